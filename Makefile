@@ -1,0 +1,26 @@
+# Two commands set everything up on a fresh machine: `make search` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: search test check install clean
+
+install: .venv/.installed
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+search: install
+	$(BIN)/evosearch search --preset quickstart
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff format --diff .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -1,0 +1,129 @@
+"""What a proxy task is: a small training problem whose models are trained many at a time.
+
+A task never trains one model. Every tensor of the model carries a leading *lane* dimension, and the
+same forward and backward pass serves all lanes: candidates x learning rates x seeds. A lane's result
+must not depend on the lanes beside it.
+
+A task says what to train and how to judge it; which optimizer, learning rate or seed a lane has is
+the business of the trainer.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+__all__ = ["Batch", "Parameter", "Role", "Split", "Task", "Tier", "Weights"]
+
+Weights = Mapping[str, Tensor]
+"""Parameter name to tensor (L, *shape)."""
+Batch = tuple[Tensor, ...]
+"""One minibatch; each tensor's first dimension is the lane (or, where drawn, the step)."""
+
+
+class Role(Enum):
+    """What a parameter is for; optimizers for matrices take the hidden ones only."""
+
+    HIDDEN = "hidden matrix"
+    EMBEDDING = "embedding"
+    HEAD = "output head"
+    VECTOR = "bias, gain or other vector"
+
+
+class Tier(Enum):
+    """How much one candidate costs on one core, with its grid and seeds."""
+
+    MICRO = "micro"
+    SMALL = "small"
+    LARGE = "large"
+
+
+class Split(Enum):
+    """Which decisions a task may take part in; held-out tasks take part in none."""
+
+    SEARCH = "search"
+    SELECT = "select"
+    HELD_OUT = "held-out"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A named tensor of the model, without the lane dimension."""
+
+    name: str
+    shape: tuple[int, ...]
+    role: Role
+
+    @property
+    def numel(self) -> int:
+        """The number of entries."""
+        return int(torch.Size(self.shape).numel())
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """Base of all proxy tasks. Subclasses are frozen dataclasses: their fields configure them."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    """One line for `evosearch tasks`: model, data, metric."""
+    tier: ClassVar[Tier]
+    metric: ClassVar[str]
+    """Name and unit of what `evaluate` returns, e.g. "validation loss (nats)"; lower is better."""
+
+    steps: int
+    """Training steps; the learning rate decays linearly to zero over them."""
+
+    @property
+    @abstractmethod
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The model's parameters, in a fixed order."""
+
+    @property
+    @abstractmethod
+    def floor(self) -> float:
+        """The value of the metric that no optimizer can beat (noise or entropy; 0 if unknown)."""
+
+    @property
+    def step_size(self) -> float:
+        """A typical good size (root mean square) of one step's change of a weight."""
+        return 1e-2
+
+    @abstractmethod
+    def initialize(self, seed: int) -> dict[str, Tensor]:
+        """Return the initial weights of one seed: float32 on the CPU, without the lane dimension."""
+
+    @abstractmethod
+    def draw(self, seed: int) -> Batch:
+        """Return the training data of one seed, each tensor (steps, ...) on the CPU."""
+
+    @abstractmethod
+    def examination(self, seed: int) -> Batch:
+        """Return the data that the end value is measured on, on the CPU."""
+
+    @abstractmethod
+    def loss(self, weights: Weights, batch: Batch) -> Tensor:
+        """Return the training loss of each lane, (L,). Lanes are summed, never mixed."""
+
+    def gradient(self, weights: Weights, batch: Batch, out: Mapping[str, Tensor]) -> None:
+        """Write each lane's gradient of its own loss into `out` (same shapes as the weights).
+
+        The default differentiates `loss` by autograd; a task overrides it where writing the
+        backward pass by hand is faster. The conformance suite compares the two.
+        """
+        leaves = {k: v.detach().requires_grad_() for k, v in weights.items()}
+        with torch.enable_grad():
+            total = self.loss(leaves, batch).sum()
+            grads = torch.autograd.grad(total, list(leaves.values()))
+        for target, grad in zip((out[k] for k in leaves), grads, strict=True):
+            target.copy_(grad)
+
+    @abstractmethod
+    def evaluate(self, weights: Weights, batch: Batch) -> Tensor:
+        """Return the metric of each lane at the end of training, (L,); lower is better."""
