@@ -1,0 +1,1 @@
+"""An open, distributed evolutionary search for optimizers."""
