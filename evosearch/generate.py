@@ -1,0 +1,97 @@
+"""Rule to Python source: what is evaluated is what is exported.
+
+The source inlines each op's template, one line a statement, and calls the kernels by name. Rules are
+stripped first: redundant statements live in the genome, not in what runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+from evosearch.library import default_rest
+from evosearch.liveness import strip
+from evosearch.program import Argument, Rule, RuleSet, Statement
+from primitives.shape import Shape
+from primitives.table import OPS
+
+__all__ = ["CompiledRule", "CompiledRules", "compile_rule", "compile_rules", "line", "source"]
+
+
+@dataclass(frozen=True)
+class CompiledRule:
+    """A rule as a function on tensors (..., m, n), whose leading dimensions are lanes and stacks."""
+
+    rule: Rule
+    """The stripped rule that the function computes."""
+
+    @property
+    def states(self) -> tuple[Shape, ...]:
+        """The shapes of its states, which start at zero."""
+        return tuple(state.shape for state in self.rule.states)
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether one call may cover a flat buffer of many parameters."""
+        return self.rule.elementwise
+
+    @property
+    def rank_free(self) -> bool:
+        """Whether it applies to tensors of any rank, one parameter at a time."""
+        return self.rule.rank_free
+
+    @cached_property
+    def update(self) -> Callable[..., tuple[Any, ...]]:
+        """The function ``(w, g, t, *states) -> (update, *new_states)``; pure."""
+        import torch
+
+        from primitives import kernels
+
+        scope: dict[str, Any] = {"torch": torch, **vars(kernels)}
+        exec(compile(source(self.rule, "update"), f"<{self.rule.name}>", "exec"), scope)
+        return scope["update"]
+
+
+@dataclass(frozen=True)
+class CompiledRules:
+    """Both rules of an optimizer, compiled."""
+
+    matrix: CompiledRule
+    rest: CompiledRule
+
+
+@lru_cache(maxsize=1024)
+def compile_rule(rule: Rule) -> CompiledRule:
+    """Compile one rule, stripped."""
+    return CompiledRule(strip(rule))
+
+
+def compile_rules(rules: RuleSet) -> CompiledRules:
+    """Compile a rule set; a missing rest is filled in as `RuleSet` documents."""
+    matrix = compile_rule(rules.matrix)
+    if rules.rest is not None:
+        return CompiledRules(matrix, compile_rule(rules.rest))
+    return CompiledRules(matrix, matrix if matrix.rank_free else compile_rule(default_rest()))
+
+
+def source(rule: Rule, name: str) -> str:
+    """Return the text of a function ``name(w, g, t, *states)`` that computes the rule."""
+    states = [state.name for state in rule.states]
+    lines = [f"def {name}({', '.join(['w', 'g', 't', *states])}):"]
+    lines += [line(statement) for statement in rule.body]
+    lines += [f"return {', '.join([rule.update, *states])},"]
+    return "\n    ".join(lines) + "\n"
+
+
+def line(statement: Statement) -> str:
+    """Return the Python assignment that computes a statement."""
+    words = [_word(argument) for argument in statement.args]
+    return f"{statement.target} = {OPS[statement.op].torch.format(*words)}"
+
+
+def _word(argument: Argument) -> str:
+    if isinstance(argument, str):
+        return argument
+    return repr(argument) if argument >= 0 else f"({argument!r})"

@@ -1,0 +1,53 @@
+"""Known optimizers as program text, one file each in `evosearch/programs/`."""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from evosearch.errors import UsageError
+from evosearch.parse import parse_rules
+from evosearch.program import Rule, RuleSet
+
+__all__ = ["KNOWN", "default_rest", "known"]
+
+KNOWN: Final = (
+    "sgd",
+    "momentum",
+    "nesterov",
+    "rmsprop",
+    "adam",
+    "adamw",
+    "signsgd",
+    "signum",
+    "lion",
+    "muon",
+)
+"""The names of the known optimizers, simplest first."""
+
+_FOLDER: Final = "evosearch.programs"
+
+
+@cache
+def known(name: str) -> RuleSet:
+    """Return a known optimizer.
+
+    Raises:
+        UsageError: no optimizer of that name is in the library.
+    """
+    if name not in KNOWN:
+        near = difflib.get_close_matches(name, KNOWN, n=1)
+        hint = f"did you mean `{near[0]}`? " if near else ""
+        raise UsageError(f"unknown optimizer `{name}`; {hint}known are {', '.join(KNOWN)}")
+    return parse_rules(files(_FOLDER).joinpath(f"{name}.py").read_text(encoding="utf-8"))
+
+
+@cache
+def default_rest() -> Rule:
+    """Return the rule for what is not a hidden matrix, where a rule set has none: Muon's AdamW.
+
+    Source: the recipe in https://github.com/KellerJordan/Muon (betas 0.9 and 0.95, eps 1e-10).
+    """
+    return parse_rules(files(_FOLDER).joinpath("rest.py").read_text(encoding="utf-8")).matrix

@@ -1,0 +1,1 @@
+"""Search configurations that ship with the package, as TOML."""

@@ -1,0 +1,1 @@
+"""Known optimizers as program text; read by `evosearch.library`, never imported."""
