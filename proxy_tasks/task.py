@@ -1,8 +1,8 @@
 """What a proxy task is: a small training problem whose models are trained many at a time.
 
-A task never trains one model. Every tensor of the model carries a leading *lane* dimension, and the
-same forward and backward pass serves all lanes: candidates x learning rates x seeds. A lane's result
-must not depend on the lanes beside it.
+A task never trains one model. Every tensor of the model carries a leading *lane* dimension, and
+the same forward and backward pass serves all lanes: candidates x learning rates x seeds. A lane's
+result must not depend on the lanes beside it.
 
 A task says what to train and how to judge it; which optimizer, learning rate or seed a lane has is
 the business of the trainer.
@@ -10,6 +10,7 @@ the business of the trainer.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,12 +20,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-__all__ = ["Batch", "Parameter", "Role", "Split", "Task", "Tier", "Weights"]
+__all__ = ["Batch", "Parameter", "Role", "Split", "Task", "Tier", "Weights", "generator"]
 
 Weights = Mapping[str, Tensor]
 """Parameter name to tensor (L, *shape)."""
 Batch = tuple[Tensor, ...]
 """One minibatch; each tensor's first dimension is the lane (or, where drawn, the step)."""
+
+
+_MICRO_FLOPS = 2e8
+_SMALL_FLOPS = 2e10
 
 
 class Role(Enum):
@@ -37,11 +42,14 @@ class Role(Enum):
 
 
 class Tier(Enum):
-    """How much one candidate costs on one core, with its grid and seeds."""
+    """How much one candidate costs: a dozen or two of training runs on one core."""
 
     MICRO = "micro"
+    """Around 50 ms."""
     SMALL = "small"
+    """Up to a few seconds."""
     LARGE = "large"
+    """Wants a GPU."""
 
 
 class Split(Enum):
@@ -50,6 +58,15 @@ class Split(Enum):
     SEARCH = "search"
     SELECT = "select"
     HELD_OUT = "held-out"
+
+
+def generator(seed: int, purpose: str) -> torch.Generator:
+    """Return a CPU random stream that depends on the seed and on what it is for, on nothing else.
+
+    The same seed gives unrelated streams for, say, the initial weights and the order of the data.
+    """
+    digest = hashlib.sha256(f"{purpose}:{seed}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 @dataclass(frozen=True)
@@ -70,10 +87,10 @@ class Parameter:
 class Task(ABC):
     """Base of all proxy tasks. Subclasses are frozen dataclasses: their fields configure them."""
 
-    name: ClassVar[str]
+    family: ClassVar[str]
+    """The name of the class of problems; the registry names its configured members."""
     summary: ClassVar[str]
     """One line for `evosearch tasks`: model, data, metric."""
-    tier: ClassVar[Tier]
     metric: ClassVar[str]
     """Name and unit of what `evaluate` returns, e.g. "validation loss (nats)"; lower is better."""
 
@@ -91,13 +108,26 @@ class Task(ABC):
         """The value of the metric that no optimizer can beat (noise or entropy; 0 if unknown)."""
 
     @property
+    @abstractmethod
+    def flops(self) -> float:
+        """Floating-point operations in the matrix products of one lane's training step."""
+
+    @property
+    def tier(self) -> Tier:
+        """How expensive a training run is, by its matrix products."""
+        work = self.flops * self.steps
+        if work <= _MICRO_FLOPS:
+            return Tier.MICRO
+        return Tier.SMALL if work <= _SMALL_FLOPS else Tier.LARGE
+
+    @property
     def step_size(self) -> float:
         """A typical good size (root mean square) of one step's change of a weight."""
         return 1e-2
 
     @abstractmethod
     def initialize(self, seed: int) -> dict[str, Tensor]:
-        """Return the initial weights of one seed: float32 on the CPU, without the lane dimension."""
+        """Return the initial weights of one seed: float32, on the CPU, without lanes."""
 
     @abstractmethod
     def draw(self, seed: int) -> Batch:

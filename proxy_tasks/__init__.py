@@ -1,0 +1,1 @@
+"""Proxy tasks: small real training problems whose models are trained many at a time."""

@@ -1,0 +1,90 @@
+"""Handwritten digits with a small perceptron: the quickest task on real data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from proxy_tasks.data import DIGITS_TRAINING, digits
+from proxy_tasks.losses import cross_entropy, cross_entropy_gradient
+from proxy_tasks.mlp import MLP
+from proxy_tasks.task import Batch, Parameter, Task, Weights, generator
+
+__all__ = ["DigitsMLP"]
+
+
+@dataclass(frozen=True)
+class DigitsMLP(Task):
+    """Classify 8 x 8 images of digits. A batch is one tensor: indices (L, N) of images."""
+
+    family: ClassVar[str] = "digits_mlp"
+    summary: ClassVar[str] = "MLP on scikit-learn's handwritten digits; validation cross-entropy"
+    metric: ClassVar[str] = "validation cross-entropy (nats)"
+
+    steps: int = 80
+    batch: int = 64
+    """Images a step."""
+    hidden: tuple[int, ...] = (32, 32)
+    """Widths of the hidden layers."""
+
+    @property
+    def model(self) -> MLP:
+        """The perceptron."""
+        return MLP((64, *self.hidden, 10))
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The perceptron's weights and biases."""
+        return self.model.parameters
+
+    @property
+    def floor(self) -> float:
+        """Unknown, hence 0."""
+        return 0.0
+
+    @property
+    def flops(self) -> float:
+        """The perceptron's, without the gradient in the images."""
+        return self.model.flops(self.batch)
+
+    def initialize(self, seed: int) -> dict[str, Tensor]:
+        """Return the initial weights of one seed."""
+        return self.model.initialize(generator(seed, "digits_mlp/initialize"))
+
+    def draw(self, seed: int) -> Batch:
+        """Return indices (steps, batch) of training images, drawn with replacement."""
+        random = generator(seed, "digits_mlp/draw")
+        return (torch.randint(DIGITS_TRAINING, (self.steps, self.batch), generator=random),)
+
+    def examination(self, seed: int) -> Batch:  # noqa: ARG002 - the same images for every seed
+        """Return the indices (450,) of all validation images."""
+        return (torch.arange(DIGITS_TRAINING, 1797),)
+
+    def loss(self, weights: Weights, batch: Batch) -> Tensor:
+        """Return the mean cross-entropy of each lane."""
+        x, y = _images(weights, batch)
+        return cross_entropy(self.model(weights, x), y)
+
+    def gradient(self, weights: Weights, batch: Batch, out: Mapping[str, Tensor]) -> None:
+        """Write each lane's gradient, by the perceptron's own backward pass."""
+        x, y = _images(weights, batch)
+        self.model.backward(
+            weights, x, lambda logits: cross_entropy_gradient(logits, y), 1 / y.shape[1], out
+        )
+
+    def evaluate(self, weights: Weights, batch: Batch) -> Tensor:
+        """Return the cross-entropy on the validation images."""
+        return self.loss(weights, batch)
+
+
+def _images(weights: Weights, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return pixels (L, 64, N) and labels (L, N)."""
+    (index,) = batch
+    like = weights["layer0.weight"]
+    images, labels = digits(like.dtype, like.device)
+    x = images.index_select(0, index.reshape(-1)).view(*index.shape, 64)
+    return x.transpose(1, 2), labels[index]

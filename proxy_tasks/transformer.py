@@ -1,0 +1,201 @@
+"""Transformer blocks in lanes, with their backward pass written out.
+
+Pre-norm residual blocks: multi-head attention, then a ReLU layer of four times the width; no
+biases, and norms without gains. Written out, the backward pass keeps its elementwise work to one
+pass over each activation, which on a CPU is most of what autograd adds to the matrix products.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from proxy_tasks.task import Parameter, Role, Weights
+
+__all__ = ["EPSILON", "Transformer", "rms_norm", "rms_norm_backward"]
+
+EPSILON = 1e-6
+"""Added to the mean square that a norm divides by."""
+
+
+def rms_norm(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return x / rms(x) along the last dimension, and 1 / rms(x)."""
+    mean_square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square() / x.shape[-1]
+    inverse = (mean_square + EPSILON).rsqrt()
+    return x * inverse, inverse
+
+
+def rms_norm_backward(delta: Tensor, normed: Tensor, inverse: Tensor) -> Tensor:
+    """Return the gradient in x, given that in `rms_norm`'s first result; overwrites `delta`."""
+    mean = (delta * normed).sum(-1, keepdim=True).div_(delta.shape[-1])
+    return delta.addcmul_(normed, mean, value=-1).mul_(inverse)
+
+
+@dataclass(frozen=True)
+class _Tape:
+    """What one block's backward pass needs of its forward pass; tokens are flattened to N = B T."""
+
+    normed: Tensor  # input of attention (L, N, d)
+    inverse: Tensor
+    qkv: Tensor  # (L B, T, 3 d)
+    attention: Tensor  # (heads, L B, T, T)
+    mixed: Tensor  # input of the output projection (L, N, d)
+    normed_up: Tensor  # input of the wide layer (L, N, d)
+    inverse_up: Tensor
+    hidden: Tensor  # its output (L, N, 4 d)
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """A stack of blocks over sequences (L, B, T, width)."""
+
+    width: int
+    depth: int
+    heads: int
+    causal: bool
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Six hidden matrices a block, each (out, in) as in torch.nn.Linear."""
+        d = self.width
+        shapes = dict.fromkeys(("query", "key", "value", "project"), (d, d))
+        shapes |= {"up": (4 * d, d), "down": (d, 4 * d)}
+        return tuple(
+            Parameter(f"block{i}.{name}", shape, Role.HIDDEN)
+            for i in range(self.depth)
+            for name, shape in shapes.items()
+        )
+
+    def flops(self, tokens: int, context: int) -> float:
+        """Return the operations in matrix products, forward and backward (attention unmasked)."""
+        return 6.0 * tokens * self.depth * (12 * self.width**2 + 2 * context * self.width)
+
+    def initialize(self, random: torch.Generator) -> dict[str, Tensor]:
+        """Return normal weights; those that write to the residual stream start smaller."""
+        result = {}
+        for p in self.parameters:
+            residual = p.name.endswith(("project", "down"))
+            scale = 1 / math.sqrt(p.shape[1] * (2 * self.depth if residual else 1))
+            result[p.name] = torch.randn(p.shape, generator=random) * scale
+        return result
+
+    def __call__(self, weights: Weights, x: Tensor) -> Tensor:
+        """Return the residual stream after all blocks, (L, B, T, width)."""
+        lanes, batch, context, d = x.shape
+        x = x.reshape(lanes, batch * context, d)
+        for i in range(self.depth):
+            w = {n: weights[f"block{i}.{n}"].transpose(1, 2) for n in _NAMES}
+            normed, _ = rms_norm(x)
+            q, k, v = (
+                (normed @ w[n]).view(lanes, batch, context, self.heads, -1).transpose(2, 3)
+                for n in ("query", "key", "value")
+            )
+            scores = q @ k.transpose(-1, -2) / math.sqrt(d // self.heads) + self._mask(x, context)
+            mixed = (scores.softmax(-1) @ v).transpose(2, 3).reshape(x.shape)
+            x = x + mixed @ w["project"]
+            normed, _ = rms_norm(x)
+            x = x + (normed @ w["up"]).relu() @ w["down"]
+        return x.view(lanes, batch, context, d)
+
+    def _mask(self, like: Tensor, context: int) -> Tensor:
+        mask = like.new_zeros(context, context)
+        if self.causal:
+            mask.masked_fill_(torch.ones_like(mask, dtype=torch.bool).triu(1), -torch.inf)
+        return mask
+
+    def forward(self, weights: Weights, x: Tensor) -> tuple[Tensor, list[_Tape]]:
+        """Return what calling the model does, and what `backward` needs; overwrites `x`."""
+        lanes, batch, context, d = x.shape
+        x = x.view(lanes, batch * context, d)
+        mask = self._mask(x, context)
+        size = d // self.heads
+        tapes = []
+        for i in range(self.depth):
+            normed, inverse = rms_norm(x)
+            qkv = torch.bmm(normed, self._qkv(weights, i).transpose(1, 2))
+            qkv = qkv.view(lanes * batch, context, 3 * d)
+            scores = x.new_empty(self.heads, lanes * batch, context, context)
+            for h, (q, k, _) in enumerate(self._split(qkv)):
+                torch.baddbmm(mask, q, k.transpose(1, 2), alpha=size**-0.5, out=scores[h])
+            attention = torch.softmax(scores, -1)
+            heads = [torch.bmm(attention[h], v) for h, (_, _, v) in enumerate(self._split(qkv))]
+            mixed = torch.cat(heads, -1).view(x.shape)
+            x.baddbmm_(mixed, weights[f"block{i}.project"].transpose(1, 2))
+            normed_up, inverse_up = rms_norm(x)
+            hidden = torch.bmm(normed_up, weights[f"block{i}.up"].transpose(1, 2)).relu_()
+            x.baddbmm_(hidden, weights[f"block{i}.down"].transpose(1, 2))
+            tapes.append(
+                _Tape(normed, inverse, qkv, attention, mixed, normed_up, inverse_up, hidden)
+            )
+        return x.view(lanes, batch, context, d), tapes
+
+    def backward(
+        self, weights: Weights, tapes: list[_Tape], delta: Tensor, out: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Write the weights' gradients into `out`.
+
+        Args:
+            weights: The lanes' weights.
+            tapes: From `forward`.
+            delta: Gradient in the result of `forward` (L, B, T, width); overwritten.
+            out: Where the gradients go.
+
+        Returns:
+            The gradient in the input of `forward`, (L, B, T, width).
+        """
+        shape, d = delta.shape, self.width
+        delta = delta.view(shape[0], -1, d)
+        for i in reversed(range(self.depth)):
+            tape = tapes[i]
+
+            torch.bmm(delta.transpose(1, 2), tape.hidden, out=out[f"block{i}.down"])
+            wide = torch.bmm(delta, weights[f"block{i}.down"])
+            wide = torch.ops.aten.threshold_backward(wide, tape.hidden, 0)
+            torch.bmm(wide.transpose(1, 2), tape.normed_up, out=out[f"block{i}.up"])
+            inner = torch.bmm(wide, weights[f"block{i}.up"])
+            delta += rms_norm_backward(inner, tape.normed_up, tape.inverse_up)
+
+            torch.bmm(delta.transpose(1, 2), tape.mixed, out=out[f"block{i}.project"])
+            inner = torch.bmm(delta, weights[f"block{i}.project"])
+            inner = self._attention_backward(tape, inner)
+            merged = torch.bmm(inner.transpose(1, 2), tape.normed)
+            for name, part in zip(_NAMES[:3], merged.split(d, 1), strict=True):
+                out[f"block{i}.{name}"].copy_(part)
+            inner = torch.bmm(inner, self._qkv(weights, i))
+            delta += rms_norm_backward(inner, tape.normed, tape.inverse)
+        return delta.view(shape)
+
+    def _attention_backward(self, tape: _Tape, delta: Tensor) -> Tensor:
+        """Return the gradient in the queries, keys and values (L, N, 3 d)."""
+        size = self.width // self.heads
+        delta = delta.view(*tape.qkv.shape[:2], self.width)
+        scores = torch.empty_like(tape.attention)
+        split = list(self._split(tape.qkv))
+        for h, (_, _, v) in enumerate(split):
+            part = delta[..., h * size : (h + 1) * size]
+            torch.bmm(part, v.transpose(1, 2), out=scores[h])
+        scores = torch.ops.aten._softmax_backward_data(scores, tape.attention, -1, scores.dtype)
+        parts: list[list[Tensor]] = [[], [], []]
+        for h, (q, k, _) in enumerate(split):
+            part = delta[..., h * size : (h + 1) * size]
+            parts[0].append(torch.bmm(scores[h], k).mul_(size**-0.5))
+            parts[1].append(torch.bmm(scores[h].transpose(1, 2), q).mul_(size**-0.5))
+            parts[2].append(torch.bmm(tape.attention[h].transpose(1, 2), part))
+        merged = torch.cat([p for group in parts for p in group], -1)
+        return merged.view(*tape.normed.shape[:2], 3 * self.width)
+
+    def _qkv(self, weights: Weights, block: int) -> Tensor:
+        return torch.cat([weights[f"block{block}.{name}"] for name in _NAMES[:3]], 1)
+
+    def _split(self, qkv: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Return views of each head's queries, keys and values (L B, T, width / heads)."""
+        q, k, v = (part.chunk(self.heads, -1) for part in qkv.chunk(3, -1))
+        return list(zip(q, k, v, strict=True))
+
+
+_NAMES = ("query", "key", "value", "project", "up", "down")
