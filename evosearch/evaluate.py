@@ -1,0 +1,294 @@
+"""Evaluation: a job in, an outcome for each of its candidates out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from evosearch.grid import Grid, Point, UpdateSize, measure
+from evosearch.job import Job, Outcome, Status, TaskRef, TaskResult, TrialResult
+from evosearch.lanes import Entry, Problem, UpdateRules, state_entries, train
+from evosearch.layout import Layout
+from evosearch.score import BOUND, Score, best_trial, combine, mean_score, paired
+from evosearch.seeds import evaluation_seed
+from proxy_tasks.task import Task
+
+__all__ = ["Compile", "Lookup", "Reference", "compile_text", "evaluate", "evaluate_reference"]
+
+Compile = Callable[[str], UpdateRules]
+"""Program text to update functions."""
+Lookup = Callable[..., Task]
+"""Task name and overrides to a task."""
+
+CACHE_BYTES = 3 << 20
+"""Working set that a pack should fit into: about a core's share of the fast caches."""
+TEMPORARIES = 4
+"""Parameter-sized buffers that an update function is taken to need besides its states."""
+
+
+def compile_text(text: str) -> UpdateRules:
+    """Compile program text.
+
+    Raises:
+        ProgramError: The text is not a program.
+    """
+    from evosearch.generate import compile_rules
+    from evosearch.parse import parse_rules
+
+    return compile_rules(parse_rules(text))
+
+
+def _registered(name: str, **overrides: object) -> Task:
+    from proxy_tasks.registry import get
+
+    return get(name, **overrides)
+
+
+@dataclass
+class _Candidate:
+    """A candidate on its way through the stages."""
+
+    rules: UpdateRules
+    status: Status = Status.OK
+    message: str = ""
+    tier: int = 0
+    scores: list[Score] = field(default_factory=list)
+    results: list[TaskResult] = field(default_factory=list)
+
+    def fail(self, status: Status, message: str) -> None:
+        self.status, self.message = status, message
+
+    def catch(self, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+            "can't allocate memory" in text
+        )
+        self.fail(Status.MEMORY if memory else Status.RAISED, text)
+
+    def outcome(self) -> Outcome:
+        failed = self.status is not Status.OK or not self.scores
+        total = Score(-BOUND, None) if failed else combine(self.scores)
+        return Outcome(
+            self.status, self.message, self.tier, total.mean, total.se, tuple(self.results)
+        )
+
+
+def evaluate(
+    job: Job, *, compile_rules: Compile = compile_text, lookup: Lookup = _registered
+) -> tuple[Outcome, ...]:
+    """Return the outcome of each of a job's candidates, in their order.
+
+    Raises:
+        ProgramError: A candidate's text is not a program.
+        ValueError: There is no such task, or a setting it does not have.
+    """
+    candidates = [_Candidate(compile_rules(text)) for text in job.candidates]
+    with _one_thread():
+        alive = candidates
+        for tier, stage in enumerate(job.stages):
+            for candidate in alive:
+                candidate.tier = tier
+            for ref in stage.tasks:
+                alive = [c for c in alive if c.status is Status.OK]
+                _run_task(job, ref, lookup(ref.name, **ref.overrides), alive)
+            n = len(stage.tasks)
+            alive = [
+                c
+                for c in alive
+                if c.status is Status.OK and combine(c.scores[-n:]).mean >= stage.hurdle
+            ]
+    return tuple(candidate.outcome() for candidate in candidates)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An optimizer's tuned end values on a task, which others are compared with."""
+
+    values: tuple[float, ...]
+    """End value of each replicate, at the best trial."""
+    trials: tuple[tuple[TrialResult, ...], ...]
+    """All trials of each replicate."""
+    best: int
+    edge: bool
+
+
+def evaluate_reference(
+    text: str,
+    task: TaskRef,
+    replicates: Sequence[int],
+    run_seed: int,
+    grid: Grid,
+    *,
+    compile_rules: Compile = compile_text,
+    lookup: Lookup = _registered,
+) -> Reference:
+    """Tune an optimizer on a task exactly as candidates are, with the same trials.
+
+    Raises:
+        RuntimeError: It fails on the task, so it cannot be a reference.
+    """
+    candidate = _Candidate(compile_rules(text))
+    with _one_thread():
+        problem = lookup(task.name, **task.overrides)
+        seeds = [evaluation_seed(run_seed, str(task), r) for r in replicates]
+        (tuned,) = _tune(problem, seeds, grid, [candidate], 1 << 40)
+    if tuned is None or not all(math.isfinite(v) for v in tuned.values[tuned.best]):
+        raise RuntimeError(
+            f"the reference fails on task {task}: {candidate.status} {candidate.message}; "
+            "choose another reference or another task"
+        )
+    rows = tuple(tuned.rows(seed) for seed in range(len(seeds)))
+    return Reference(tuple(tuned.values[tuned.best]), rows, tuned.best, tuned.edge)
+
+
+def _run_task(job: Job, ref: TaskRef, task: Task, candidates: Sequence[_Candidate]) -> None:
+    """Add one task's results to each candidate."""
+    key = str(ref)
+    seeds = [evaluation_seed(job.run_seed, key, r) for r in job.replicates]
+    tuned = _tune(task, seeds, job.grid, candidates, job.memory_limit)
+    for candidate, result in zip(candidates, tuned, strict=True):
+        if result is None:
+            continue
+        scores = paired(result.values[result.best], job.references[key], task.floor)
+        candidate.scores.append(mean_score(scores))
+        candidate.results += [
+            TaskResult(key, replicate, seed, score, result.best, result.edge, result.rows(i))
+            for i, (replicate, seed, score) in enumerate(
+                zip(job.replicates, seeds, scores, strict=True)
+            )
+        ]
+        if not any(math.isfinite(v) for row in result.values for v in row):
+            candidate.fail(Status.DIVERGED, f"no finite value on task {key}")
+
+
+@dataclass
+class _Tuning:
+    """One candidate's trials on one task."""
+
+    rules: UpdateRules
+    size: UpdateSize
+    grid: Grid
+    step_size: float
+    floor: float
+    pending: tuple[Point, ...]
+    points: list[Point] = field(default_factory=list)
+    values: list[list[float]] = field(default_factory=list)
+    """End values (trials, seeds)."""
+
+    @property
+    def best(self) -> int:
+        return best_trial(self.values, self.floor)
+
+    @property
+    def edge(self) -> bool:
+        return bool(self.grid.beyond(self.points[self.best], self.points, self.size))
+
+    def entry(self) -> Entry:
+        trials = (self.grid.trial(p, self.size, self.step_size) for p in self.pending)
+        return Entry(self.rules, tuple(trials))
+
+    def add(self, values: Tensor) -> None:
+        """Add the end values (trials, seeds) of the pending points, and find the next ones."""
+        self.points += self.pending
+        self.values += values.tolist()
+        self.pending = self.grid.beyond(self.points[self.best], self.points, self.size)
+
+    def rows(self, seed: int) -> tuple[TrialResult, ...]:
+        rows: list[TrialResult] = []
+        for point, values in zip(self.points, self.values, strict=True):
+            trial, value = self.grid.trial(point, self.size, self.step_size), values[seed]
+            finite = value if math.isfinite(value) else None
+            lr = trial.matrix or trial.rest
+            rows.append(TrialResult(lr, trial.rest, self.grid.ratio(point), finite))
+        return tuple(rows)
+
+
+def _tune(
+    task: Task,
+    seeds: Sequence[int],
+    grid: Grid,
+    candidates: Sequence[_Candidate],
+    memory_limit: int,
+) -> list[_Tuning | None]:
+    """Train each candidate's grid and its extensions; None for one that failed, with its status."""
+    tunings = [_begin(task, grid, c, memory_limit) for c in candidates]
+    for _ in range(1 + grid.extensions):
+        active = [i for i, tuning in enumerate(tunings) if tuning is not None and tuning.pending]
+        entries = [tuning.entry() for i in active if (tuning := tunings[i]) is not None]
+        for pack in _packs(entries, Layout.of(task)):
+            members = [entries[k] for k in pack]
+            columns = [_train(Problem.of(task, (seed,)), members) for seed in seeds]
+            for k, values in zip(pack, zip(*columns, strict=True), strict=True):
+                index = active[k]
+                errors = [v for v in values if isinstance(v, Exception)]
+                tuning = tunings[index]
+                if errors:
+                    candidates[index].catch(errors[0])
+                    tunings[index] = None
+                elif tuning is not None:
+                    tuning.add(torch.cat([v for v in values if isinstance(v, Tensor)], dim=1))
+    return tunings
+
+
+def _begin(task: Task, grid: Grid, candidate: _Candidate, memory_limit: int) -> _Tuning | None:
+    """Measure a rule and set up its first trials; None where it need not be trained."""
+    layout = Layout.of(task)
+    states = state_entries(layout, candidate.rules)
+    lane = 4 * ((2 + TEMPORARIES) * layout.size + 2 * states)
+    need = lane * grid.rates * len(grid.ratios)
+    if need > memory_limit:
+        message = f"needs about {need >> 20} MiB on task {task.family}; the limit is "
+        candidate.fail(Status.MEMORY, f"{message}{memory_limit >> 20} MiB")
+        return None
+    try:
+        size = measure(candidate.rules, task)
+    except Exception as error:  # a candidate's failure is its result
+        candidate.catch(error)
+        return None
+    if size.degenerate:
+        parts = f"matrices {size.matrix}, others {size.rest}"
+        candidate.fail(Status.DEGENERATE, f"update size on task {task.family}: {parts}")
+        return None
+    return _Tuning(candidate.rules, size, grid, task.step_size, task.floor, grid.points(size))
+
+
+def _packs(entries: Sequence[Entry], layout: Layout) -> Iterator[list[int]]:
+    """Group entries, in their order, into packs whose working set fits the cache."""
+    capacity = max(1, CACHE_BYTES // (4 * (2 + TEMPORARIES) * layout.size))
+    pack: list[int] = []
+    lanes = 0
+    for index, entry in enumerate(entries):
+        if pack and lanes + len(entry.trials) > capacity:
+            yield pack
+            pack, lanes = [], 0
+        pack.append(index)
+        lanes += len(entry.trials)
+    if pack:
+        yield pack
+
+
+def _train(problem: Problem, entries: list[Entry]) -> list[Tensor | Exception]:
+    """Train a pack; one that does not fit in memory is split to find what does."""
+    try:
+        return train(problem, entries)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        if len(entries) == 1:
+            return [error]
+    half = len(entries) // 2
+    return _train(problem, entries[:half]) + _train(problem, entries[half:])
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch to one thread: a worker owns one core, and sums depend on the split."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
