@@ -31,7 +31,11 @@ class Constant(Enum):
 
 
 class Law(Enum):
-    """An algebraic fact about an op. Laws about scale and sign speak of the first argument."""
+    """An algebraic fact about an op.
+
+    Unless a law says otherwise it speaks of the first argument, with the others and the constants
+    held fixed. Facts are those of real arithmetic: rounding and overflow are not exceptions.
+    """
 
     ELEMENTWISE = "each output entry depends on the same entry of the inputs alone"
     RANK_FREE = "does not depend on how the tensor is folded into a matrix"
@@ -40,6 +44,7 @@ class Law(Enum):
     SCALE_INVARIANT = "f(c x) = f(x) for c > 0"
     HOMOGENEOUS = "f(c x) = c f(x) for c > 0"
     IDEMPOTENT = "f(f(x)) = f(x)"
+    INVOLUTION = "f(f(x)) = x"
     COMMUTATIVE = "f(x, y) = f(y, x)"
     LINEAR = "f(a x + b y) = a f(x) + b f(y), in all tensor arguments jointly"
     TRANSPOSE_EQUIVARIANT = "f(x^T) = f(x)^T"
@@ -52,8 +57,8 @@ class Law(Enum):
 class Signature:
     """Shape rule of an op, written like einsum: ``"ij,jk->ik"``.
 
-    ``*`` stands for broadcasting: ``"*,*->*"`` takes any two shapes that broadcast. A letter is bound
-    to a dimension by its first use and must match afterwards; ``1`` is the literal dimension.
+    ``*`` stands for broadcasting: ``"*,*->*"`` takes any two shapes that broadcast. A letter is
+    bound to a dimension by its first use and must match afterwards; ``1`` is the literal dimension.
     """
 
     text: str
@@ -96,16 +101,20 @@ class Signature:
 
 @dataclass(frozen=True)
 class Cost:
-    """Work of one application to an (m, n) parameter, as Python expressions in m and n."""
+    """Work of one application, as Python expressions in m, n and k.
+
+    m and n are the rows and columns of the first argument (of the broadcast result, where the op
+    broadcasts), k the columns of the last argument.
+    """
 
     flops: str
     """Floating-point operations."""
     entries: str
     """Tensor entries read and written; bytes are this times the size of an entry."""
 
-    def evaluate(self, m: int, n: int) -> tuple[float, float]:
-        """Return (flops, entries moved) for a concrete matrix."""
-        scope = {"m": m, "n": n, "min": min, "max": max}
+    def evaluate(self, m: int, n: int, k: int | None = None) -> tuple[float, float]:
+        """Return (flops, entries moved) for concrete sizes; k is n unless given."""
+        scope = {"m": m, "n": n, "k": n if k is None else k, "min": min, "max": max}
         return float(eval(self.flops, {}, scope)), float(eval(self.entries, {}, scope))
 
 
@@ -114,27 +123,41 @@ class Op:
     """A row of the vocabulary. Tensor arguments come first, constants after them.
 
     Tensors have shape (..., m, n): leading dimensions are lanes and matrices of a stack, and no op
-    mixes them.
+    mixes them. Where the signature has ``*``, an argument may also be a Python number, as long as
+    one argument is a tensor. An op writes to none of its arguments and returns new memory.
     """
 
     name: str
     signature: Signature
     torch: str
-    """Expression template: ``{0}``, ``{1}`` are the arguments, ``t`` the step number from 1."""
+    """Expression template: ``{0}``, ``{1}``, ... are the arguments, tensors first, then constants.
+
+    It may also name ``torch``, the functions of `primitives.kernels`, ``t``, the step number from 1
+    (a number or a 0-dimensional tensor), and ``w``, the parameter, for its dtype and device.
+    Arguments are substituted as names or as literals that bind tightly (negative numbers in
+    parentheses).
+    """
     numpy: Callable[..., Any]
-    """Independent reference; receives arrays (..., m, n), then constants, then ``t`` if it uses it."""
+    """Independent reference: takes arrays (..., m, n), then constants, then ``t`` if it uses it."""
     sympy: str
-    """Expression over ``x, y, z`` (tensors), ``a, b`` (constants), ``t``; empty: an opaque function."""
+    """Expression over ``x, y, z`` (tensors), ``a, b`` (constants), ``t``; empty: opaque function.
+
+    It may apply other ops' opaque functions by name: ``x/norm(x)``.
+    """
     doc: str
     cost: Cost
     constants: tuple[Constant, ...] = ()
     laws: frozenset[Law] = frozenset()
+    inexact: frozenset[Law] = frozenset()
+    """The laws among `laws` that hold only up to a tolerance; they license no silent rewrite."""
     exceptions: str = ""
-    """Where a law or the reference holds only up to a tolerance, and which."""
+    """Where a law, the sympy form or the reference holds only up to a tolerance, and which."""
+    degree: float | None = None
+    """Degree k of f(c x) = c^k f(x) for c > 0, where no law says it (k is neither 0 nor 1)."""
     probes: tuple[tuple[float, ...], ...] = ()
     """Constants to test with, a tuple for each case; required where the op takes constants."""
     domain: tuple[float, float] = (float("-inf"), float("inf"))
-    """Where all tensor arguments must lie for a finite result."""
+    """Closed interval in which all tensor arguments must lie for a finite result."""
     infix: str = ""
     """Python operator that stands for the op in program text, if any."""
     reference: str = ""
@@ -147,6 +170,11 @@ class Op:
     def arity(self) -> int:
         """The number of tensor arguments."""
         return self.signature.arity
+
+    @property
+    def exact_laws(self) -> frozenset[Law]:
+        """The laws that a rewrite may rely on."""
+        return self.laws - self.inexact
 
     @property
     def elementwise(self) -> bool:
@@ -162,3 +190,45 @@ class Op:
     def uses_step(self) -> bool:
         """Whether the template reads the step number ``t``."""
         return re.search(r"\bt\b", self.torch) is not None
+
+    @property
+    def broadcasts(self) -> bool:
+        """Whether arguments broadcast, and hence may be Python numbers."""
+        return "*" in self.signature.inputs
+
+    @cached_property
+    def kernels(self) -> tuple[str, ...]:
+        """The functions of `primitives.kernels` that the template calls."""
+        from primitives import kernels
+
+        words = dict.fromkeys(re.findall(r"(?<![.\w])[a-z_]\w*(?=\()", self.torch))
+        return tuple(word for word in words if word in kernels.__all__)
+
+    @cached_property
+    def function(self) -> Callable[..., Any]:
+        """The template as a torch callable ``f(*tensors, *constants, t=1, w=None)``.
+
+        ``t`` matters where `uses_step`; ``w`` only to an op without arguments, which takes its
+        dtype and device from it (float64 on the CPU by default).
+        """
+        import torch
+
+        from primitives import kernels
+
+        names = [f"x{i}" for i in range(self.arity + len(self.constants))]
+        scope = {"torch": torch, "DEFAULT": torch.empty(1, 1, dtype=torch.float64)}
+        scope |= {name: getattr(kernels, name) for name in self.kernels}
+        signature = ", ".join([*names, "*", "t=1", "w=DEFAULT"])
+        function = eval(f"lambda {signature}: {self.torch.format(*names)}", scope)
+        function.__name__ = self.name
+        return function
+
+    def work(self, shapes: Sequence[Shape], m: int, n: int) -> tuple[float, float]:
+        """Return (flops, entries moved) of one application to arguments of these shapes."""
+        if not shapes:
+            return self.cost.evaluate(1, 1)
+        sizes = [shape.sizes(m, n) for shape in shapes]
+        rows, cols = sizes[0]
+        if self.broadcasts:
+            rows, cols = max(s[0] for s in sizes), max(s[1] for s in sizes)
+        return self.cost.evaluate(rows, cols, sizes[-1][1])

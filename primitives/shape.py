@@ -1,9 +1,9 @@
 """Symbolic shapes: what a value's size is, as a function of the parameter's.
 
 A parameter is seen as a matrix of ``m`` rows and ``n`` columns (a convolution weight is folded to
-out x rest). Every value in a program then has a shape whose two dimensions are ``m``, ``n`` or ``1``,
-for instance ``(m, n)`` for the gradient, ``(m, 1)`` for a mean over each row and ``(1, 1)`` for a
-norm. Shapes are checked once, for every parameter at the same time; no tensor is needed.
+out x rest). Every value in a program then has a shape whose two dimensions are ``m``, ``n`` or
+``1``, for instance ``(m, n)`` for the gradient, ``(m, 1)`` for a mean over each row and ``(1, 1)``
+for a norm. Shapes are checked once, for every parameter at the same time; no tensor is needed.
 
     >>> Shape("m", "n").broadcast(Shape("m", "1"))
     Shape(rows='m', cols='n')
@@ -38,7 +38,7 @@ class Shape(NamedTuple):
 
 
 def _unify(a: str, b: str) -> str | None:
-    if a == b or b == "1":
+    if b in (a, "1"):
         return a
     return b if a == "1" else None
 

@@ -1,0 +1,65 @@
+"""Rows: averages over time, and the step number."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from primitives.op import Constant, Cost, Law, Op, Signature
+from primitives.row import elementwise
+
+__all__ = ["FAMILIES"]
+
+_ADAM = "https://arxiv.org/abs/1412.6980"
+
+_AVERAGES: tuple[Op, ...] = (
+    elementwise(
+        "lerp",
+        "torch.lerp({0}, {1}, {2})",
+        lambda x, y, a: x + a * (y - x),
+        "x + a*(y - x)",
+        "x + a (y - x): a step of an exponential moving average of decay 1 - a.",
+        arity=2,
+        flops=3,
+        constants=(Constant.RATE,),
+        probes=((0.1,), (0.75,), (1.1,)),
+        laws={Law.LINEAR},
+        reference="https://docs.pytorch.org/docs/stable/generated/torch.lerp.html",
+    ),
+    elementwise(
+        "heavy_ball",
+        "torch.add({1}, {0}, alpha={2})",
+        lambda m, g, decay: decay * m + g,
+        "a*x + y",
+        "beta m + g: a step of momentum that adds up rather than averages.",
+        arity=2,
+        flops=2,
+        constants=(Constant.DECAY,),
+        probes=((0.9,), (0.5,)),
+        laws={Law.LINEAR, Law.MONOTONE},
+        reference="https://hengshuaiyao.github.io/papers/polyak64.pdf",
+    ),
+    elementwise(
+        "debias",
+        "{0} / (1 - {1} ** t)",
+        lambda x, decay, t: x / (1.0 - decay**t),
+        "x/(1 - a**t)",
+        "x / (1 - beta^t): Adam's correction of an average of decay beta that started at 0.",
+        constants=(Constant.DECAY,),
+        probes=((0.9,), (0.999,)),
+        laws={Law.LINEAR, Law.ODD, Law.HOMOGENEOUS, Law.ZERO_PRESERVING, Law.MONOTONE},
+        reference=_ADAM,
+    ),
+    Op(
+        name="step",
+        signature=Signature("->11"),
+        torch="w.new_ones(1, 1) * t",
+        numpy=lambda t: np.full((1, 1), float(t)),
+        sympy="t",
+        doc="The number t of the step, from 1.",
+        cost=Cost("1", "1"),
+        laws=frozenset({Law.ELEMENTWISE, Law.RANK_FREE, Law.NONNEGATIVE}),
+        reference=_ADAM,
+    ),
+)
+
+FAMILIES: dict[str, tuple[Op, ...]] = {"Averages over time": _AVERAGES}
