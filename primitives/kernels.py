@@ -3,8 +3,8 @@
 Every kernel is a pure function: it writes to none of its arguments and its result shares memory
 with none of them. Tensors are ``(..., m, n)``; leading dimensions are lanes and are never mixed.
 Results have the arguments' dtype. Each body needs nothing but ``torch``, because an exported
-optimizer carries a copy of its source. Annotations say Tensor also where an argument may be a Python
-number: that at least one is a tensor cannot be written as a type.
+optimizer carries a copy of its source. Annotations say Tensor also where an argument may be a
+Python number: that at least one is a tensor cannot be written as a type.
 """
 
 from __future__ import annotations

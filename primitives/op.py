@@ -177,6 +177,13 @@ class Op:
         return self.laws - self.inexact
 
     @property
+    def homogeneity(self) -> float | None:
+        """The exact degree k of f(c x) = c^k f(x) for c > 0, or None."""
+        if Law.SCALE_INVARIANT in self.exact_laws:
+            return 0
+        return 1 if Law.HOMOGENEOUS in self.exact_laws else self.degree
+
+    @property
     def elementwise(self) -> bool:
         """Whether each output entry depends on the same input entries alone."""
         return Law.ELEMENTWISE in self.laws

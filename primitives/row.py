@@ -41,7 +41,7 @@ def elementwise(
         numpy=numpy,
         sympy=sympy,
         doc=doc,
-        cost=Cost(f"{flops} * m * n", f"{arity + 1} * m * n"),
+        cost=Cost("m * n" if flops == 1 else f"{flops} * m * n", f"{arity + 1} * m * n"),
         laws=frozenset({Law.ELEMENTWISE, Law.RANK_FREE, *laws}),
         **columns,
     )
