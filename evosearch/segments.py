@@ -1,0 +1,138 @@
+"""Reading a journal's segments and judging whether they are what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from evosearch.errors import CorruptArchive, NewerFormat, RunNotFound
+from evosearch.frame import FORMAT, LINE_LIMIT, BadLine, Header, Record, decode_line, is_cut
+
+__all__ = ["SegmentReader", "segment_path", "segment_paths"]
+
+
+def segment_path(directory: Path, number: int) -> Path:
+    """The file of a run's segment, counted from 1."""
+    return directory / "journal" / f"{number:06d}.jsonl"
+
+
+def segment_paths(directory: Path) -> list[Path]:
+    """Return the files of a run's journal, in order.
+
+    Raises:
+        RunNotFound: There are none.
+        CorruptArchive: One is missing between the others.
+    """
+    paths = sorted((directory / "journal").glob("*.jsonl"))
+    if not paths:
+        raise RunNotFound(
+            f"Expected a run in {directory}, found no journal there. `evosearch search --run "
+            f"{directory}` starts one."
+        )
+    for number, path in enumerate(paths, 1):
+        expected = segment_path(directory, number)
+        if path != expected:
+            raise CorruptArchive(
+                f"Expected the journal segment {expected}, found {path.name} in its place. Restore "
+                "the run directory from a copy."
+            )
+    return paths
+
+
+class SegmentReader:
+    """Iterates over the records of a journal; at the end it knows where and how that ended.
+
+    Attributes:
+        segment: Number of the last segment that has records.
+        format: Its format version.
+        end: Where its last whole record ends, in bytes.
+        sequence: Number of the last record.
+        chain: The last record's CRC, which the next line continues.
+        unterminated: The last record is whole, but the newline after it is not there.
+        stub: A last segment that has not even a whole header, or None.
+    """
+
+    def __init__(self, directory: Path, after: int = 0) -> None:
+        self.directory = directory
+        self.segment = self.end = self.sequence = self.chain = 0
+        self.format = FORMAT
+        self.unterminated = False
+        self.stub: Path | None = None
+        self._after = after
+
+    def __iter__(self) -> Iterator[Record]:
+        """Yield the records after number `after`; raises like `evosearch.journal.read`."""
+        paths = segment_paths(self.directory)
+        start = self._start(paths)
+        for index, path in enumerate(paths[start:], start):
+            for record in self._read(path, index + 1, index == start, path is paths[-1]):
+                if record.sequence > self._after:
+                    yield record
+
+    def _start(self, paths: list[Path]) -> int:
+        """Index of the last segment that begins no later than the first record asked for."""
+        for index in range(len(paths) - 1 if self._after else 0, 0, -1):
+            with paths[index].open("rb") as file:
+                try:
+                    header = Header.decode(file.readline(LINE_LIMIT))
+                except BadLine:
+                    continue  # reported where the segment is read
+            if header.first <= self._after + 1:
+                return index
+        return 0
+
+    def _read(self, path: Path, number: int, entry: bool, last: bool) -> Iterator[Record]:
+        with path.open("rb") as file:
+            line = file.readline(LINE_LIMIT)
+            if last and number > 1 and not line.endswith(b"\n"):
+                self.stub = path
+                return
+            try:
+                self._enter(line, number, entry)
+            except BadLine as problem:
+                raise _corrupt(path, 1, 0, problem) from None
+            except NewerFormat as error:
+                raise NewerFormat(f"{self.directory} cannot be read. {error}") from None
+            self.end = len(line)
+            row = 1
+            while line := file.readline(LINE_LIMIT):
+                row += 1
+                if last and not line.endswith(b"\n"):
+                    line = line.rstrip(b"\0")  # some file systems fill up what was not written
+                    if is_cut(line):
+                        break
+                    line += b"\n"
+                    self.unterminated = True
+                expected = self.sequence + 1
+                try:
+                    record, self.chain = decode_line(line, expected, self.chain, self.format)
+                    if expected == 1 and record.kind != "manifest":
+                        raise BadLine(f"expected a manifest first, found {record.kind!r}")
+                except BadLine as problem:
+                    raise _corrupt(path, row, self.end, problem) from None
+                self.sequence = expected
+                self.end += len(line) - self.unterminated
+                yield record
+            if self.sequence == 0:
+                raise _corrupt(path, row, self.end, "expected a manifest, found no whole record")
+
+    def _enter(self, line: bytes, number: int, entry: bool) -> None:
+        """Read a segment's header and check that it continues what was read so far."""
+        header = Header.decode(line)
+        if entry and number > 1:  # nothing was read before it
+            self.sequence, self.chain = header.first - 1, header.chain
+        found = (header.segment, header.first, header.chain)
+        if found != (number, self.sequence + 1, self.chain):
+            raise BadLine(
+                f"expected segment {number} beginning with record {self.sequence + 1} after "
+                f"checksum {self.chain:08x}, found segment {header.segment} beginning with record "
+                f"{header.first} after checksum {header.chain:08x}"
+            )
+        self.segment, self.format = number, header.format
+
+
+def _corrupt(path: Path, line: int, byte: int, problem: object) -> CorruptArchive:
+    return CorruptArchive(
+        f"{path}, line {line}, byte {byte}: {problem}. The run cannot be trusted from there on: "
+        "restore it from a copy."
+    )
