@@ -149,5 +149,3 @@ def _fault(statement: Statement, shapes: dict[str, Shape]) -> str:
 
 def _shape_of(argument: Argument, shapes: dict[str, Shape]) -> Shape:
     return shapes[argument] if isinstance(argument, str) else SCALAR
-
-

@@ -77,9 +77,8 @@ def rule_fingerprint(rule: Rule) -> str | None:
 def _stripped_fingerprint(rule: Rule) -> str | None:
     if not any("g" in s.reads for s in rule.body) and rule.update != "g":
         return None
-    updates = trajectory(rule)
-    flat = updates.ravel()
-    size = math.sqrt(float(flat @ flat) / flat.size)
+    flat = trajectory(rule).ravel()
+    size = math.sqrt(sum(x * x for x in flat.tolist()) / flat.size)
     if not math.isfinite(size) or size < _SMALLEST:
         return None
     digits = np.rint(flat * (_DECIMALS / size)).astype(np.int64)
@@ -95,7 +94,9 @@ def trajectory(rule: Rule) -> Array:
         for m, n in PROBE_SHAPES:
             cut = slice(start, start + m * n)
             shape = (PROBE_STEPS, m, n)
-            parts.append(_run(rule, _GRADIENTS[:, cut].reshape(shape), _WEIGHTS[:, cut].reshape(shape)))
+            parts.append(
+                _run(rule, _GRADIENTS[:, cut].reshape(shape), _WEIGHTS[:, cut].reshape(shape))
+            )
             start += m * n
         return np.concatenate(parts, axis=1)
 

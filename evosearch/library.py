@@ -11,7 +11,7 @@ from evosearch.errors import UsageError
 from evosearch.parse import parse_rules
 from evosearch.program import Rule, RuleSet
 
-__all__ = ["KNOWN", "default_rest", "known"]
+__all__ = ["KNOWN", "default_rest", "known", "resolve"]
 
 KNOWN: Final = (
     "sgd",
@@ -42,6 +42,15 @@ def known(name: str) -> RuleSet:
         hint = f"did you mean `{near[0]}`? " if near else ""
         raise UsageError(f"unknown optimizer `{name}`; {hint}known are {', '.join(KNOWN)}")
     return parse_rules(files(_FOLDER).joinpath(f"{name}.py").read_text(encoding="utf-8"))
+
+
+def resolve(program: str) -> RuleSet:
+    """Return a known optimizer by name, or parse program text.
+
+    Raises:
+        UsageError: neither a known name nor a legal program.
+    """
+    return parse_rules(program) if "def " in program else known(program)
 
 
 @cache

@@ -64,7 +64,9 @@ def parse_rules(text: str) -> RuleSet:
         reader = _Reader(node)
         rules.append(check_rule(reader.rule(), reader.positions))
     if len(rules) > 2:
-        _refuse(body[2], f"{len(rules)} rules; expected one, and optionally a second named `{REST}`")
+        _refuse(
+            body[2], f"{len(rules)} rules; expected one, and optionally a second named `{REST}`"
+        )
     if len(rules) == 2 and rules[1].name != REST:
         _refuse(body[1], f"the second rule is named `{rules[1].name}`; it must be `{REST}`")
     return check_rules(RuleSet(*rules))

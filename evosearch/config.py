@@ -1,0 +1,291 @@
+"""What a search is told: one frozen, validated value, from a preset or a TOML file.
+
+The same configuration and seed give the same history. `--set a.b=c` changes one key; unknown keys
+and values out of range are refused by name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from evosearch.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from evosearch.grid import Grid
+    from evosearch.job import TaskRef
+    from evosearch.space import Space
+
+__all__ = ["PRESETS", "Config", "load", "preset"]
+
+PRESETS: Final = ("quickstart", "smoke")
+"""The configurations that ship with the package."""
+
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class SpaceConfig(_Section):
+    """What programs may say."""
+
+    ops: tuple[str, ...] = ()
+    """Names of ops; empty means all."""
+    max_statements: Positive = 24
+    max_states: Annotated[int, Field(ge=0)] = 2
+
+    @field_validator("ops")
+    @classmethod
+    def _known(cls, ops: tuple[str, ...]) -> tuple[str, ...]:
+        from primitives.table import OPS
+
+        return tuple(_member("op", name, OPS) for name in ops)
+
+    def space(self) -> Space:
+        """Return the space itself."""
+        from evosearch.space import Space
+
+        limits = {"max_statements": self.max_statements, "max_states": self.max_states}
+        return Space(self.ops, **limits) if self.ops else Space(**limits)
+
+
+class TierConfig(_Section):
+    """Tasks that are tried together; only candidates that do well enter the next tier."""
+
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    @field_validator("tasks")
+    @classmethod
+    def _known(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        from proxy_tasks.registry import TASKS
+
+        return tuple(_member("task", name, TASKS) for name in tasks)
+
+
+class EvaluationConfig(_Section):
+    """How a candidate, or a baseline, is tuned and scored on a task."""
+
+    seeds: Positive = 2
+    """Paired seeds of one evaluation."""
+    rates: Annotated[int, Field(ge=3)] = 5
+    """Learning rates at first, half a decade apart, around the candidate's own update size."""
+    ratios: tuple[Annotated[float, Field(gt=0)], ...] = (0.3, 1.0, 3.0)
+    """How far what is no hidden matrix moves, relative to the matrices; increasing."""
+    extensions: Annotated[int, Field(ge=0)] = 2
+    """How often the grid grows where its best point lies at the edge."""
+
+    def grid(self) -> Grid:
+        """Return the grid of learning rates."""
+        from evosearch.grid import Grid
+
+        return Grid(rates=self.rates, ratios=self.ratios, extensions=self.extensions)
+
+
+class ReferenceConfig(_Section):
+    """AdamW, tuned: the best of these constants on each task, with the same grid as candidates."""
+
+    betas: Annotated[tuple[tuple[float, float], ...], Field(min_length=1)] = (
+        (0.9, 0.999),
+        (0.9, 0.99),
+        (0.9, 0.95),
+        (0.8, 0.99),
+        (0.95, 0.99),
+    )
+    weight_decay: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0, 0.01)
+
+
+class PopulationConfig(_Section):
+    """Regularized evolution."""
+
+    size: Positive = 64
+    """Individuals of an island; the oldest leaves."""
+    warmup: Positive = 12
+    """Members an island needs before tournaments choose; until then all descend from the start."""
+    tournament: Positive = 4
+    crossover: Fraction = 0.1
+    """How often the rest's rule comes from a second parent."""
+    drift: Fraction = 0.5
+    """How often an edit that changed nothing is built upon instead of thrown away."""
+    patience: Positive = 400
+    """Commits without a better best after which an island restarts from its best."""
+    islands: Positive = 1
+    migrate_every: Positive = 50
+    """Packs between migrations."""
+
+
+class HurdleConfig(_Section):
+    """Successive halving."""
+
+    promote: Fraction = 0.35
+    """Share of candidates that enter the next tier."""
+    warmup: Positive = 24
+    """Scores needed before candidates are stopped early."""
+
+
+class EliteConfig(_Section):
+    """Re-evaluation of the best on fresh seeds, so that a lucky score does not survive."""
+
+    count: Positive = 6
+    """How many of the best are kept under re-evaluation."""
+    every: Annotated[int, Field(ge=2)] = 6
+    """One pack in so many is a re-evaluation."""
+    rounds: Positive = 3
+    """Independent evaluations until a score counts as confirmed, the first included."""
+    final: Positive = 8
+    """How many of the best are confirmed before the search ends."""
+
+
+class BudgetConfig(_Section):
+    """How much is tried, and in what portions."""
+
+    evaluations: Positive = 600
+    """Candidates to evaluate; re-evaluations of elites come on top."""
+    pack: Positive = 6
+    """Candidates in a pack."""
+    window: Positive = 4
+    """Packs in flight: how many results a proposal may lag behind. At least the number of workers."""
+    seconds_per_pack: Annotated[float, Field(gt=0)] = 600.0
+    """Deadline of one pack on a worker."""
+
+
+class Config(_Section):
+    """A whole search."""
+
+    seed: int = 0
+    start: str = "adamw"
+    """Where the search begins: a known optimizer, or program text."""
+    space: SpaceConfig = SpaceConfig()
+    tiers: Annotated[tuple[TierConfig, ...], Field(min_length=1)]
+    evaluation: EvaluationConfig = EvaluationConfig()
+    reference: ReferenceConfig = ReferenceConfig()
+    population: PopulationConfig = PopulationConfig()
+    hurdle: HurdleConfig = HurdleConfig()
+    elites: EliteConfig = EliteConfig()
+    budget: BudgetConfig = BudgetConfig()
+    tasks: Mapping[str, Mapping[str, Any]] = {}
+    """Fields of tasks to override, by task, for instance ``tasks.char_lm.path``."""
+
+    @model_validator(mode="after")
+    def _start_is_an_optimizer(self) -> Config:
+        from evosearch.fingerprint import fingerprint
+        from evosearch.library import resolve
+
+        if fingerprint(resolve(self.start)) is None:
+            raise ValueError("`start` never updates the weights, or not finitely")
+        return self
+
+    @model_validator(mode="after")
+    def _tasks_exist(self) -> Config:
+        from proxy_tasks.registry import get
+
+        for name in self.task_names:
+            get(name, **self.tasks.get(name, {}))
+        for name in self.tasks:
+            _member("task", name, self.task_names)
+        return self
+
+    def tiers_of_tasks(self) -> tuple[tuple[TaskRef, ...], ...]:
+        """Return the tasks of each tier, with their overrides."""
+        from evosearch.job import TaskRef
+
+        return tuple(
+            tuple(TaskRef(name, dict(self.tasks.get(name, {}))) for name in tier.tasks)
+            for tier in self.tiers
+        )
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """All tasks, in order of tiers."""
+        return tuple(name for tier in self.tiers for name in tier.tasks)
+
+
+def preset(name: str, settings: Iterable[str] = ()) -> Config:
+    """Return a configuration that ships with the package, with ``a.b=c`` settings applied.
+
+    Raises:
+        ConfigError: unknown preset or key, or a value out of range.
+    """
+    _member("preset", name, PRESETS)
+    text = files("evosearch.presets").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    return _build(tomllib.loads(text), settings, f"preset `{name}`")
+
+
+def load(path: Path, settings: Iterable[str] = ()) -> Config:
+    """Return the configuration in a TOML file, with ``a.b=c`` settings applied.
+
+    Raises:
+        ConfigError: no such file, not TOML, unknown key, or a value out of range.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"cannot read a configuration from {path}: {error}") from None
+    return _build(data, settings, str(path))
+
+
+def _build(data: dict[str, Any], settings: Iterable[str], origin: str) -> Config:
+    for setting in settings:
+        _apply(data, setting)
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{origin}: {_explain(error)}") from None
+
+
+def _apply(data: dict[str, Any], setting: str) -> None:
+    key, sign, text = setting.partition("=")
+    if not sign or not key:
+        raise ConfigError(f"`{setting}` is no setting; expected `key=value`, e.g. `budget.pack=8`")
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = text
+    *path, last = key.strip().split(".")
+    node: Any = data
+    for part in path:
+        node = (
+            node[int(part)]
+            if isinstance(node, list) and part.isdigit() and int(part) < len(node)
+            else node.setdefault(part, {})
+            if isinstance(node, dict)
+            else None
+        )
+        if not isinstance(node, dict | list):
+            raise ConfigError(f"`{key}`: `{part}` is not a section of the configuration")
+    if isinstance(node, list):
+        if not last.isdigit() or int(last) >= len(node):
+            raise ConfigError(f"`{key}`: expected an index below {len(node)}, found `{last}`")
+        node[int(last)] = value
+    else:
+        node[last] = value
+
+
+def _member(kind: str, name: str, choices: Iterable[str]) -> str:
+    known = tuple(choices)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean `{near[0]}`? " if near else ""
+        raise ConfigError(f"unknown {kind} `{name}`; {hint}known are {', '.join(known)}")
+    return name
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(map(str, first["loc"]))
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, UsageError):
+        return f"{key}: {cause}" if key else str(cause)
+    if first["type"] == "extra_forbidden":
+        return f"unknown key `{key}`"
+    found = f", found {first['input']!r}" if isinstance(first["input"], str | int | float) else ""
+    return f"`{key}`: {first['msg']}{found}"

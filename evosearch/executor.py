@@ -1,0 +1,79 @@
+"""Where jobs run: in this process, or elsewhere behind the same three methods.
+
+Jobs are numbered by the search, which asks for their results in order; an executor may finish them
+in any order. It never changes a result, only how soon there is one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from evosearch.baseline import Baseline, BaselineJob, tune_baseline
+from evosearch.job import Job, Outcome
+
+__all__ = ["Executor", "LocalExecutor", "Result", "Timed", "Work", "perform"]
+
+Work = Job | BaselineJob
+Result = tuple[Outcome, ...] | Baseline
+Timed = tuple[Result, float]
+"""A result and the seconds that a worker spent on it."""
+
+
+def perform(job: Work) -> Timed:
+    """Run a job here; return its result and the seconds it took."""
+    from evosearch.evaluate import evaluate
+
+    start = time.perf_counter()
+    result = evaluate(job) if isinstance(job, Job) else tune_baseline(job)
+    return result, time.perf_counter() - start
+
+
+class Executor(Protocol):
+    """Runs jobs."""
+
+    @property
+    def workers(self) -> int:
+        """How many jobs run at the same time."""
+        ...
+
+    @property
+    def faults(self) -> list[str]:
+        """What went wrong with the machinery so far, in sentences; not candidates' failures."""
+        ...
+
+    def submit(self, number: int, job: Work) -> None:
+        """Accept a job under a number that was not used before."""
+        ...
+
+    def collect(self, number: int) -> Timed:
+        """Wait for a job; return its result and the seconds that a worker spent on it."""
+        ...
+
+    def close(self) -> None:
+        """Stop all work and free what was taken."""
+        ...
+
+
+class LocalExecutor:
+    """Runs a job in this process when its result is asked for."""
+
+    workers = 1
+
+    def __init__(self, perform: Callable[[Work], Timed] = perform) -> None:
+        self.faults: list[str] = []
+        self._perform = perform
+        self._waiting: dict[int, Work] = {}
+
+    def submit(self, number: int, job: Work) -> None:
+        """Accept a job."""
+        self._waiting[number] = job
+
+    def collect(self, number: int) -> Timed:
+        """Run the job."""
+        return self._perform(self._waiting.pop(number))
+
+    def close(self) -> None:
+        """Forget the jobs that were not asked for."""
+        self._waiting.clear()

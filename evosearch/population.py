@@ -1,0 +1,254 @@
+"""Regularized evolution: who is tried next, and who stays.
+
+The population proposes packs of candidates and is told their scores; it does no I/O and knows no
+clock. A parent is the best of a random tournament, the child is mutated until it computes something
+new, and the oldest individual leaves (Real et al., arXiv 1802.01548; as used for Lion,
+arXiv 2302.06675). Islands evolve apart and now and then send their best to a neighbour; an island
+that has stopped improving restarts from its best individual.
+
+Everything is a function of the configuration and of what was committed, in order.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import insort
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from evosearch.breed import offspring
+from evosearch.config import Config
+from evosearch.fingerprint import fingerprint
+from evosearch.job import Outcome, Status, TaskResult
+from evosearch.library import resolve
+from evosearch.mutate import crossover
+from evosearch.program import RuleSet
+from evosearch.rng import Rng
+from evosearch.score import BOUND
+from evosearch.standing import Standing
+
+__all__ = ["Individual", "Pack", "Population"]
+
+
+@dataclass(frozen=True)
+class Individual:
+    """A candidate and where it came from."""
+
+    id: int
+    rules: RuleSet
+    fingerprint: str
+    parents: tuple[int, ...]
+    mutation: str
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Candidates that are evaluated together."""
+
+    number: int
+    round: int
+    """0 for new candidates; otherwise a re-evaluation of known ones on fresh seeds."""
+    individuals: tuple[Individual, ...]
+    proposals: int = 0
+    """Children made while looking for new ones."""
+    hits: int = 0
+    """Children that computed what was known already."""
+
+    @property
+    def confirms(self) -> bool:
+        """Whether it re-evaluates known candidates."""
+        return self.round > 0
+
+
+class Population:
+    """The state of a search: `propose` packs, `commit` their results in the same order."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.individuals: list[Individual] = []
+        self.standings: dict[int, Standing] = {}
+        self.evaluations = 0
+        """Candidates sent to evaluation, re-evaluations not counted."""
+        self.proposals = 0
+        self.hits = 0
+        self._space = config.space.space()
+        self._start = resolve(config.start)
+        self._start_print = fingerprint(self._start) or ""  # the configuration refuses others
+        self._islands = [_Island() for _ in range(config.population.islands)]
+        self._results: dict[int, list[TaskResult]] = {}
+        self._tier_tasks = [{str(ref) for ref in tier} for tier in config.tiers_of_tasks()]
+        self._tier_scores: list[list[float]] = [[] for _ in self._tier_tasks]
+        self._seen: set[str] = set()
+        self._numbers = 0
+        self._confirming: set[tuple[int, int]] = set()
+
+    def propose(self) -> Pack | None:
+        """Return the next pack, or None when there is nothing to do before the next commit."""
+        elites = self.config.elites
+        over = self.evaluations >= self.config.budget.evaluations
+        if over or (self._numbers + 1) % elites.every == 0:
+            pack = self._confirmation(elites.final if over else elites.count)
+            if pack is not None or over:
+                return pack
+        return self._breed()
+
+    def commit(self, pack: Pack, outcomes: Sequence[Outcome]) -> None:
+        """Take in the outcomes of a pack's individuals, in their order."""
+        for individual, outcome in zip(pack.individuals, outcomes, strict=True):
+            self._take_in(individual, outcome)
+        if pack.confirms:
+            self._confirming -= {(i.id, pack.round) for i in pack.individuals}
+            return
+        island = self._islands[pack.number % len(self._islands)]
+        for individual in pack.individuals:
+            if individual.id in self.standings:
+                island.add(individual.id, self.standings, self.config.population.size)
+        self._migrate(pack.number)
+
+    def _take_in(self, individual: Individual, outcome: Outcome) -> None:
+        """Update an individual's standing; one that fails, at first or later, has none."""
+        if outcome.status is not Status.OK:
+            self.standings.pop(individual.id, None)
+            self._results.pop(individual.id, None)
+            return
+        results = self._results.setdefault(individual.id, [])
+        if not results:
+            for tier in range(outcome.tier + 1):
+                scores = [r.score for r in outcome.tasks if r.task in self._tier_tasks[tier]]
+                insort(self._tier_scores[tier], math.fsum(scores) / len(scores))
+        results.extend(outcome.tasks)
+        seeds = self.config.evaluation.seeds
+        self.standings[individual.id] = Standing.of(results, outcome.tier, seeds)
+
+    def ranking(self) -> list[Individual]:
+        """Return the individuals that have a standing, best first."""
+        order = sorted(self.standings, key=lambda i: (self.standings[i], -i), reverse=True)
+        return [self.individuals[i] for i in order]
+
+    def hurdles(self) -> tuple[float, ...]:
+        """Return the score that a candidate needs on each tier to enter the next one.
+
+        The last tier's is never used. Until there are scores to compare with, everyone passes.
+        """
+        settings = self.config.hurdle
+        hurdles: list[float] = []
+        for scores in self._tier_scores:
+            rank = int((1.0 - settings.promote) * (len(scores) - 1))
+            hurdles.append(scores[rank] if len(scores) >= settings.warmup else -BOUND)
+        return tuple(hurdles)
+
+    def _breed(self) -> Pack | None:
+        number = self._numbers
+        rng = Rng(self.config.seed, "pack", number)
+        island = self._islands[number % len(self._islands)]
+        room = self.config.budget.evaluations - self.evaluations
+        found: list[Individual] = []
+        proposals = hits = 0
+        if not self.individuals:
+            found.append(self._admit(self._start, self._start_print, (), "start"))
+        while len(found) < min(self.config.budget.pack, room):
+            parents = self._parents(island, rng)
+            base = parents[0].rules if len(parents) == 1 else crossover(*(p.rules for p in parents))
+            child = offspring(base, self._space, rng, self._seen, self.config.population.drift)
+            if child is None:
+                break
+            proposals += child.proposals
+            hits += child.hits
+            edits = child.mutation if len(parents) == 1 else f"crossover, {child.mutation}"
+            ids = tuple(parent.id for parent in parents)
+            found.append(self._admit(child.rules, child.fingerprint, ids, edits))
+        if not found:
+            return None
+        self._numbers += 1
+        self.evaluations += len(found)
+        self.proposals += proposals
+        self.hits += hits
+        return Pack(number, 0, tuple(found), proposals, hits)
+
+    def _admit(
+        self, rules: RuleSet, print_: str, parents: tuple[int, ...], edits: str
+    ) -> Individual:
+        individual = Individual(len(self.individuals), rules, print_, parents, edits)
+        self.individuals.append(individual)
+        self._seen.add(print_)
+        return individual
+
+    def _parents(self, island: _Island, rng: Rng) -> tuple[Individual, ...]:
+        settings = self.config.population
+        first = self._tournament(island, rng)
+        if first is None:
+            return (self.individuals[0],)
+        if rng.chance(settings.crossover):
+            second = self._tournament(island, rng)
+            if second is not None and second is not first:
+                return first, second
+        return (first,)
+
+    def _tournament(self, island: _Island, rng: Rng) -> Individual | None:
+        """Return the best of a few random individuals; None while the island fills up."""
+        if len(island.members) < min(self.config.population.size, self.config.population.warmup):
+            return None
+        members = island.members
+        drawn = [rng.pick(members) for _ in range(self.config.population.tournament)]
+        return self.individuals[max(drawn, key=lambda i: (self.standings[i], -i))]
+
+    def _confirmation(self, count: int) -> Pack | None:
+        """Return a pack that re-evaluates those of the best that were evaluated least."""
+        elites = self.config.elites
+        waiting: dict[int, list[Individual]] = {}
+        for individual in self.ranking()[:count]:
+            done = self.standings[individual.id].rounds
+            if done < elites.rounds and (individual.id, done) not in self._confirming:
+                waiting.setdefault(done, []).append(individual)
+        if not waiting:
+            return None
+        round_ = min(waiting)
+        chosen = tuple(waiting[round_][: self.config.budget.pack])
+        self._confirming |= {(individual.id, round_) for individual in chosen}
+        pack = Pack(self._numbers, round_, chosen)
+        self._numbers += 1
+        return pack
+
+    def _migrate(self, number: int) -> None:
+        """Send an island's best to the next one, and restart an island that stands still."""
+        settings = self.config.population
+        index = number % len(self._islands)
+        island = self._islands[index]
+        if not island.members:
+            return
+        if len(self._islands) > 1 and number // len(self._islands) % settings.migrate_every == 0:
+            neighbour = self._islands[(index + 1) % len(self._islands)]
+            neighbour.add(island.best(self.standings), self.standings, settings.size)
+        if island.stale > settings.patience:
+            island.restart(self.standings)
+
+
+@dataclass
+class _Island:
+    """A queue of individuals that breed among themselves."""
+
+    members: deque[int] = field(default_factory=deque)
+    record: Standing | None = None
+    """The best standing since the last restart."""
+    stale: int = 0
+    """Individuals added since the record."""
+
+    def add(self, id_: int, standings: Mapping[int, Standing], limit: int) -> None:
+        self.members.append(id_)
+        while len(self.members) > limit:
+            self.members.popleft()
+        standing = standings[id_]
+        if self.record is None or standing > self.record:
+            self.record, self.stale = standing, 0
+        else:
+            self.stale += 1
+
+    def best(self, standings: Mapping[int, Standing]) -> int:
+        return max(self.members, key=lambda i: (standings[i], -i))
+
+    def restart(self, standings: Mapping[int, Standing]) -> None:
+        best = self.best(standings)
+        self.members.clear()
+        self.members.append(best)
+        self.record, self.stale = standings[best], 0

@@ -1,0 +1,130 @@
+"""Packs and baselines as journal records, and back.
+
+A record holds what the search decided on and what came out, under stable keys; timings and machines
+go under ``info``, which comparisons of histories leave out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evosearch.baseline import Baseline
+from evosearch.errors import CorruptArchive
+from evosearch.fingerprint import PROBE_SHAPES
+from evosearch.job import Outcome, Status, TaskResult
+from evosearch.liveness import strip_rules
+from evosearch.population import Individual, Pack, Population
+from evosearch.program import RuleSet
+from evosearch.score import BOUND
+from primitives.table import OPS
+
+__all__ = ["baseline_of", "baseline_record", "outcomes_of", "pack_record", "update_cost"]
+
+
+def baseline_record(baseline: Baseline, info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record of a tuned baseline."""
+    return {
+        "kind": "reference",
+        "task": baseline.task,
+        "program": baseline.program,
+        "values": list(baseline.values),
+        "edge": baseline.edge,
+        "losers": [[program, level] for program, level in baseline.losers],
+        "info": dict(info),
+    }
+
+
+def baseline_of(record: Mapping[str, Any]) -> Baseline:
+    """Read a baseline from its record."""
+    losers = tuple((program, level) for program, level in record["losers"])
+    return Baseline(
+        record["task"], record["program"], tuple(record["values"]), record["edge"], losers
+    )
+
+
+def pack_record(
+    pack: Pack, outcomes: Sequence[Outcome], population: Population, info: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the record of a committed pack; `population` has taken its outcomes in."""
+    rows = [
+        _row(individual, outcome, population, pack.confirms)
+        for individual, outcome in zip(pack.individuals, outcomes, strict=True)
+    ]
+    return {
+        "kind": "confirm" if pack.confirms else "pack",
+        "pack": pack.number,
+        "round": pack.round,
+        "proposals": pack.proposals,
+        "cache_hits": pack.hits,
+        "candidates": rows,
+        "info": dict(info),
+    }
+
+
+def outcomes_of(record: Mapping[str, Any], pack: Pack) -> tuple[Outcome, ...]:
+    """Read the outcomes of a pack that was proposed again.
+
+    Raises:
+        CorruptArchive: The record is of another pack: this code proposes something else than the
+            code that wrote the journal.
+    """
+    rows = record["candidates"]
+    same = record["pack"] == pack.number and len(rows) == len(pack.individuals)
+    for row, individual in zip(rows, pack.individuals, strict=False):
+        same &= row["id"] == individual.id
+        same &= pack.confirms or row["program"] == str(individual.rules)
+    if not same:
+        raise CorruptArchive(
+            f"pack {record['pack']} of the journal is not the pack {pack.number} that this version "
+            "proposes after the same history; expected the same programs. Resume with the version "
+            "that wrote the run (see its manifest), or start a new run"
+        )
+    return tuple(_outcome(row) for row in rows)
+
+
+def update_cost(rules: RuleSet) -> float:
+    """Return the floating-point operations of one update an entry, on the probe matrices."""
+    flops = 0.0
+    for statement in rules.matrix.body:
+        for m, n in PROBE_SHAPES:
+            flops += OPS[statement.op].cost.evaluate(m, n)[0] / (m * n)
+    return flops / len(PROBE_SHAPES)
+
+
+def _outcome(row: Mapping[str, Any]) -> Outcome:
+    tasks = tuple(TaskResult.from_json(result) for result in row["results"])
+    score = -BOUND if row["score"] is None else row["score"]
+    status = Status(row["status"])
+    return Outcome(status, row["message"], row["tier"], score, row["score_se"], tasks)
+
+
+def _row(
+    individual: Individual, outcome: Outcome, population: Population, confirms: bool
+) -> dict[str, Any]:
+    standing = population.standings.get(individual.id)
+    row: dict[str, Any] = {
+        "id": individual.id,
+        "status": str(outcome.status),
+        "tier": outcome.tier,
+        "score": None if standing is None else standing.score,
+        "score_se": None if standing is None else standing.error,
+        "rounds": 0 if standing is None else standing.rounds,
+        "message": outcome.message,
+        "results": [result.to_json() for result in outcome.tasks],
+    }
+    if confirms:
+        return row
+    stripped = strip_rules(individual.rules)
+    states = stripped.matrix.states
+    return row | {
+        "parents": list(individual.parents),
+        "mutation": individual.mutation,
+        "program": str(individual.rules),
+        "canonical": str(stripped),
+        "fingerprint": individual.fingerprint,
+        "statements": stripped.size,
+        "states": len(states),
+        "state_memory": float(stripped.matrix.state_memory),
+        "cost": update_cost(stripped),
+    }

@@ -1,0 +1,166 @@
+"""The search: propose, evaluate, commit, in an order that nothing outside the run can change.
+
+    while there is something to propose or to wait for:
+        keep `window` packs in flight
+        commit the oldest of them: journal first, population second
+
+Resuming is the same loop over a journal that already holds some packs: they are proposed again, and
+their recorded results are committed instead of being evaluated.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from evosearch.baseline import Baseline, baseline_jobs
+from evosearch.config import Config
+from evosearch.errors import CorruptArchive
+from evosearch.executor import Executor
+from evosearch.job import Job, Stage
+from evosearch.population import Pack, Population
+from evosearch.records import baseline_of, baseline_record, outcomes_of, pack_record
+from evosearch.score import BOUND
+
+__all__ = ["Append", "Progress", "replay", "search"]
+
+Append = Callable[[Mapping[str, Any]], object]
+"""Makes a record durable before it returns."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What an observer sees after every commit."""
+
+    population: Population
+    baselines: Mapping[str, Baseline]
+    pack: Pack
+    replayed: bool
+    """Whether the pack's results came from the journal."""
+    seconds: float
+    """Time that a worker spent on the pack."""
+
+
+def search(
+    config: Config,
+    executor: Executor,
+    append: Append,
+    records: Iterable[Mapping[str, Any]] = (),
+    observe: Callable[[Progress], None] = lambda _: None,
+) -> Population:
+    """Run a search to the end of its budget.
+
+    Args:
+        config: what to do.
+        executor: where packs are evaluated.
+        append: the journal.
+        records: what the journal holds already; a prefix of the same search.
+        observe: called after every commit; an exception it raises ends the search, nothing is lost.
+
+    Returns:
+        The final population.
+
+    Raises:
+        CorruptArchive: the records are not a prefix of this search.
+    """
+    known = _Recorded.of(records)
+    baselines = _baselines(config, executor, append, known)
+    population = Population(config)
+    in_flight: deque[Pack] = deque()
+    while True:
+        while len(in_flight) < config.budget.window and (pack := population.propose()) is not None:
+            in_flight.append(pack)
+            if pack.number not in known.packs:
+                executor.submit(pack.number, _job(config, pack, population, baselines))
+        if not in_flight:
+            break
+        pack = in_flight.popleft()
+        record = known.packs.pop(pack.number, None)
+        if record is not None:
+            population.commit(pack, outcomes_of(record, pack))
+            seconds = float(record["info"].get("seconds", 0.0))
+        else:
+            outcomes, seconds = executor.collect(pack.number)
+            assert isinstance(outcomes, tuple)
+            population.commit(pack, outcomes)
+            append(pack_record(pack, outcomes, population, {"seconds": round(seconds, 3)}))
+        observe(Progress(population, baselines, pack, record is not None, seconds))
+    if known.packs:
+        raise CorruptArchive(
+            f"the journal holds {len(known.packs)} packs more than its configuration asks for, the "
+            f"first is pack {min(known.packs)}; it was written by another version or edited"
+        )
+    return population
+
+
+def replay(config: Config, records: Iterable[Mapping[str, Any]]) -> Population:
+    """Return the population after the packs in a journal, without evaluating anything."""
+    known = _Recorded.of(records)
+    population = Population(config)
+    in_flight: deque[Pack] = deque()
+    while True:
+        while len(in_flight) < config.budget.window and (pack := population.propose()) is not None:
+            in_flight.append(pack)
+        if not in_flight or in_flight[0].number not in known.packs:
+            return population
+        pack = in_flight.popleft()
+        population.commit(pack, outcomes_of(known.packs[pack.number], pack))
+
+
+@dataclass
+class _Recorded:
+    """What a journal holds already."""
+
+    baselines: dict[str, Baseline]
+    packs: dict[int, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, records: Iterable[Mapping[str, Any]]) -> _Recorded:
+        recorded = cls({}, {})
+        for record in records:
+            if record["kind"] == "reference":
+                baseline = baseline_of(record)
+                recorded.baselines[baseline.task] = baseline
+            elif record["kind"] in ("pack", "confirm"):
+                recorded.packs[record["pack"]] = record
+        return recorded
+
+
+def _baselines(
+    config: Config, executor: Executor, append: Append, known: _Recorded
+) -> dict[str, Baseline]:
+    """Return the tuned reference of every task; those that are not recorded are tuned now."""
+    jobs = {-1 - i: job for i, job in enumerate(baseline_jobs(config))}
+    missing = {n: job for n, job in jobs.items() if str(job.task) not in known.baselines}
+    for number, job in missing.items():
+        executor.submit(number, job)
+    baselines = dict(known.baselines)
+    for number in missing:
+        baseline, seconds = executor.collect(number)
+        assert isinstance(baseline, Baseline)
+        append(baseline_record(baseline, {"seconds": round(seconds, 3)}))
+        baselines[baseline.task] = baseline
+    return baselines
+
+
+def _job(
+    config: Config, pack: Pack, population: Population, baselines: Mapping[str, Baseline]
+) -> Job:
+    """Return the evaluation of a pack, with the hurdles of this moment."""
+    seeds = config.evaluation.seeds
+    replicates = tuple(range(pack.round * seeds, (pack.round + 1) * seeds))
+    tiers = config.tiers_of_tasks()
+    hurdles = (-BOUND,) * len(tiers) if pack.confirms else population.hurdles()
+    return Job(
+        candidates=tuple(str(individual.rules) for individual in pack.individuals),
+        stages=tuple(Stage(tasks, hurdle) for tasks, hurdle in zip(tiers, hurdles, strict=True)),
+        replicates=replicates,
+        run_seed=config.seed,
+        references={
+            task: tuple(baseline.values[r] for r in replicates)
+            for task, baseline in baselines.items()
+        },
+        grid=config.evaluation.grid(),
+    )
