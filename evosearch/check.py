@@ -71,8 +71,8 @@ def check_rule(rule: Rule, positions: Sequence[tuple[int, int]] = ()) -> Rule:
     for state in rule.states:
         if shapes[state.name] != state.shape:
             raise ProgramError(
-                f"in `{rule.name}`: state `{state.name}` is declared {state.shape} but ends the step "
-                f"as {shapes[state.name]}; annotate the state with the shape that it is given"
+                f"in `{rule.name}`: state `{state.name}` is declared {state.shape} but ends the "
+                f"step as {shapes[state.name]}; annotate it with the shape that it is given"
             )
     return rule
 
@@ -131,7 +131,8 @@ def _fault(statement: Statement, shapes: dict[str, Shape]) -> str:
     expected = op.arity + len(op.constants)
     if len(statement.args) != expected:
         constants = f" and {len(op.constants)} constants" if op.constants else ""
-        return f"`{op.name}` takes {op.arity} tensors{constants}, found {len(statement.args)} arguments"
+        found = len(statement.args)
+        return f"`{op.name}` takes {op.arity} tensors{constants}, found {found} arguments"
     for name in statement.reads:
         if name not in shapes:
             return f"`{name}` is read before it is assigned"

@@ -10,6 +10,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -55,8 +56,8 @@ class SpaceConfig(_Section):
         """Return the space itself."""
         from evosearch.space import Space
 
-        limits = {"max_statements": self.max_statements, "max_states": self.max_states}
-        return Space(self.ops, **limits) if self.ops else Space(**limits)
+        space = Space(max_statements=self.max_statements, max_states=self.max_states)
+        return replace(space, ops=self.ops) if self.ops else space
 
 
 class TierConfig(_Section):
@@ -153,7 +154,7 @@ class BudgetConfig(_Section):
     pack: Positive = 6
     """Candidates in a pack."""
     window: Positive = 4
-    """Packs in flight: how many results a proposal may lag behind. At least the number of workers."""
+    """Packs in flight: how many results a proposal may lag behind. At least the workers."""
     seconds_per_pack: Annotated[float, Field(gt=0)] = 600.0
     """Deadline of one pack on a worker."""
 
@@ -253,13 +254,12 @@ def _apply(data: dict[str, Any], setting: str) -> None:
     *path, last = key.strip().split(".")
     node: Any = data
     for part in path:
-        node = (
-            node[int(part)]
-            if isinstance(node, list) and part.isdigit() and int(part) < len(node)
-            else node.setdefault(part, {})
-            if isinstance(node, dict)
-            else None
-        )
+        if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+        elif isinstance(node, dict):
+            node = node.setdefault(part, {})
+        else:
+            node = None
         if not isinstance(node, dict | list):
             raise ConfigError(f"`{key}`: `{part}` is not a section of the configuration")
     if isinstance(node, list):

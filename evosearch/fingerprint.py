@@ -1,9 +1,9 @@
 """What a rule computes, modulo the learning rate, as a short hash.
 
-A rule is run for a few steps on fixed gradients of a tall, a wide and a square matrix, in float64.
-Its updates, scaled to unit size and rounded to six decimals, are hashed. Programs that compute the
-same function, or the same up to a positive factor that a learning rate absorbs, share a fingerprint
-and hence one evaluation. The idea is AutoML-Zero's functional equivalence cache (arXiv 2003.03384)
+A rule is run for a few steps on fixed gradients of a tall, a wide and a square matrix, in
+float64. Its updates, scaled to unit size and rounded to six decimals, are hashed. Programs that
+compute the same function, or the same up to a positive factor that a learning rate absorbs, share a
+fingerprint and hence one evaluation. The idea is AutoML-Zero's functional equivalence cache (arXiv 2003.03384)
 and Lion's functional hash (arXiv 2302.06675).
 
 The ops' numpy column does the work: on tensors this small, torch's dispatch would be the whole cost.
@@ -39,8 +39,8 @@ _SMALLEST: Final = 1e-100
 def _probes() -> tuple[Array, Array]:
     """Return gradients and weights, each (steps, entries), all shapes laid side by side.
 
-    Entries differ in scale by some orders of magnitude, so that thresholds and epsilons in a program
-    show, and gradients have a mean, so that averages differ from single gradients.
+    Entries differ in scale by some orders of magnitude, so that thresholds and epsilons in a
+    program show, and gradients have a mean, so that averages differ from single gradients.
     """
     rng = np.random.Generator(np.random.PCG64(20230213))  # the date of Lion's preprint
     entries = sum(m * n for m, n in PROBE_SHAPES)

@@ -1,7 +1,7 @@
 """Rule to Python source: what is evaluated is what is exported.
 
-The source inlines each op's template, one line a statement, and calls the kernels by name. Rules are
-stripped first: redundant statements live in the genome, not in what runs.
+The source inlines each op's template, one line a statement, and calls the kernels by name. Rules
+are stripped first: redundant statements live in the genome, not in what runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["CompiledRule", "CompiledRules", "compile_rule", "compile_rules", "li
 
 @dataclass(frozen=True)
 class CompiledRule:
-    """A rule as a function on tensors (..., m, n), whose leading dimensions are lanes and stacks."""
+    """A rule as a function on tensors (..., m, n); leading dimensions are lanes and stacks."""
 
     rule: Rule
     """The stripped rule that the function computes."""

@@ -26,6 +26,8 @@ class Status(StrEnum):
     DIVERGED = "diverged"  # no learning rate of a task's grid gave a finite value
     RAISED = "raised"  # its update raised an exception
     MEMORY = "memory"  # it would need, or needed, more memory than there is
+    TIMEOUT = "timeout"  # no result before the deadline, alone and on a second worker
+    CRASHED = "crashed"  # its worker died, alone and on a second worker
 
 
 class _Json:

@@ -1,9 +1,9 @@
 """Mutations: small random edits of a program that keep it legal.
 
 Each edit of a rule takes (rule, space, rng) and returns a legal rule, or None where the dice asked
-for something impossible; `mutate` throws until an edit succeeds. The edits are Lion's insert, delete
-and modify (arXiv 2302.06675), with modify split into its parts, and one that adds a state. None
-knows any optimizer: which op, which operand and which place are drawn uniformly.
+for something impossible; `mutate` throws until an edit succeeds. The edits are Lion's insert,
+delete and modify (arXiv 2302.06675), with modify split into its parts, and one that adds a state.
+None knows any optimizer: which op, which operand and which place are drawn uniformly.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ _EDIT_WEIGHTS: Final = tuple(accumulate(weight for _, weight in EDITS))
 def mutate(parent: RuleSet, space: Space, rng: Rng) -> tuple[RuleSet, str]:
     """Return a legal, textually different child and the name of the edit that made it.
 
-    An edit of the only rule of a parent acts on all parameters, or, as often, on the matrices alone,
+    An edit of the only rule of a parent acts on all parameters or, as often, on the matrices alone,
     the rest keeping the parent's rule; it must where the new rule needs matrices.
 
     Raises:
