@@ -52,7 +52,7 @@ _AVERAGES: tuple[Op, ...] = (
     Op(
         name="step",
         signature=Signature("->11"),
-        torch="w.new_ones(1, 1) * t",
+        torch="w.new_ones(*w.shape[:-2], 1, 1) * t",
         numpy=lambda t: np.full((1, 1), float(t)),
         sympy="t",
         doc="The number t of the step, from 1.",
