@@ -26,7 +26,7 @@ _LEAST = 100_000
 
 @lru_cache(maxsize=4)
 def corpus(path: str, megabytes: float, device: torch.device) -> tuple[Tensor, int]:
-    """Return a text as int64 symbols below `VOCABULARY`, and where its validation part begins.
+    """Return a text as uint8 symbols below `VOCABULARY`, and where its validation part begins.
 
     Args:
         path: A text file; empty for the standard library's own source.
@@ -44,7 +44,7 @@ def corpus(path: str, megabytes: float, device: torch.device) -> tuple[Tensor, i
             f"expected at least {_LEAST:,} bytes of text in {source}, found {len(text):,}; "
             "set `path` to a longer file"
         )
-    table = np.zeros(256, dtype=np.int64)
+    table = np.zeros(256, dtype=np.uint8)
     table[32:127] = np.arange(95)
     table[ord("\n")] = 95
     symbols = torch.from_numpy(table[np.frombuffer(text, dtype=np.uint8)]).to(device)

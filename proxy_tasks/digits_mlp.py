@@ -6,28 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from proxy_tasks.data import DIGITS_TRAINING, digits
+from proxy_tasks.digits import DigitsTask, digits
 from proxy_tasks.losses import cross_entropy, cross_entropy_gradient
 from proxy_tasks.mlp import MLP
-from proxy_tasks.task import Batch, Parameter, Task, Weights, generator
+from proxy_tasks.task import Batch, Parameter, Weights, generator
 
 __all__ = ["DigitsMLP"]
 
 
 @dataclass(frozen=True)
-class DigitsMLP(Task):
+class DigitsMLP(DigitsTask):
     """Classify 8 x 8 images of digits. A batch is one tensor: indices (L, N) of images."""
 
     family: ClassVar[str] = "digits_mlp"
     summary: ClassVar[str] = "MLP on scikit-learn's handwritten digits; validation cross-entropy"
-    metric: ClassVar[str] = "validation cross-entropy (nats)"
 
     steps: int = 80
     batch: int = 64
-    """Images a step."""
     hidden: tuple[int, ...] = (32, 32)
     """Widths of the hidden layers."""
 
@@ -42,11 +39,6 @@ class DigitsMLP(Task):
         return self.model.parameters
 
     @property
-    def floor(self) -> float:
-        """Unknown, hence 0."""
-        return 0.0
-
-    @property
     def flops(self) -> float:
         """The perceptron's, without the gradient in the images."""
         return self.model.flops(self.batch)
@@ -54,15 +46,6 @@ class DigitsMLP(Task):
     def initialize(self, seed: int) -> dict[str, Tensor]:
         """Return the initial weights of one seed."""
         return self.model.initialize(generator(seed, "digits_mlp/initialize"))
-
-    def draw(self, seed: int) -> Batch:
-        """Return indices (steps, batch) of training images, drawn with replacement."""
-        random = generator(seed, "digits_mlp/draw")
-        return (torch.randint(DIGITS_TRAINING, (self.steps, self.batch), generator=random),)
-
-    def examination(self, seed: int) -> Batch:  # noqa: ARG002 - the same images for every seed
-        """Return the indices (450,) of all validation images."""
-        return (torch.arange(DIGITS_TRAINING, 1797),)
 
     def loss(self, weights: Weights, batch: Batch) -> Tensor:
         """Return the mean cross-entropy of each lane."""
@@ -75,10 +58,6 @@ class DigitsMLP(Task):
         self.model.backward(
             weights, x, lambda logits: cross_entropy_gradient(logits, y), 1 / y.shape[1], out
         )
-
-    def evaluate(self, weights: Weights, batch: Batch) -> Tensor:
-        """Return the cross-entropy on the validation images."""
-        return self.loss(weights, batch)
 
 
 def _images(weights: Weights, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -9,14 +9,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from proxy_tasks.chunks import groups, select
 from proxy_tasks.losses import cross_entropy, cross_entropy_gradient
 from proxy_tasks.task import Parameter, Role, Weights
 from proxy_tasks.transformer import Transformer, rms_norm, rms_norm_backward
 
 __all__ = ["LanguageModel"]
-
-_CHUNK_BYTES = 2**24
-"""Lanes are processed in groups whose activations are about this large, to stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -76,16 +74,12 @@ class LanguageModel:
 
     def gradient(self, weights: Weights, tokens: Tensor, out: Mapping[str, Tensor]) -> None:
         """Write the gradient of `loss` into `out`, a few lanes at a time."""
-        entries = self.vocabulary + (16 + self.heads * self.context // self.width) * self.width
-        size = tokens[0].numel() * entries * self.depth * weights["head"].element_size()
-        lanes = max(1, _CHUNK_BYTES // size)
-        for start in range(0, tokens.shape[0], lanes):
-            part = slice(start, start + lanes)
-            self._gradient(
-                {k: v[part] for k, v in weights.items()},
-                tokens[part],
-                {k: v[part] for k, v in out.items()},
-            )
+        tokens_each = tokens[0].numel()
+        scores = self.heads * self.context
+        entries = self.vocabulary + self.depth * (16 * self.width + scores)
+        size = tokens_each * entries * weights["head"].element_size()
+        for lanes in groups(tokens.shape[0], size):
+            self._gradient(select(weights, lanes), tokens[lanes], select(out, lanes))
 
     def _gradient(self, weights: Weights, tokens: Tensor, out: Mapping[str, Tensor]) -> None:
         lanes, sequences, _ = tokens.shape

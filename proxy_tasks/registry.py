@@ -14,8 +14,17 @@ from types import MappingProxyType
 from typing import Any
 
 from proxy_tasks.char_lm import CharLM
+from proxy_tasks.cifar10 import Cifar10
+from proxy_tasks.digits_conv import DigitsConv
 from proxy_tasks.digits_mlp import DigitsMLP
+from proxy_tasks.digits_vit import DigitsViT
+from proxy_tasks.least_squares import LeastSquares
+from proxy_tasks.matrix_factorization import MatrixFactorization
 from proxy_tasks.task import Split, Task
+from proxy_tasks.teacher_student import TeacherStudent
+from proxy_tasks.token_lm import TokenLM
+from proxy_tasks.varying_batch import VaryingBatch
+from proxy_tasks.zipf_bigram import ZipfBigram
 
 __all__ = ["TASKS", "TaskSpec", "get"]
 
@@ -35,8 +44,45 @@ def _index(*specs: TaskSpec) -> Mapping[str, TaskSpec]:
 
 TASKS: Mapping[str, TaskSpec] = _index(
     TaskSpec("digits_mlp", Split.SEARCH, DigitsMLP()),
+    TaskSpec("least_squares", Split.SEARCH, LeastSquares()),
+    TaskSpec("matrix_factorization", Split.SEARCH, MatrixFactorization()),
+    TaskSpec("varying_batch", Split.SEARCH, VaryingBatch()),
+    TaskSpec(
+        "varying_batch_wild", Split.SEARCH, VaryingBatch(batch=4, noise=0.5, spread=2.5, cap=64)
+    ),
+    TaskSpec("zipf_bigram", Split.SEARCH, ZipfBigram()),
     TaskSpec("char_lm", Split.SEARCH, CharLM()),
-    TaskSpec("char_lm_2layer", Split.HELD_OUT, CharLM(layers=2, width=64, heads=4, steps=300)),
+    TaskSpec("digits_conv", Split.SELECT, DigitsConv()),
+    TaskSpec("teacher_student", Split.SELECT, TeacherStudent()),
+    TaskSpec("varying_batch_wide", Split.SELECT, VaryingBatch(inputs=64)),
+    TaskSpec("least_squares_noisy", Split.SELECT, LeastSquares(batch=8, kappa=1e4, noise=0.3)),
+    TaskSpec("char_lm_wide", Split.SELECT, CharLM(width=48, heads=3)),
+    TaskSpec("digits_vit", Split.HELD_OUT, DigitsViT()),
+    TaskSpec(
+        "varying_batch_large",
+        Split.HELD_OUT,
+        VaryingBatch(inputs=128, batch=8, noise=0.5, cap=16, steps=600),
+    ),
+    TaskSpec(
+        "matrix_factorization_large",
+        Split.HELD_OUT,
+        MatrixFactorization(rows=128, cols=96, rank=32, kappa=1e3, steps=400),
+    ),
+    TaskSpec(
+        "zipf_bigram_large",
+        Split.HELD_OUT,
+        ZipfBigram(vocabulary=512, width=64, hidden=128, batch=512, steps=300),
+    ),
+    TaskSpec(
+        "char_lm_2layer", Split.HELD_OUT, CharLM(layers=2, width=64, heads=4, batch=16, steps=400)
+    ),
+    TaskSpec(
+        "char_lm_scale",
+        Split.HELD_OUT,
+        CharLM(layers=2, width=96, heads=6, batch=16, steps=1500, megabytes=8.0),
+    ),
+    TaskSpec("cifar10", Split.HELD_OUT, Cifar10()),
+    TaskSpec("token_lm", Split.HELD_OUT, TokenLM()),
 )
 """All tasks by name."""
 

@@ -44,8 +44,8 @@ class VaryingBatch(Task):
     noise: float = 0.2
     """Standard deviation of the noise on y."""
     decades: float = 2.5
-    """The features' scales are spaced evenly over this many powers of ten."""
-    decay: float = 2.0
+    """The features' scales are spaced evenly over this many powers of ten, around one."""
+    decay: float = 1.0
     """Before that scaling, the i-th singular value of the features is i to minus this."""
 
     @property
@@ -116,5 +116,5 @@ def _mixing(size: int, decades: float, decay: float) -> Tensor:
     random = generator(0, "varying_batch/basis")
     basis, _ = torch.linalg.qr(torch.randn(size, size, generator=random, dtype=torch.float64))
     spectrum = torch.arange(1, size + 1, dtype=torch.float64) ** -decay
-    scales = torch.logspace(0, -decades, size, dtype=torch.float64)
+    scales = torch.logspace(decades / 2, -decades / 2, size, dtype=torch.float64)
     return spectrum[:, None] * basis * scales
