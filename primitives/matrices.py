@@ -20,6 +20,10 @@ _LINALG: Final = "https://docs.pytorch.org/docs/stable/generated/torch.{}.html"
 
 _LINEAR = frozenset({Law.LINEAR, Law.ODD, Law.HOMOGENEOUS, Law.ZERO_PRESERVING})
 
+_CONSTANT = frozenset(
+    {Law.EVEN, Law.SCALE_INVARIANT, Law.IDEMPOTENT, Law.NONNEGATIVE, Law.MONOTONE}
+)
+
 _PRODUCTS: tuple[Op, ...] = (
     Op(
         name="matmul",
@@ -40,7 +44,7 @@ _PRODUCTS: tuple[Op, ...] = (
         sympy="",
         doc="Transpose.",
         cost=Cost("0", "2 * m * n"),
-        laws=_LINEAR | {Law.INVOLUTION, Law.TRANSPOSE_EQUIVARIANT},
+        laws=_LINEAR | {Law.INVOLUTION, Law.TRANSPOSE_EQUIVARIANT, Law.MONOTONE},
         reference=_LINALG.format("transpose"),
     ),
     Op(
@@ -75,7 +79,7 @@ _PRODUCTS: tuple[Op, ...] = (
         sympy="",
         doc="Identity matrix with as many rows as x.",
         cost=Cost("0", "m * m"),
-        laws=frozenset({Law.EVEN, Law.SCALE_INVARIANT, Law.IDEMPOTENT, Law.NONNEGATIVE}),
+        laws=_CONSTANT,
         reference=_LINALG.format("eye"),
     ),
     Op(
@@ -86,7 +90,7 @@ _PRODUCTS: tuple[Op, ...] = (
         sympy="",
         doc="Identity matrix with as many rows as x has columns.",
         cost=Cost("0", "n * n"),
-        laws=frozenset({Law.EVEN, Law.SCALE_INVARIANT, Law.IDEMPOTENT, Law.NONNEGATIVE}),
+        laws=_CONSTANT,
         reference=_LINALG.format("eye"),
     ),
     Op(
@@ -244,10 +248,10 @@ _ROOTS: tuple[Op, ...] = (
         doc="The orthogonal basis y one power iteration closer to the eigenvectors of x, by QR; "
         "a y of zeros stands for the identity.",
         cost=Cost("5 * m**3", "8 * m * m"),
-        laws=frozenset({Law.SCALE_INVARIANT}),
+        laws=frozenset({Law.ODD, Law.SCALE_INVARIANT}),
         exceptions="Where x y is singular its null directions are any basis of their space; "
-        "scale invariance and the reference hold where it is regular.",
-        inexact=frozenset({Law.SCALE_INVARIANT}),
+        "the laws and the reference hold where it is regular.",
+        inexact=frozenset({Law.ODD, Law.SCALE_INVARIANT}),
         reference=_SOAP,
     ),
 )

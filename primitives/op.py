@@ -38,7 +38,7 @@ class Law(Enum):
     """
 
     ELEMENTWISE = "each output entry depends on the same entry of the inputs alone"
-    RANK_FREE = "does not depend on how the tensor is folded into a matrix"
+    RANK_FREE = "does not depend on how the tensor is folded into a matrix, or transposed"
     ODD = "f(-x) = -f(x)"
     EVEN = "f(-x) = f(x)"
     SCALE_INVARIANT = "f(c x) = f(x) for c > 0"
@@ -47,7 +47,7 @@ class Law(Enum):
     INVOLUTION = "f(f(x)) = x"
     COMMUTATIVE = "f(x, y) = f(y, x)"
     LINEAR = "f(a x + b y) = a f(x) + b f(y), in all tensor arguments jointly"
-    TRANSPOSE_EQUIVARIANT = "f(x^T) = f(x)^T"
+    TRANSPOSE_EQUIVARIANT = "f(x^T) = f(x)^T"  # follows from RANK_FREE, not repeated there
     ZERO_PRESERVING = "f(0) = 0"
     NONNEGATIVE = "f(x) >= 0"
     MONOTONE = "nondecreasing in the first argument"

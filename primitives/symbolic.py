@@ -123,7 +123,7 @@ def _pull(op: Op, argument: Any) -> tuple[Any, Any]:
     outside = sympy.S.One
     if op.homogeneity is not None:
         factor, argument = _split(argument)
-        outside = factor**op.homogeneity
+        outside = factor ** sympy.Rational(op.homogeneity)
     if op.exact_laws & {Law.ODD, Law.EVEN} and argument.could_extract_minus_sign():
         return (-outside if Law.ODD in op.exact_laws else outside), -argument
     return outside, argument
