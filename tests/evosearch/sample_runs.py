@@ -29,3 +29,49 @@ def small_run(directory, monkeypatch):
             log.append(note(number))
     assert len(list((directory / "journal").iterdir())) > 2
     return directory
+
+
+def candidate(number, score=0.5, *, replicate=0, **fields):
+    """Return a candidate of a pack record, bred from the two before it."""
+    trials = [
+        {"lr": 10.0**-power, "ratio": 1.0, "value": None if power == 1 else power + number / 8}
+        for power in (1, 2, 3)
+    ]
+    result = {"task": "digits", "replicate": replicate, "seed": 2**63 + replicate, "score": score}
+    return {
+        "id": number,
+        "parents": [parent for parent in (number - 2, number - 1) if parent >= 0],
+        "mutation": "insert",
+        "program": f"def rule(w, g):\n    u = mul(g, {number}.0)\n    return u\n",
+        "canonical": f"def rule(w, g):\n    return mul(g, {number}.0)\n",
+        "fingerprint": f"{number:016x}",
+        "statements": 1,
+        "states": 0,
+        "state_memory": 0.0,
+        "cost": 2.0,
+        "status": "ok",
+        "tier": 0,
+        "score": score,
+        "score_se": 0.01,
+        "results": [{**result, "reference": 0.25, "trials": trials, "steps": 80}],
+        "comment": "a key that the archive does not know",
+        **fields,
+    }
+
+
+def confirmation(number, score, replicate):
+    """Return a candidate of a confirm record."""
+    full = candidate(number, score, replicate=replicate)
+    return {key: full[key] for key in ("id", "score", "results")} | {"score_se": 0.001}
+
+
+def write_search(directory, packs=6, size=4):
+    """Write a run whose packs bring `size` candidates each, the first confirmed after each pack."""
+    with Journal.create(directory, MANIFEST) as log:
+        log.append({"kind": "reference", "replicate": 0, "values": {"digits": 0.25}})
+        for pack in range(packs):
+            members = [candidate(pack * size + i, pack + i / 10) for i in range(size)]
+            log.append({"kind": "pack", "pack": pack, "proposals": 9, "candidates": members})
+            best = confirmation(0, 100.0 + pack, 1 + pack)
+            log.append({"kind": "confirm", "pack": pack, "candidates": [best]})
+    return directory

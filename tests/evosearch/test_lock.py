@@ -72,7 +72,9 @@ def test_the_holder_is_named_to_the_second_process(path):
     with pytest.raises(RunInUse) as refused:
         Lock(path)
     assert f"process {child.pid} on host {Holder.current().host}" in str(refused.value)
-    assert Holder.read(path).pid == child.pid
+    holder = Holder.read(path)
+    assert holder is not None
+    assert holder.pid == child.pid
     finish(child)
 
 
@@ -146,7 +148,9 @@ def test_a_file_that_names_nobody_does_not_stop_anyone(path, content):
     path.write_bytes(content)
     lock = Lock(path)
     assert lock.notice == ""
-    assert Holder.read(path) == replace(Holder.current(), since=Holder.read(path).since)
+    holder = Holder.read(path)
+    assert holder is not None
+    assert holder == replace(Holder.current(), since=holder.since)
     lock.release()
 
 

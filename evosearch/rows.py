@@ -1,0 +1,93 @@
+"""Journal records as rows of the archive's two tables; the layout of `pack` and `confirm` records.
+
+    {"kind": "pack", "pack": 3, "candidates": [
+      {"id": 17, "parents": [4], "mutation": "insert", "program": "def ...", "canonical": "def ...",
+       "fingerprint": "0f3a", "statements": 4, "states": 1, "state_memory": 1.0, "cost": 9.0,
+       "status": "ok", "tier": 0, "score": 0.12, "score_se": 0.01, "results": [
+         {"task": "digits", "replicate": 0, "seed": 5, "score": 0.12, "reference": 0.31, "trials": [
+           {"lr": 0.001, "ratio": 1.0, "value": 0.27}]}]}]}
+    {"kind": "confirm", "candidates": [
+      {"id": 17, "score": 0.1, "score_se": 0.005, "results": [...]}]}
+
+A `pack` introduces candidates; a `confirm` brings new results of known ones and replaces those of
+their fields that it repeats. Other keys are allowed and stay in the journal alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from evosearch.errors import CorruptArchive
+from evosearch.frame import Record
+
+__all__ = ["Row", "candidate_rows", "evaluation_rows"]
+
+Row = dict[str, Any]
+
+_CARRIERS = frozenset({"pack", "confirm"})
+
+
+def candidate_rows(
+    records: Iterable[Record],
+    columns: Collection[str],
+    find: Callable[[Collection[int]], Mapping[int, Row]],
+) -> list[Row]:
+    """Return one row for each candidate that the records introduce or confirm.
+
+    Args:
+        records: Consecutive records.
+        columns: The fields to keep.
+        find: Returns the latest rows, from before these records, of the candidates with these ids.
+
+    Raises:
+        CorruptArchive: A record is not laid out like the above, or confirms an unknown candidate.
+    """
+    records = list(records)
+    rows: dict[int, Row] = {}
+    born = {entry["id"] for record, entry in _entries(records) if record.kind == "pack"}
+    confirmed = {entry["id"] for record, entry in _entries(records) if record.kind == "confirm"}
+    known = find(confirmed - born)
+    for record, entry in _entries(records):
+        fields = {name: entry[name] for name in columns if name in entry}
+        if record.kind == "pack":
+            row = {**fields, "pack": record.body.get("pack")}
+        else:
+            row = rows.get(entry["id"]) or known.get(entry["id"])
+            if row is None:
+                raise CorruptArchive(
+                    f"Record {record.sequence} of the journal confirms candidate {entry['id']}, "
+                    "which no record before it introduces. The version that wrote it is at fault."
+                )
+            row = {**row, **fields, "pack": row["pack"]}
+        seen = {result["replicate"] for result in entry.get("results", ())}
+        row["replicates"] = sorted(seen.union(row.get("replicates", ())))
+        row["sequence"] = record.sequence
+        rows[entry["id"]] = row
+    return list(rows.values())
+
+
+def evaluation_rows(records: Iterable[Record]) -> Iterator[Row]:
+    """Yield one row for each trial of the records: one learning rate and ratio on one seed."""
+    for record, entry in _entries(records):
+        for result in entry.get("results", ()):
+            for trial in result["trials"]:
+                yield {
+                    "candidate": entry["id"],
+                    "task": result["task"],
+                    "replicate": result["replicate"],
+                    "seed": result["seed"],
+                    "learning_rate": trial["lr"],
+                    "ratio": trial["ratio"],
+                    "value": trial["value"],
+                    "reference": result.get("reference"),
+                    "score": result["score"],
+                    "sequence": record.sequence,
+                }
+
+
+def _entries(records: Iterable[Record]) -> Iterator[tuple[Record, Row]]:
+    for record in records:
+        if record.kind in _CARRIERS:
+            for entry in record.body["candidates"]:
+                yield record, entry
