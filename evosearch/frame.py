@@ -19,7 +19,6 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata
 from typing import Any, NoReturn
 
 from evosearch.errors import NewerFormat, UsageError
@@ -227,6 +226,8 @@ def _refuse(constant: str) -> NoReturn:
 @cache
 def writer() -> str:
     """The name and version of this package, as files that it writes state it."""
+    from importlib import metadata  # slow to import, and readers do not need it
+
     try:
         return f"evosearch {metadata.version('evosearch')}"
     except metadata.PackageNotFoundError:  # run from a checkout that is not installed
