@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from evosearch.grid import Grid, Point, UpdateSize, measure
 from evosearch.job import Job, Outcome, Status, TaskRef, TaskResult, TrialResult
-from evosearch.lanes import Entry, Problem, UpdateRules, state_entries, train
+from evosearch.lanes import Entry, Problem, UpdateRules, arithmetic, state_entries, train
 from evosearch.layout import Layout
 from evosearch.score import BOUND, Score, best_trial, combine, mean_score, paired
 from evosearch.seeds import evaluation_seed
@@ -88,7 +87,7 @@ def evaluate(
         ValueError: There is no such task, or a setting it does not have.
     """
     candidates = [_Candidate(compile_rules(text)) for text in job.candidates]
-    with _one_thread():
+    with arithmetic():
         alive = candidates
         for tier, stage in enumerate(job.stages):
             for candidate in alive:
@@ -133,7 +132,7 @@ def evaluate_reference(
         RuntimeError: It fails on the task, so it cannot be a reference.
     """
     candidate = _Candidate(compile_rules(text))
-    with _one_thread():
+    with arithmetic():
         problem = lookup(task.name, **task.overrides)
         seeds = [evaluation_seed(run_seed, str(task), r) for r in replicates]
         (tuned,) = _tune(problem, seeds, grid, [candidate], 1 << 40)
@@ -281,14 +280,3 @@ def _train(problem: Problem, entries: list[Entry]) -> list[Tensor | Exception]:
             return [error]
     half = len(entries) // 2
     return _train(problem, entries[:half]) + _train(problem, entries[half:])
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep torch to one thread: a worker owns one core, and sums depend on the split."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -11,7 +11,9 @@ A lane's result does not depend on the lanes beside it, to the last bit.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -29,6 +31,7 @@ __all__ = [
     "Trial",
     "UpdateRule",
     "UpdateRules",
+    "arithmetic",
     "rehearse",
     "state_entries",
     "train",
@@ -104,10 +107,10 @@ class Problem:
 
     @classmethod
     @lru_cache(maxsize=8)
-    def of(cls, task: Task, seeds: tuple[int, ...]) -> Problem:
+    def of(cls, task: Task, seeds: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Problem:
         """Draw everything the seeds determine. The last few problems are kept."""
         layout = Layout.of(task)
-        initial = torch.zeros(len(seeds), layout.size)
+        initial = torch.zeros(len(seeds), layout.size, dtype=dtype)
         views = layout.views(initial)
         for lane, seed in enumerate(seeds):
             for name, value in task.initialize(seed).items():
@@ -132,9 +135,26 @@ def train(problem: Problem, entries: Sequence[Entry]) -> list[Tensor | Exception
     A value that is not finite belongs to a lane that diverged. Where a rule's update raised, the
     exception stands in place of the values; the other entries are not affected.
     """
-    torch.set_flush_denormal(True)  # decayed momenta turn subnormal and slow a CPU ten times
-    with torch.no_grad():
+    with arithmetic():
         return _train(problem, entries)
+
+
+@contextmanager
+def arithmetic() -> Iterator[None]:
+    """Fix what results depend on beside their inputs, and restore it afterwards.
+
+    One thread, because sums depend on how they are split and a worker owns one core; subnormal
+    numbers flushed to zero, because decayed momenta are full of them and slow a CPU ten times.
+    """
+    threads, flushed = torch.get_num_threads(), sys.float_info.min / 2 == 0.0
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        torch.set_flush_denormal(flushed)
+        torch.set_num_threads(threads)
 
 
 def _train(problem: Problem, entries: Sequence[Entry]) -> list[Tensor | Exception]:
@@ -143,7 +163,9 @@ def _train(problem: Problem, entries: Sequence[Entry]) -> list[Tensor | Exceptio
     repeats = sum(len(entry.trials) for entry in entries)
     flat = problem.initial.repeat(repeats, 1)
     grad = torch.zeros_like(flat)
-    weights, gradients = layout.views(flat), layout.views(grad)
+    weights, rows_of = layout.views(flat), layout.views(grad)
+    # Batched products want to write contiguous matrices; copying these to the rows is cheaper.
+    gradients = {name: view.new_empty(view.shape) for name, view in rows_of.items()}
 
     running: dict[int, list[_Application]] = {}
     outcome: list[Tensor | Exception] = [torch.empty(0)] * len(entries)
@@ -154,6 +176,8 @@ def _train(problem: Problem, entries: Sequence[Entry]) -> list[Tensor | Exceptio
     for step in range(task.steps):
         batch = tuple(_lanes(data[step], repeats) for data in problem.batches)
         task.gradient(weights, batch, gradients)
+        for name, gradient in gradients.items():
+            rows_of[name].copy_(gradient)
         decay = 1 - step / task.steps
         for index in list(running):
             try:
@@ -255,7 +279,7 @@ def rehearse(problem: Problem, rules: UpdateRules, gradients: Tensor) -> Tensor:
     w = problem.initial[:1].clone()
     g, out = torch.empty_like(w), torch.zeros_like(w)
     entry = Entry(rules, (Trial(-1.0, -1.0),))
-    with torch.no_grad():
+    with arithmetic():
         applications = list(_applications(problem, entry, w, g, out))
         *first, last = gradients
         for t, gradient in enumerate(first, start=1):
