@@ -1,1 +1,65 @@
-"""An open, distributed evolutionary search for optimizers."""
+"""An open, distributed evolutionary search for optimizers.
+
+    import evosearch
+
+    run = evosearch.Run.create("runs/first", evosearch.preset("smoke")).search()
+    best = run.top(1)[0]
+    print(best.score, best.stripped)
+
+Names are imported when they are first used: `import evosearch` itself loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evosearch.candidate import Candidate
+    from evosearch.config import PRESETS, Config, load, preset
+    from evosearch.errors import EvosearchError
+    from evosearch.library import KNOWN, known
+    from evosearch.parse import parse_rules
+    from evosearch.program import RuleSet
+    from evosearch.run import Run
+
+__all__ = [
+    "KNOWN",
+    "PRESETS",
+    "Candidate",
+    "Config",
+    "EvosearchError",
+    "RuleSet",
+    "Run",
+    "known",
+    "load",
+    "parse_rules",
+    "preset",
+]
+
+_HOMES = {
+    "KNOWN": "library",
+    "PRESETS": "config",
+    "Candidate": "candidate",
+    "Config": "config",
+    "EvosearchError": "errors",
+    "RuleSet": "program",
+    "Run": "run",
+    "known": "library",
+    "load": "config",
+    "parse_rules": "parse",
+    "preset": "config",
+}
+"""Public name to the module that defines it."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

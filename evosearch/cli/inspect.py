@@ -1,0 +1,129 @@
+"""``status``, ``top``, ``lineage`` and ``verify``: what a run has done; they only read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evosearch.candidate import Candidate
+from evosearch.cli.fame import print_fame
+from evosearch.cli.output import AsJson, print_json, table, write
+from evosearch.progress import duration, score_text
+from evosearch.run import Run
+
+__all__ = ["RunPath", "lineage", "status", "top"]
+
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.")]
+
+
+def status(run: RunPath, as_json: AsJson = False) -> None:
+    """Say how far a run is, also while it goes on.
+
+    \b
+    Examples:
+      evosearch status runs/quickstart-0
+      evosearch status runs/quickstart-0 --json
+    """
+    opened = Run.open(run)
+    ledger, manifest = opened.ledger, opened.manifest
+    best, writer = ledger.best(), opened.writer
+    budget = manifest["config"]["budget"]["evaluations"]
+    if as_json:
+        print_json(
+            {
+                "run": str(run),
+                "state": opened.state,
+                "writer": str(writer) if writer else None,
+                "seed": manifest["seeds"]["run"],
+                "created": manifest["created"],
+                "evaluations": len(ledger.candidates),
+                "budget": budget,
+                "confirmations": ledger.confirmations,
+                "packs": ledger.packs,
+                "proposals": ledger.proposals,
+                "cache_hits": ledger.cache_hits,
+                "hit_rate": ledger.hit_rate,
+                "statuses": ledger.statuses(),
+                "faults": ledger.faults,
+                "worker_seconds": ledger.worker_seconds,
+                "references": {
+                    task: {"program": record["program"], "values": record["values"]}
+                    for task, record in ledger.references.items()
+                },
+                "best": best.to_json() if best else None,
+            }
+        )
+        return
+    cached = "" if ledger.hit_rate is None else f", {ledger.hit_rate:.1%} cache hits"
+    counts = ", ".join(f"{n} {name}" for name, n in ledger.statuses().items())
+    write(f"Run          {run} ({opened.state}{f' by {writer}' if writer else ''})")
+    write(f"Started      {manifest['created']}, seed {manifest['seeds']['run']}")
+    write(f"Tasks        {', '.join(ledger.references) or 'baselines are not tuned yet'}")
+    write(f"Evaluated    {len(ledger.candidates):,} of {budget:,} ({counts or 'none yet'})")
+    write(f"Re-evaluated {ledger.confirmations:,}")
+    write(f"Proposed     {ledger.proposals:,}{cached}")
+    write(f"Worker time  {duration(ledger.worker_seconds)}")
+    if best:
+        first = score_text(best.score, best.error)
+        write(f"Best         {first} against tuned AdamW, candidate {best.id}")
+    for fault in ledger.faults:
+        write(f"Fault        {fault}")
+    if opened.state == "stopped":
+        write(f"To go on: evosearch resume {run}")
+
+
+def top(
+    run: RunPath,
+    n: Annotated[int, typer.Option("-n", "--number", min=1, help="How many.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """List the best candidates of a run.
+
+    \b
+    Examples:
+      evosearch top runs/quickstart-0
+      evosearch top runs/quickstart-0 -n 50 --json
+    """
+    best = Run.open(run).top(n)
+    if as_json:
+        print_json([candidate.to_json() for candidate in best])
+    elif best:
+        print_fame(best)
+    else:
+        write("No candidate has a score yet.")
+
+
+def lineage(
+    run: RunPath,
+    id_: Annotated[int, typer.Argument(metavar="ID", help="A candidate's id.")],
+    as_json: AsJson = False,
+) -> None:
+    """List what a candidate descends from, itself first, with what each step changed.
+
+    \b
+    Examples:
+      evosearch lineage runs/quickstart-0 231
+    """
+    ancestors = Run.open(run).ledger.ancestors(id_)
+    if as_json:
+        print_json([candidate.to_json() for candidate in ancestors])
+    else:
+        print_lineage(ancestors)
+
+
+def print_lineage(ancestors: list[Candidate]) -> None:
+    """Print candidates with their parents and how they were made."""
+    columns = ("id", "parents", "score ± se", "statements", "made by")
+    rows = [
+        (
+            candidate.id,
+            ", ".join(map(str, candidate.parents)) or "none",
+            score_text(candidate.score, candidate.error),
+            candidate.statements,
+            candidate.mutation,
+        )
+        for candidate in ancestors
+    ]
+    table(columns, rows, left=("made by",))

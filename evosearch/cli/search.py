@@ -1,0 +1,229 @@
+"""``evosearch search`` and ``evosearch resume``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evosearch.cli.failure import INTERRUPTED
+from evosearch.cli.fame import print_fame
+from evosearch.cli.interrupt import interruptible
+from evosearch.cli.output import AsJson, print_json, progress_console, write
+from evosearch.errors import UsageError
+from evosearch.ledger import Ledger
+from evosearch.progress import ProgressView, score_text
+from evosearch.run import Run, check_tasks, require_vacant, workers
+
+if TYPE_CHECKING:
+    from evosearch.config import Config
+    from evosearch.executor import Executor
+
+__all__ = ["resume", "search"]
+
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes that evaluate; by default one for each core. 1: no Ray."),
+]
+Address = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="Evaluate on this running Ray cluster.")
+]
+Gpus = Annotated[
+    float,
+    typer.Option(min=0.0, metavar="SHARE", help="Share of a GPU that each worker takes, e.g. 0.25."),
+]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(min=0.0, metavar="MINUTES", help="Stop after this time; `resume` goes on."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+
+
+def search(
+    preset: Annotated[
+        str | None, typer.Option(help="A configuration that ships with evosearch: quickstart, smoke.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A configuration of your own, in TOML.")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A new directory; by default below runs/.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed; the same one gives the same run.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the configuration."),
+    ] = None,
+    workers_: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", min=1, help="Processes that evaluate; by default one a core. 1: no Ray."
+        ),
+    ] = None,
+    address: Address = None,
+    gpus_per_worker: Gpus = 0.0,
+    time_limit: TimeLimit = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Search for optimizers that beat tuned AdamW.
+
+    The run directory holds everything: `resume` continues a run that was stopped or killed.
+
+    \b
+    Examples:
+      evosearch search --preset quickstart
+      evosearch search --preset quickstart --seed 1 --workers 8 --run runs/second
+      evosearch search --config my.toml --set budget.evaluations=5000 --time-limit 60
+      evosearch search --preset quickstart --address 10.0.0.5:6379 --gpus-per-worker 0.25
+    """
+    chosen, label = _configuration(preset, config, settings or [], seed)
+    directory = run or _free_directory(label, chosen.seed)
+    require_vacant(directory)
+    check_tasks(chosen)
+    deadline = chosen.budget.seconds_per_pack
+    with workers(workers_, address, gpus_per_worker, deadline) as executor:
+        started = Run.create(directory, chosen)
+        _go_on(started, executor, time_limit, quiet, as_json)
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.")],
+    workers_: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", min=1, help="Processes that evaluate; by default one a core. 1: no Ray."
+        ),
+    ] = None,
+    address: Address = None,
+    gpus_per_worker: Gpus = 0.0,
+    time_limit: TimeLimit = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Continue a run that was stopped or killed; the result is that of an uninterrupted one.
+
+    \b
+    Examples:
+      evosearch resume runs/quickstart-0
+      evosearch resume runs/quickstart-0 --workers 8
+    """
+    opened = Run.open(run)
+    if opened.ledger.finished:
+        _report(opened, as_json)
+        return
+    config = opened.config
+    check_tasks(config)
+    with workers(workers_, address, gpus_per_worker, config.budget.seconds_per_pack) as executor:
+        _go_on(opened, executor, time_limit, quiet, as_json)
+
+
+class _TimeIsUp(Exception):
+    """Ends a search at its time limit."""
+
+
+def _go_on(
+    run: Run, executor: Executor, minutes: float | None, quiet: bool, as_json: bool
+) -> None:
+    """Search until the budget, the time or the user's patience is spent, and say what came out."""
+    config = run.config
+    n = executor.workers
+    title = f"{run.directory}: seed {config.seed}, {n} worker{'s' if n > 1 else ''}"
+    budget = config.budget.evaluations
+    view = ProgressView(progress_console(), title, budget, len(config.task_names), quiet)
+    command = f"evosearch resume {shlex.quote(str(run.directory))}"
+    try:
+        with interruptible(), view:
+            run = run.search(executor, _limited(view.observe, minutes))
+    except _TimeIsUp:
+        run = Run.open(run.directory)
+        print(f"The time limit is reached. To go on: {command}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print(f"Interrupted; everything committed is saved. To go on: {command}", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+    _report(run, as_json)
+
+
+def _limited(observe: Callable[[Ledger], None], minutes: float | None) -> Callable[[Ledger], None]:
+    """Return an observer that ends the search when the time is over."""
+    if minutes is None:
+        return observe
+    end = time.monotonic() + 60 * minutes
+
+    def observe_in_time(ledger: Ledger) -> None:
+        observe(ledger)
+        if time.monotonic() > end:
+            raise _TimeIsUp
+
+    return observe_in_time
+
+
+def _configuration(
+    name: str | None, file: Path | None, settings: list[str], seed: int | None
+) -> tuple[Config, str]:
+    """Return the configuration and what to call it."""
+    from evosearch.config import PRESETS, load, preset
+
+    if (name is None) == (file is None):
+        raise UsageError(
+            f"expected either --preset ({', '.join(PRESETS)}) or --config FILE; try "
+            "`evosearch search --preset quickstart`"
+        )
+    if seed is not None:
+        settings = [*settings, f"seed={seed}"]
+    if file is not None:
+        return load(file, settings), file.stem
+    assert name is not None
+    return preset(name, settings), name
+
+
+def _free_directory(label: str, seed: int) -> Path:
+    """Return a directory below runs/ that does not exist yet."""
+    stem = f"{label}-{seed}"
+    names = (stem if n == 1 else f"{stem}-{n}" for n in count(1))
+    return next(path for name in names if not (path := Path("runs") / name).exists())
+
+
+def _report(run: Run, as_json: bool) -> None:
+    """Print the hall of fame and what to do next."""
+    best = run.top(10)
+    directory = shlex.quote(str(run.directory))
+    id_ = best[0].id if best else 0
+    commands = [
+        f"evosearch show {directory} {id_}",
+        f"evosearch simplify {directory} {id_}",
+        f"evosearch export {directory} {id_} -o optimizer.py",
+    ]
+    if as_json:
+        print_json(
+            {
+                "run": str(run.directory),
+                "state": run.state,
+                "evaluations": len(run.ledger.candidates),
+                "digest": run.digest(),
+                "top": [candidate.to_json() for candidate in best],
+                "next": commands if best else [],
+            }
+        )
+        return
+    ledger = run.ledger
+    rate = ledger.hit_rate
+    write(f"Run       {run.directory} ({run.state})")
+    write(f"Evaluated {len(ledger.candidates):,} of {ledger.proposals:,} proposed")
+    if rate is not None:
+        write(f"Cache     {rate:.1%} of proposals computed something known")
+    if not best:
+        write("No candidate has a score yet.")
+        return
+    first = score_text(best[0].score, best[0].error)
+    write(f"Best      {first}: log of tuned AdamW's excess loss over its own\n")
+    print_fame(best)
+    write("\nNext:")
+    for command in commands:
+        write(f"  {command}")

@@ -1,0 +1,104 @@
+"""``evosearch verify``: whether a run is whole, and whether two runs are the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evosearch.cli.output import AsJson, print_json, write
+from evosearch.errors import CorruptArchive, UsageError
+
+__all__ = ["verify"]
+
+_DIFFERENT = 1
+
+
+def verify(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.")],
+    same: Annotated[
+        bool, typer.Option("--same", help="Compare the histories of two or more runs.")
+    ] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Write the Parquet files again from the journal.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check the stored bytes of a run, and that its history follows from its configuration.
+
+    With --same, compare what configuration and seed determine: programs, scores, their order. Exit
+    code 0: the same; 1: different, with the first difference.
+
+    \b
+    Examples:
+      evosearch verify runs/quickstart-0
+      evosearch verify --same runs/one-worker runs/two-workers
+      evosearch verify --rebuild runs/quickstart-0
+    """
+    if same:
+        _compare(runs, as_json)
+        return
+    if rebuild:
+        from evosearch.archive import rebuild as write_again
+
+        for run in runs:
+            write_again(run)
+    reports = [_check(run) for run in runs]
+    if as_json:
+        print_json(reports)
+        return
+    for report in reports:
+        write(
+            f"{report['run']}: sound; {report['records']:,} records, {report['candidates']:,} "
+            f"candidates, history {report['digest']}"
+        )
+
+
+def _check(run: Path) -> dict[str, object]:
+    """Return what was found of a sound run.
+
+    Raises:
+        CorruptArchive: It is not sound.
+    """
+    from evosearch.archive import verify as find_damage
+    from evosearch.history import digest
+    from evosearch.journal import read
+    from evosearch.run import Run
+    from evosearch.search import replay
+
+    if findings := find_damage(run):
+        raise CorruptArchive("\n".join(findings))
+    records = list(read(run))
+    population = replay(Run.open(run).config, (record.body for record in records))
+    return {
+        "run": str(run),
+        "records": len(records),
+        "candidates": len(population.individuals),
+        "digest": digest(records),
+    }
+
+
+def _compare(runs: list[Path], as_json: bool) -> None:
+    from evosearch.history import compare, digest
+    from evosearch.journal import read
+
+    if len(runs) < 2:
+        raise UsageError(f"--same compares two or more runs, found {len(runs)}; name another one")
+    first, *others = runs
+    differences = [(run, compare(read(first), read(run))) for run in others]
+    different = [(run, difference) for run, difference in differences if difference]
+    if as_json:
+        print_json(
+            {
+                "same": not different,
+                "digests": {str(run): digest(read(run)) for run in runs},
+                "differences": {str(run): difference for run, difference in different},
+            }
+        )
+    for run, difference in [] if as_json else different:
+        write(f"{first} and {run} differ: {difference}")
+    if not different and not as_json:
+        write(f"The histories are the same: {digest(read(first))}")
+    if different:
+        raise typer.Exit(_DIFFERENT)

@@ -1,0 +1,294 @@
+"""A run: a directory that a search writes and everybody may read, also while it goes on.
+
+    run = Run.create("runs/first", preset("quickstart"))
+    run = run.search()
+    for candidate in run.top(3):
+        print(candidate.id, candidate.score, candidate.stripped)
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from evosearch.errors import ConfigError, DataError, RunError, RunExists
+from evosearch.journal import Journal, read
+from evosearch.ledger import FINISHED, Ledger
+from evosearch.lock import Holder
+
+if TYPE_CHECKING:
+    from evosearch.candidate import Candidate
+    from evosearch.config import Config
+    from evosearch.executor import Executor
+
+__all__ = ["HALL_OF_FAME", "Observe", "Run", "check_tasks", "require_vacant", "workers"]
+
+Observe = Callable[[Ledger], None]
+"""Is shown the sum of all records after every new one; what it raises ends the search safely."""
+
+HALL_OF_FAME: Final = 20
+"""Candidates in the hall of fame's files."""
+_REFRESH: Final = 5.0
+"""Seconds between writings of the hall of fame."""
+
+
+class Run:
+    """A run as it was when it was opened; open it again to see more.
+
+    Attributes:
+        directory: The run directory.
+        manifest: Configuration, seeds, versions, hardware.
+        ledger: The sum of its records.
+    """
+
+    def __init__(self, directory: Path, manifest: Mapping[str, Any], ledger: Ledger) -> None:
+        self.directory = directory
+        self.manifest = manifest
+        self.ledger = ledger
+
+    @classmethod
+    def create(cls, directory: str | os.PathLike[str], config: Config) -> Self:
+        """Start a run in a directory that is empty or does not exist yet; nothing is evaluated.
+
+        Raises:
+            RunExists: There is something in the directory.
+            DataError: A task's data cannot be read.
+            RunError: The directory cannot be written.
+        """
+        from evosearch.manifest import manifest
+
+        directory = Path(directory)
+        require_vacant(directory)
+        check_tasks(config)
+        with Journal.create(directory, manifest(config)) as journal:
+            return cls(directory, journal.manifest, Ledger())
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike[str]) -> Self:
+        """Read a run; it may be in progress.
+
+        Raises:
+            RunNotFound: There is no run.
+            NewerFormat: It was written by a newer version.
+            CorruptArchive: Its journal is damaged.
+        """
+        directory = Path(directory)
+        records = read(directory)
+        manifest = next(records).body
+        return cls(directory, manifest, Ledger(record.body for record in records))
+
+    @cached_property
+    def config(self) -> Config:
+        """Its configuration.
+
+        Raises:
+            ConfigError: This version does not understand it.
+        """
+        from pydantic import ValidationError
+
+        from evosearch.config import Config
+
+        try:
+            return Config.model_validate(self.manifest["config"])
+        except ValidationError as error:
+            raise ConfigError(
+                f"the configuration of {self.directory} is not one that this version understands: "
+                f"{error}. Use the version that wrote it (see its manifest)"
+            ) from None
+
+    @property
+    def writer(self) -> Holder | None:
+        """The process that writes to it now, or None."""
+        holder = Holder.read(self.directory / "lock")
+        running = holder is not None and (not holder.same_machine or holder.alive)
+        return holder if running else None
+
+    @property
+    def state(self) -> str:
+        """Whether it is "finished", "running" or, neither of them, "stopped"."""
+        if self.ledger.finished:
+            return "finished"
+        return "running" if self.writer else "stopped"
+
+    def top(self, n: int = 10) -> list[Candidate]:
+        """Return the best candidates, best first."""
+        return self.ledger.top(n)
+
+    def candidate(self, id_: int) -> Candidate:
+        """Return a candidate.
+
+        Raises:
+            UsageError: There is none of that id.
+        """
+        return self.ledger.candidate(id_)
+
+    def digest(self) -> str:
+        """Return the hash of its history, the same for every run of one configuration and seed."""
+        from evosearch.history import digest
+
+        return digest(read(self.directory))
+
+    def search(self, executor: Executor | None = None, observe: Observe = lambda _: None) -> Self:
+        """Go on where the journal ends, up to the end of the budget.
+
+        Any exception ends the search, also KeyboardInterrupt; what was committed stays, and the next
+        call goes on from there.
+
+        Args:
+            executor: Where candidates are evaluated; this process unless given.
+            observe: Called at first and after every record.
+
+        Returns:
+            The run as it is afterwards.
+
+        Raises:
+            RunInUse: Another process writes to it.
+            RunError: It cannot be written.
+            CorruptArchive: Its journal is damaged, or not what this version would have written.
+        """
+        from evosearch.executor import LocalExecutor
+        from evosearch.search import search
+
+        config = self.config
+        executor = executor or LocalExecutor()
+        with Journal.open(self.directory) as journal:
+            records = [record.body for record in journal.records(after=1)]
+            scribe = _Scribe(journal, Ledger(records), executor, observe)
+            if scribe.ledger.finished:
+                return type(self)(self.directory, journal.manifest, scribe.ledger)
+            if records or journal.notices:
+                journal.append({"kind": "resumed", "info": {"notices": journal.notices}})
+            observe(scribe.ledger)
+            try:
+                search(config, executor, scribe.append, records)
+            except BaseException:
+                with suppress(RunError):  # what ended the search is the news
+                    scribe.publish()
+                raise
+            scribe.append({"kind": "note", "text": FINISHED})
+            scribe.publish()
+        return type(self)(self.directory, journal.manifest, scribe.ledger)
+
+
+class _Scribe:
+    """Writes records, and what is derived from them, for people."""
+
+    def __init__(
+        self, journal: Journal, ledger: Ledger, executor: Executor, observe: Observe
+    ) -> None:
+        self.ledger = ledger
+        self._journal = journal
+        self._executor = executor
+        self._observe = observe
+        self._reported = len(executor.faults)
+        self._published = time.monotonic()
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        faults = self._executor.faults[self._reported :]
+        self._reported += len(faults)
+        written = [*({"kind": "fault", "message": fault} for fault in faults), record]
+        self._journal.append_many(written)
+        for item in written:
+            self.ledger.take(item)
+        if time.monotonic() - self._published > _REFRESH:
+            self._write_hall_of_fame()
+        self._observe(self.ledger)
+
+    def publish(self) -> None:
+        """Bring all derived files up to date."""
+        from evosearch.archive import seal
+
+        self._write_hall_of_fame()
+        seal(self._journal.directory)
+
+    def _write_hall_of_fame(self) -> None:
+        from evosearch.hall_of_fame import write_hall_of_fame
+
+        directory = self._journal.directory
+        rows = [candidate.to_json() for candidate in self.ledger.top(HALL_OF_FAME)]
+        try:
+            write_hall_of_fame(directory, rows)
+        except OSError as error:
+            raise RunError(
+                f"expected to write the hall of fame to {directory}, but: {error}. The journal has "
+                f"all results; make room and run `evosearch resume {directory}`."
+            ) from error
+        self._published = time.monotonic()
+
+
+def require_vacant(directory: Path) -> None:
+    """Check that a run can be started in a directory; `Run.create` does it, too.
+
+    Raises:
+        RunExists: There is something in it.
+    """
+    if (directory / "journal").is_dir():
+        raise RunExists(
+            f"{directory} already holds a run. Continue it with `evosearch resume {directory}`, or "
+            "choose another directory."
+        )
+    if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
+        raise RunExists(f"expected {directory} to be new or empty, found something there already.")
+
+
+def check_tasks(config: Config) -> None:
+    """Read every task's data and train nothing: what is missing shows before anything is written.
+
+    Raises:
+        DataError: A task's data cannot be read.
+    """
+    import torch
+
+    from proxy_tasks import registry
+    from proxy_tasks.data import DataError as Missing
+
+    for name in config.task_names:
+        task = registry.get(name, **config.tasks.get(name, {}))
+        try:
+            weights = {k: v[None] for k, v in task.initialize(0).items()}
+            batch = tuple(data[None, 0] for data in task.draw(0))
+            with torch.no_grad():
+                task.loss(weights, batch)
+            task.examination(0)
+        except Missing as error:
+            raise DataError(f"task `{name}`: {error}") from None
+
+
+@contextmanager
+def workers(
+    count: int | None = None,
+    address: str | None = None,
+    gpus_per_worker: float = 0.0,
+    deadline: float = 600.0,
+) -> Iterator[Executor]:
+    """Start workers, and stop them at the end: in this process for one, otherwise on Ray.
+
+    Args:
+        count: How many; None means one for each core of this machine, or what a cluster holds.
+        address: A running Ray cluster, ``host:port``.
+        gpus_per_worker: Share of a GPU that each takes.
+        deadline: Seconds that a pack may take before its worker is replaced.
+
+    Raises:
+        ClusterError: No cluster answers, or it does not have what is asked for.
+    """
+    from evosearch.executor import LocalExecutor
+    from evosearch.manifest import cores
+
+    if address is None and not gpus_per_worker:
+        count = count or cores()
+    if count == 1 and address is None and not gpus_per_worker:
+        executor: Executor = LocalExecutor()
+    else:
+        from evosearch.cluster import RayExecutor
+
+        executor = RayExecutor(count, address, gpus_per_worker, deadline)
+    try:
+        yield executor
+    finally:
+        executor.close()
