@@ -36,7 +36,7 @@ _AVERAGES: tuple[Op, ...] = (
         constants=(Constant.DECAY,),
         probes=((0.9,), (0.5,)),
         laws={Law.LINEAR, Law.MONOTONE},
-        reference="https://hengshuaiyao.github.io/papers/polyak64.pdf",
+        reference="https://doi.org/10.1016/0041-5553(64)90137-5",
     ),
     elementwise(
         "debias",

@@ -68,7 +68,7 @@ def apply(
         return opaque(op.name)(*values)
     names = [*"xyz"[: op.arity], *"ab"[: len(op.constants)]]
     scope = dict(zip(names, values, strict=True)) | {"t": sympy.sympify(t)}
-    return eval(_code(op.name), {"__builtins__": {}}, _functions() | scope)
+    return eval(_code(op.name), _functions(), scope)
 
 
 @cache
@@ -79,7 +79,8 @@ def _code(name: str) -> Any:
 @cache
 def _functions() -> dict[str, Any]:
     """What sympy forms may call: sympy's functions and, over them, the opaque ones."""
-    return vars(sympy) | {op.name: opaque(op.name) for op in OPS.values() if not op.sympy}
+    opaques = {op.name: opaque(op.name) for op in OPS.values() if not op.sympy}
+    return vars(sympy) | opaques | {"__builtins__": {}}
 
 
 @cache
