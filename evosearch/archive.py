@@ -31,7 +31,7 @@ from evosearch.parts import (
     table_schema,
     write_part,
 )
-from evosearch.rows import Row, candidate_rows, evaluation_rows
+from evosearch.rows import Row, candidate_rows, evaluation_rows, reference_values
 
 __all__ = ["TABLES", "candidates", "evaluations", "lineage", "rebuild", "seal", "verify"]
 
@@ -98,7 +98,7 @@ def seal(directory: Path) -> list[Path]:
                     stale.unlink()
             for records in _batches(read(directory, parts[-1].last if parts else 0)):
                 first, last = records[0].sequence, records[-1].sequence
-                table = _derive(name, records, _load_backwards(parts))
+                table = _derive(name, records, _load_backwards(parts), directory)
                 parts.append(write_part(directory, name, table, first, last))
                 written.append(parts[-1].path)
         except OSError as error:
@@ -169,7 +169,7 @@ def _verify_parts(directory: Path, name: str, total: int) -> Iterator[str]:
             )
             continue
         batch = list(islice(records, part.last - part.first + 1))
-        expected = _derive(name, batch, _load_backwards(parts[:index]))
+        expected = _derive(name, batch, _load_backwards(parts[:index]), directory)
         if found is not None and not expected.equals(found):
             yield rebuildable(part.path, "its rows are not what the journal says")
 
@@ -179,7 +179,7 @@ def _table(directory: Path, name: str) -> pa.Table:
     parts = list_parts(directory, name)
     tables = [table_schema(name).empty_table(), *(load_part(part) for part in parts)]
     for batch in _batches(read(directory, parts[-1].last if parts else 0)):
-        tables.append(_derive(name, batch, reversed(tables)))
+        tables.append(_derive(name, batch, reversed(tables), directory))
     return pa.concat_tables(tables)
 
 
@@ -188,13 +188,16 @@ def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
         yield batch
 
 
-def _derive(name: str, records: list[Record], earlier: Iterable[pa.Table]) -> pa.Table:
+def _derive(
+    name: str, records: list[Record], earlier: Iterable[pa.Table], directory: Path
+) -> pa.Table:
     """Return the rows that consecutive records give.
 
     Args:
         name: Of the table.
         records: Consecutive records.
         earlier: The candidates' rows from before them, latest table first.
+        directory: Whose journal they are from.
 
     Raises:
         CorruptArchive: The records are not laid out as `evosearch.rows` says.
@@ -205,20 +208,19 @@ def _derive(name: str, records: list[Record], earlier: Iterable[pa.Table]) -> pa
             rows = candidate_rows(records, TABLES[name], lambda ids: _find(earlier, ids))
             table = pa.Table.from_pylist(rows, schema)
         else:  # record by record: there are many rows, and as Python objects they are large
+            values = reference_values(read(directory))
             parts = [
-                pa.Table.from_pylist(list(evaluation_rows([record])), schema) for record in records
+                pa.Table.from_pylist(list(evaluation_rows(record, values)), schema)
+                for record in records
             ]
             table = pa.concat_tables(parts).combine_chunks()
-        empty = [
-            field.name for field in schema if not field.nullable and table[field.name].null_count
-        ]
-        if empty:
-            raise KeyError(empty[0])
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        if absent := [f.name for f in schema if not f.nullable and table[f.name].null_count]:
+            raise KeyError(absent[0])
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CorruptArchive(
-            f"Expected the packs in records {records[0].sequence} to {records[-1].sequence} of the "
-            f"journal to be laid out as evosearch/rows.py says, found {error!r}. The version that "
-            "wrote them is at fault."
+            f"Expected records {records[0].sequence} to {records[-1].sequence} of the journal of "
+            f"{directory} to be laid out as evosearch/rows.py says, found {error!r}. The version "
+            "that wrote them is at fault."
         ) from error
     return table
 

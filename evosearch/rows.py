@@ -1,27 +1,30 @@
-"""Journal records as rows of the archive's two tables; the layout of `pack` and `confirm` records.
+"""Journal records as rows of the archive's two tables, and the layout of those records.
 
+    {"kind": "reference", "task": "digits", "values": [0.31, 0.29]}
     {"kind": "pack", "pack": 3, "candidates": [
       {"id": 17, "parents": [4], "mutation": "insert", "program": "def ...", "canonical": "def ...",
        "fingerprint": "0f3a", "statements": 4, "states": 1, "state_memory": 1.0, "cost": 9.0,
-       "status": "ok", "tier": 0, "score": 0.12, "score_se": 0.01, "results": [
-         {"task": "digits", "replicate": 0, "seed": 5, "score": 0.12, "reference": 0.31, "trials": [
-           {"lr": 0.001, "ratio": 1.0, "value": 0.27}]}]}]}
-    {"kind": "confirm", "candidates": [
-      {"id": 17, "score": 0.1, "score_se": 0.005, "results": [...]}]}
+       "status": "ok", "message": "", "tier": 0, "rounds": 1, "score": 0.12, "score_se": 0.01,
+       "results": [{"task": "digits", "replicate": 0, "seed": 5, "score": 0.12, "best": 0,
+         "trials": [{"lr": 0.001, "rest_lr": 0.002, "ratio": 1.0, "value": 0.27}]}]}]}
+    {"kind": "confirm", "pack": 4, "candidates": [
+      {"id": 17, "rounds": 2, "score": 0.1, "score_se": 0.005, "results": [...]}]}
 
+A `reference` is tuned AdamW's end value on each replicate of a task; all precede the first pack.
 A `pack` introduces candidates; a `confirm` brings new results of known ones and replaces those of
 their fields that it repeats. Other keys are allowed and stay in the journal alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from evosearch.errors import CorruptArchive
 from evosearch.frame import Record
 
-__all__ = ["Row", "candidate_rows", "evaluation_rows"]
+__all__ = ["Row", "candidate_rows", "evaluation_rows", "reference_values"]
 
 Row = dict[str, Any]
 
@@ -67,23 +70,41 @@ def candidate_rows(
     return list(rows.values())
 
 
-def evaluation_rows(records: Iterable[Record]) -> Iterator[Row]:
-    """Yield one row for each trial of the records: one learning rate and ratio on one seed."""
-    for record, entry in _entries(records):
+def evaluation_rows(record: Record, references: Mapping[str, Sequence[float]]) -> Iterator[Row]:
+    """Yield one row for each trial of a record: one point of the grid on one task and replicate.
+
+    Args:
+        record: Any record.
+        references: Task to the reference's end values, one a replicate.
+    """
+    for _, entry in _entries([record]):
         for result in entry.get("results", ()):
-            for trial in result["trials"]:
+            task, replicate = result["task"], result["replicate"]
+            for index, trial in enumerate(result["trials"]):
                 yield {
                     "candidate": entry["id"],
-                    "task": result["task"],
-                    "replicate": result["replicate"],
+                    "task": task,
+                    "replicate": replicate,
                     "seed": result["seed"],
                     "learning_rate": trial["lr"],
+                    "rest_learning_rate": trial["rest_lr"],
                     "ratio": trial["ratio"],
                     "value": trial["value"],
-                    "reference": result.get("reference"),
+                    "best": index == result["best"],
                     "score": result["score"],
+                    "reference": references[task][replicate],
                     "sequence": record.sequence,
                 }
+
+
+def reference_values(records: Iterable[Record]) -> dict[str, list[float]]:
+    """Return task to the reference's end values, from a journal's beginning."""
+    beginning = takewhile(lambda record: record.kind not in _CARRIERS, records)
+    return {
+        record.body["task"]: record.body["values"]
+        for record in beginning
+        if record.kind == "reference"
+    }
 
 
 def _entries(records: Iterable[Record]) -> Iterator[tuple[Record, Row]]:

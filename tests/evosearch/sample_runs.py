@@ -4,6 +4,7 @@ from evosearch import journal
 from evosearch.journal import Journal, read
 
 MANIFEST = {"config": {"window": 4}, "seeds": {"run": 7}, "info": {"host": "a"}}
+REFERENCE = {"kind": "reference", "task": "digits", "values": [n / 4 for n in range(8)]}
 
 
 def note(number):
@@ -34,10 +35,15 @@ def small_run(directory, monkeypatch):
 def candidate(number, score=0.5, *, replicate=0, **fields):
     """Return a candidate of a pack record, bred from the two before it."""
     trials = [
-        {"lr": 10.0**-power, "ratio": 1.0, "value": None if power == 1 else power + number / 8}
+        {
+            "lr": 10.0**-power,
+            "rest_lr": 0.5,
+            "ratio": 1.0,
+            "value": None if power == 1 else power + number / 8,
+        }
         for power in (1, 2, 3)
     ]
-    result = {"task": "digits", "replicate": replicate, "seed": 2**63 + replicate, "score": score}
+    result = {"task": "digits", "replicate": replicate, "seed": 2**63 + replicate, "best": 1}
     return {
         "id": number,
         "parents": [parent for parent in (number - 2, number - 1) if parent >= 0],
@@ -50,10 +56,12 @@ def candidate(number, score=0.5, *, replicate=0, **fields):
         "state_memory": 0.0,
         "cost": 2.0,
         "status": "ok",
+        "message": "",
         "tier": 0,
         "score": score,
         "score_se": 0.01,
-        "results": [{**result, "reference": 0.25, "trials": trials, "steps": 80}],
+        "rounds": 1,
+        "results": [{**result, "score": score, "edge": False, "trials": trials}],
         "comment": "a key that the archive does not know",
         **fields,
     }
@@ -62,13 +70,14 @@ def candidate(number, score=0.5, *, replicate=0, **fields):
 def confirmation(number, score, replicate):
     """Return a candidate of a confirm record."""
     full = candidate(number, score, replicate=replicate)
-    return {key: full[key] for key in ("id", "score", "results")} | {"score_se": 0.001}
+    kept = {key: full[key] for key in ("id", "status", "message", "tier", "score", "results")}
+    return kept | {"score_se": 0.001, "rounds": replicate + 1}
 
 
 def write_search(directory, packs=6, size=4):
     """Write a run whose packs bring `size` candidates each, the first confirmed after each pack."""
     with Journal.create(directory, MANIFEST) as log:
-        log.append({"kind": "reference", "replicate": 0, "values": {"digits": 0.25}})
+        log.append(REFERENCE)
         for pack in range(packs):
             members = [candidate(pack * size + i, pack + i / 10) for i in range(size)]
             log.append({"kind": "pack", "pack": pack, "proposals": 9, "candidates": members})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from sample_runs import MANIFEST, candidate, write_search
+from sample_runs import MANIFEST, REFERENCE, candidate, write_search
 
 from evosearch import archive, frame, journal, parts
 from evosearch.archive import candidates, evaluations, lineage, rebuild, seal, verify
@@ -38,7 +38,7 @@ def test_tables_have_what_the_journal_has(run):
         if record.kind == "pack":
             for entry in record.body["candidates"]:
                 row = rows[entry["id"]]
-                known = set(entry) & set(TABLES["candidates"]) - {"score", "score_se"}
+                known = set(entry) & set(TABLES["candidates"]) - {"score", "score_se", "rounds"}
                 assert {key: row[key] for key in known} == {key: entry[key] for key in known}
                 assert row["pack"] == record.body["pack"]
     assert [row["id"] for row in candidates(run).to_pylist()] == list(range(24))
@@ -48,7 +48,7 @@ def test_tables_have_what_the_journal_has(run):
 def test_the_latest_confirmation_counts(run):
     first, second, *_ = candidates(run).to_pylist()
     assert (first["score"], first["score_se"], first["pack"]) == (105.0, 0.001, 0)
-    assert first["replicates"] == [0, 1, 2, 3, 4, 5, 6]
+    assert (first["rounds"], first["replicates"]) == (7, [0, 1, 2, 3, 4, 5, 6])
     assert (second["score"], second["replicates"]) == (0.1, [0])
 
 
@@ -62,13 +62,16 @@ def test_each_trial_is_a_row(run):
         "replicate": 6,
         "seed": 2**63 + 6,
         "learning_rate": 0.001,
+        "rest_learning_rate": 0.5,
         "ratio": 1.0,
         "value": 3.0,
-        "reference": 0.25,
+        "best": False,
         "score": 105.0,
+        "reference": 1.5,
         "sequence": 14,
     }
     assert rows[0]["value"] is None
+    assert [row["best"] for row in rows[:6]] == [False, True, False] * 2
 
 
 @pytest.mark.parametrize("sealed_after", range(1, 15))
@@ -117,6 +120,7 @@ def test_a_run_without_candidates_has_empty_tables(tmp_path):
 def test_lineage_is_the_ancestors_oldest_first(tmp_path):
     parents = {0: [], 1: [], 2: [0], 3: [1, 2], 4: [2], 5: [3, 3], 6: [5, 0]}
     with Journal.create(tmp_path, MANIFEST) as log:
+        log.append(REFERENCE)
         for number, of in parents.items():
             members = [candidate(number, parents=of)]
             log.append({"kind": "pack", "pack": number, "candidates": members})
@@ -207,6 +211,7 @@ def test_a_hundred_thousand_candidates_stay_quick_and_small(tmp_path):
 
     packs, size = 3125, 32
     with Journal.create(tmp_path, MANIFEST) as log:
+        log.append(REFERENCE)
         for pack in range(packs):
             members = [candidate(pack * size + i) for i in range(size)]
             log.append({"kind": "pack", "pack": pack, "candidates": members})

@@ -181,6 +181,7 @@ def test_being_killed_while_sealing_loses_nothing(run, call):
         {"kind": "pack", "pack": 9, "candidates": [candidate(99) | {"score": "high"}]},
         {"kind": "pack", "pack": 9, "candidates": [candidate(99, results=[{"task": "digits"}])]},
         {"kind": "pack", "pack": 9, "candidates": [candidate(99, results=7)]},
+        {"kind": "pack", "pack": 9, "candidates": [candidate(99, replicate=8)]},
         {"kind": "pack", "pack": 9, "candidates": 3},
         {"kind": "pack", "pack": 2**64 - 1, "candidates": [candidate(99)]},
         {"kind": "confirm", "pack": 9, "candidates": [confirmation(99, 1.0, 1)]},
