@@ -123,7 +123,7 @@ class Candidate:
 
     @property
     def rank(self) -> tuple[int, float, int]:
-        """What candidates with a score are ordered by, as the search orders them; greater is better."""
+        """What candidates with a score are ordered by, as in the search; greater is better."""
         assert self.score is not None
         return self.tier, self.score, -self.id
 
@@ -145,6 +145,11 @@ class Candidate:
     def known_as(self) -> str | None:
         """The name of the known optimizer that computes the same, up to the learning rate."""
         return _known().get(self.fingerprint)
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds of each task it was evaluated on."""
+        return len({measurement.replicate for measurement in self.measurements})
 
     def task_scores(self) -> dict[str, Score]:
         """Return its mean score over seeds on each task, in the order of first use."""

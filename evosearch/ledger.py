@@ -89,7 +89,9 @@ class Ledger:
         """
         if id_ not in self.candidates:
             known = f"ids go from 0 to {max(self.candidates)}" if self.candidates else "none yet"
-            raise UsageError(f"the run has no candidate {id_}; {known}; `evosearch top` lists the best")
+            raise UsageError(
+                f"the run has no candidate {id_}; {known}; `evosearch top` lists the best"
+            )
         return self.candidates[id_]
 
     def ancestors(self, id_: int) -> list[Candidate]:

@@ -4,6 +4,8 @@
     run = run.search()
     for candidate in run.top(3):
         print(candidate.id, candidate.score, candidate.stripped)
+
+Its journal is the truth (`evosearch.journal`), and everything said here follows from that.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from evosearch.config import Config
     from evosearch.executor import Executor
 
-__all__ = ["HALL_OF_FAME", "Observe", "Run", "check_tasks", "require_vacant", "workers"]
+__all__ = ["HALL_OF_FAME", "Observe", "Run", "check_tasks", "require_vacant", "start_workers"]
 
 Observe = Callable[[Ledger], None]
 """Is shown the sum of all records after every new one; what it raises ends the search safely."""
@@ -136,8 +138,8 @@ class Run:
     def search(self, executor: Executor | None = None, observe: Observe = lambda _: None) -> Self:
         """Go on where the journal ends, up to the end of the budget.
 
-        Any exception ends the search, also KeyboardInterrupt; what was committed stays, and the next
-        call goes on from there.
+        Any exception ends the search, also KeyboardInterrupt; what was committed stays, and the
+        next call goes on from there.
 
         Args:
             executor: Where candidates are evaluated; this process unless given.
@@ -260,11 +262,8 @@ def check_tasks(config: Config) -> None:
 
 
 @contextmanager
-def workers(
-    count: int | None = None,
-    address: str | None = None,
-    gpus_per_worker: float = 0.0,
-    deadline: float = 600.0,
+def start_workers(
+    count: int | None, address: str | None, gpus_per_worker: float, config: Config
 ) -> Iterator[Executor]:
     """Start workers, and stop them at the end: in this process for one, otherwise on Ray.
 
@@ -272,7 +271,7 @@ def workers(
         count: How many; None means one for each core of this machine, or what a cluster holds.
         address: A running Ray cluster, ``host:port``.
         gpus_per_worker: Share of a GPU that each takes.
-        deadline: Seconds that a pack may take before its worker is replaced.
+        config: Of the search that they are for.
 
     Raises:
         ClusterError: No cluster answers, or it does not have what is asked for.
@@ -280,13 +279,14 @@ def workers(
     from evosearch.executor import LocalExecutor
     from evosearch.manifest import cores
 
-    if address is None and not gpus_per_worker:
-        count = count or cores()
-    if count == 1 and address is None and not gpus_per_worker:
+    here = address is None and not gpus_per_worker
+    count = count or (cores() if here else None)
+    if here and count == 1:
         executor: Executor = LocalExecutor()
     else:
         from evosearch.cluster import RayExecutor
 
+        deadline = config.budget.seconds_per_pack
         executor = RayExecutor(count, address, gpus_per_worker, deadline)
     try:
         yield executor

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from typing import Any, Final
@@ -12,7 +11,7 @@ from typer.core import TyperGroup
 
 from evosearch.errors import EvosearchError
 
-__all__ = ["INTERRUPTED", "Commands", "report_failure"]
+__all__ = ["INTERRUPTED", "Commands"]
 
 INTERRUPTED: Final = 130
 """The exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
@@ -25,12 +24,13 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
+        debug = bool(ctx.params["_debug"])
         try:
             return super().invoke(ctx)
         except EvosearchError as error:
-            raise typer.Exit(report_failure(error, str(error), error.exit_code)) from None
+            raise typer.Exit(_report(error, str(error), error.exit_code, debug)) from None
         except KeyboardInterrupt as error:
-            raise typer.Exit(report_failure(error, "interrupted", INTERRUPTED)) from None
+            raise typer.Exit(_report(error, "interrupted", INTERRUPTED, debug)) from None
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except Exception as error:
@@ -40,12 +40,12 @@ class Commands(TyperGroup):
                 f"internal error, {type(error).__name__}: {error}. That is a defect of evosearch; "
                 "with --debug before the command there is a traceback to report"
             )
-            raise typer.Exit(report_failure(error, message, _INTERNAL)) from None
+            raise typer.Exit(_report(error, message, _INTERNAL, debug)) from None
 
 
-def report_failure(error: BaseException, message: str, code: int) -> int:
-    """Print an error's message, and with --debug its traceback; return the exit code."""
-    if os.environ.get("EVOSEARCH_DEBUG"):
+def _report(error: BaseException, message: str, code: int, debug: bool) -> int:
+    """Print an error's message, perhaps after its traceback, and return the exit code."""
+    if debug:
         traceback.print_exception(error)
     print(f"evosearch: {message}", file=sys.stderr)
     return code

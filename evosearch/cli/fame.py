@@ -20,7 +20,7 @@ def print_fame(candidates: Sequence[Candidate]) -> None:
             candidate.id,
             score_text(candidate.score, candidate.error),
             candidate.rounds,
-            len({m.seed for m in candidate.measurements if m.task == candidate.measurements[0].task}),
+            candidate.seeds,
             candidate.statements,
             candidate.states,
             candidate.known_as or "",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import inspect
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from evosearch.cli import inspect, search, verify
+from evosearch.cli import reading, search, verify
 from evosearch.cli.failure import Commands
 
 __all__ = ["app"]
@@ -21,28 +22,33 @@ app = typer.Typer(
 )
 
 
-@app.callback()
 def main(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    _debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
 ) -> None:
     """Search for optimizers: evolve symbolic update rules, export them as torch optimizers.
 
     Results go to stdout and progress to stderr. Exit codes: 0 done, 1 failed, 2 cannot be done as
     asked, 4 damaged archive, 130 interrupted with everything saved.
 
-    \b
     Examples:
       evosearch search --preset quickstart     two minutes on two cores
       evosearch top runs/quickstart-0          what it found
       evosearch show lion                      a known optimizer in the same language
-    """
-    if debug:
-        os.environ["EVOSEARCH_DEBUG"] = "1"
+    """  # what becomes of --debug, see evosearch.cli.failure
 
 
-app.command()(search.search)
-app.command()(search.resume)
-app.command()(inspect.status)
-app.command()(inspect.top)
-app.command()(inspect.lineage)
-app.command()(verify.verify)
+def _help(command: Callable[..., None]) -> str:
+    """Return the help text of a command, marked so that its examples keep their lines."""
+    return (inspect.getdoc(command) or "").replace("Examples:\n", "\b\nExamples:\n")
+
+
+app.callback(help=_help(main))(main)
+for command in (
+    search.search,
+    search.resume,
+    reading.status,
+    reading.top,
+    reading.lineage,
+    verify.verify,
+):
+    app.command(help=_help(command))(command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -13,10 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["AsJson", "out", "print_json", "progress_console", "table", "write"]
+__all__ = ["AsJson", "RunPath", "out", "print_json", "progress_console", "table", "write"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else.")]
 """The option that every command has."""
+
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.")]
+"""The argument of commands about a run."""
 
 _PIPE_WIDTH: Final = 200
 """Columns of a table that goes to a file or a pipe, which have no width of their own."""

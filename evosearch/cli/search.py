@@ -15,11 +15,11 @@ import typer
 from evosearch.cli.failure import INTERRUPTED
 from evosearch.cli.fame import print_fame
 from evosearch.cli.interrupt import interruptible
-from evosearch.cli.output import AsJson, print_json, progress_console, write
+from evosearch.cli.output import AsJson, RunPath, print_json, progress_console, write
 from evosearch.errors import UsageError
 from evosearch.ledger import Ledger
 from evosearch.progress import ProgressView, score_text
-from evosearch.run import Run, check_tasks, require_vacant, workers
+from evosearch.run import Run, check_tasks, require_vacant, start_workers
 
 if TYPE_CHECKING:
     from evosearch.config import Config
@@ -36,7 +36,7 @@ Address = Annotated[
 ]
 Gpus = Annotated[
     float,
-    typer.Option(min=0.0, metavar="SHARE", help="Share of a GPU that each worker takes, e.g. 0.25."),
+    typer.Option(min=0.0, metavar="SHARE", help="Share of a GPU for each worker, e.g. 0.25."),
 ]
 TimeLimit = Annotated[
     float | None,
@@ -46,8 +46,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 
 def search(
+    *,
     preset: Annotated[
-        str | None, typer.Option(help="A configuration that ships with evosearch: quickstart, smoke.")
+        str | None, typer.Option(help="A configuration that ships with it: quickstart, smoke.")
     ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A configuration of your own, in TOML.")
@@ -60,12 +61,7 @@ def search(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the configuration."),
     ] = None,
-    workers_: Annotated[
-        int | None,
-        typer.Option(
-            "--workers", min=1, help="Processes that evaluate; by default one a core. 1: no Ray."
-        ),
-    ] = None,
+    workers: Workers = None,
     address: Address = None,
     gpus_per_worker: Gpus = 0.0,
     time_limit: TimeLimit = None,
@@ -76,7 +72,6 @@ def search(
 
     The run directory holds everything: `resume` continues a run that was stopped or killed.
 
-    \b
     Examples:
       evosearch search --preset quickstart
       evosearch search --preset quickstart --seed 1 --workers 8 --run runs/second
@@ -87,29 +82,23 @@ def search(
     directory = run or _free_directory(label, chosen.seed)
     require_vacant(directory)
     check_tasks(chosen)
-    deadline = chosen.budget.seconds_per_pack
-    with workers(workers_, address, gpus_per_worker, deadline) as executor:
+    with start_workers(workers, address, gpus_per_worker, chosen) as executor:
         started = Run.create(directory, chosen)
         _go_on(started, executor, time_limit, quiet, as_json)
 
 
 def resume(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.")],
-    workers_: Annotated[
-        int | None,
-        typer.Option(
-            "--workers", min=1, help="Processes that evaluate; by default one a core. 1: no Ray."
-        ),
-    ] = None,
+    run: RunPath,
+    *,
+    workers: Workers = None,
     address: Address = None,
     gpus_per_worker: Gpus = 0.0,
     time_limit: TimeLimit = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Continue a run that was stopped or killed; the result is that of an uninterrupted one.
+    """Continue a run that was stopped or killed, as if it had not been.
 
-    \b
     Examples:
       evosearch resume runs/quickstart-0
       evosearch resume runs/quickstart-0 --workers 8
@@ -118,9 +107,8 @@ def resume(
     if opened.ledger.finished:
         _report(opened, as_json)
         return
-    config = opened.config
-    check_tasks(config)
-    with workers(workers_, address, gpus_per_worker, config.budget.seconds_per_pack) as executor:
+    check_tasks(opened.config)
+    with start_workers(workers, address, gpus_per_worker, opened.config) as executor:
         _go_on(opened, executor, time_limit, quiet, as_json)
 
 
@@ -128,9 +116,7 @@ class _TimeIsUp(Exception):
     """Ends a search at its time limit."""
 
 
-def _go_on(
-    run: Run, executor: Executor, minutes: float | None, quiet: bool, as_json: bool
-) -> None:
+def _go_on(run: Run, executor: Executor, minutes: float | None, quiet: bool, as_json: bool) -> None:
     """Search until the budget, the time or the user's patience is spent, and say what came out."""
     config = run.config
     n = executor.workers

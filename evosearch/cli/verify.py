@@ -30,7 +30,6 @@ def verify(
     With --same, compare what configuration and seed determine: programs, scores, their order. Exit
     code 0: the same; 1: different, with the first difference.
 
-    \b
     Examples:
       evosearch verify runs/quickstart-0
       evosearch verify --same runs/one-worker runs/two-workers

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from evosearch.candidate import Candidate
 from evosearch.cli.fame import print_fame
-from evosearch.cli.output import AsJson, print_json, table, write
+from evosearch.cli.output import AsJson, RunPath, print_json, table, write
 from evosearch.progress import duration, score_text
 from evosearch.run import Run
 
-__all__ = ["RunPath", "lineage", "status", "top"]
-
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.")]
+__all__ = ["lineage", "print_lineage", "status", "top"]
 
 
 def status(run: RunPath, as_json: AsJson = False) -> None:
     """Say how far a run is, also while it goes on.
 
-    \b
     Examples:
       evosearch status runs/quickstart-0
       evosearch status runs/quickstart-0 --json
@@ -81,7 +77,6 @@ def top(
 ) -> None:
     """List the best candidates of a run.
 
-    \b
     Examples:
       evosearch top runs/quickstart-0
       evosearch top runs/quickstart-0 -n 50 --json
@@ -102,7 +97,6 @@ def lineage(
 ) -> None:
     """List what a candidate descends from, itself first, with what each step changed.
 
-    \b
     Examples:
       evosearch lineage runs/quickstart-0 231
     """
