@@ -12,7 +12,7 @@ from evosearch.score import Score, mean_score
 if TYPE_CHECKING:
     from evosearch.program import RuleSet
 
-__all__ = ["Candidate", "Measurement"]
+__all__ = ["Candidate", "Measurement", "known_as"]
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Candidate:
     @property
     def known_as(self) -> str | None:
         """The name of the known optimizer that computes the same, up to the learning rate."""
-        return _known().get(self.fingerprint)
+        return known_as(self.fingerprint)
 
     @property
     def seeds(self) -> int:
@@ -183,6 +183,11 @@ class Candidate:
                 for task, score in self.task_scores().items()
             },
         }
+
+
+def known_as(fingerprint: str | None) -> str | None:
+    """Return the name of the known optimizer with this fingerprint, or None."""
+    return None if fingerprint is None else _known().get(fingerprint)
 
 
 @cache

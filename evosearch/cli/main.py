@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from evosearch.cli import reading, search, verify
+from evosearch.cli import reading, search, show, verify
 from evosearch.cli.failure import Commands
 
 __all__ = ["app"]
@@ -48,6 +48,8 @@ for command in (
     search.resume,
     reading.status,
     reading.top,
+    show.show,
+    show.diff,
     reading.lineage,
     verify.verify,
 ):

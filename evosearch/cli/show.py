@@ -1,0 +1,164 @@
+"""``evosearch show`` and ``evosearch diff``: one program, or two, in full."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evosearch.cli.output import AsJson, print_json, table, write
+from evosearch.cli.reading import print_lineage
+from evosearch.cli.subject import Subject, Words, resolve
+from evosearch.errors import UsageError
+from evosearch.progress import score_text
+
+if TYPE_CHECKING:
+    from evosearch.program import Rule, RuleSet
+
+__all__ = ["diff", "show"]
+
+_ANCESTORS = 8
+
+
+def show(subject: Words, as_json: AsJson = False) -> None:
+    """Show a program: text, scores on each task, lineage, equations, cost, state memory.
+
+    Examples:
+      evosearch show runs/quickstart-0 231
+      evosearch show runs/quickstart-0          its best candidate
+      evosearch show lion --json
+      evosearch show my_optimizer.py
+    """
+    chosen = resolve(subject)
+    facts = _facts(chosen)
+    if as_json:
+        print_json(facts)
+        return
+    _print_origin(chosen, facts)
+    write("\nProgram:\n")
+    write(_indented(str(chosen.rules)))
+    if facts["canonical"] != facts["program"]:
+        write("\nWithout redundant statements, as it is evaluated and exported:\n")
+        write(_indented(facts["canonical"]))
+    for name, lines in facts["equations"].items():
+        write(f"\nEquations of `{name}` (parameter w <- w - lr * update):\n")
+        for line in lines:
+            write(f"  {line['sympy']}")
+        write("\nin LaTeX:\n")
+        for line in lines:
+            write(f"  {line['latex']}")
+    if chosen.run and chosen.candidate:
+        ancestors = chosen.run.ledger.ancestors(chosen.candidate.id)
+        write("\nLineage:\n")
+        print_lineage(ancestors[:_ANCESTORS])
+        if len(ancestors) > _ANCESTORS:
+            more = f"{len(ancestors) - _ANCESTORS} older ancestors"
+            write(f"{more}: evosearch lineage {chosen.run.directory} {chosen.candidate.id}")
+
+
+def diff(
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN ID ID | A B", help="Two candidates, program files or names."),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show what two programs do not have in common, redundant statements left out.
+
+    Examples:
+      evosearch diff runs/quickstart-0 17 231
+      evosearch diff adamw runs/quickstart-0:231
+    """
+    first, second = _pair(words)
+    left, right = (_canonical(s.rules).splitlines() for s in (first, second))
+    lines = list(difflib.unified_diff(left, right, first.label, second.label, "", "", 99, ""))
+    if as_json:
+        print_json({"first": first.label, "second": second.label, "diff": lines})
+    else:
+        write("\n".join(lines) or "The programs are the same.")
+
+
+def _pair(words: list[str]) -> tuple[Subject, Subject]:
+    if len(words) == 3:
+        run, first, second = words
+        return resolve([run, first]), resolve([run, second])
+    if len(words) == 2:
+        return resolve([words[0]]), resolve([words[1]])
+    raise UsageError(f"expected RUN ID ID or two programs, found {len(words)} words")
+
+
+def _canonical(rules: RuleSet) -> str:
+    from evosearch.liveness import strip_rules
+
+    return str(strip_rules(rules))
+
+
+def _facts(subject: Subject) -> dict[str, Any]:
+    """Return all there is to say about a program as plain JSON."""
+    from evosearch.candidate import known_as
+    from evosearch.fingerprint import fingerprint
+    from evosearch.liveness import strip_rules
+    from evosearch.records import update_cost
+
+    rules = subject.rules
+    stripped = strip_rules(rules)
+    print_ = fingerprint(rules)
+    facts: dict[str, Any] = {
+        "name": rules.name,
+        "program": str(rules),
+        "canonical": str(stripped),
+        "statements": stripped.size,
+        "states": len(stripped.matrix.states),
+        "state_memory": float(stripped.matrix.state_memory),
+        "cost": update_cost(stripped),
+        "fingerprint": print_,
+        "known_as": known_as(print_),
+        "equations": {
+            rule.name: _equations(rule)
+            for rule in (stripped.matrix, stripped.rest)
+            if rule is not None
+        },
+    }
+    if subject.run and subject.candidate:
+        facts |= subject.candidate.to_json()
+        facts["run"] = str(subject.run.directory)
+        facts["measurements"] = [vars(m) for m in subject.candidate.measurements]
+        ancestors = subject.run.ledger.ancestors(subject.candidate.id)
+        facts["lineage"] = [candidate.id for candidate in ancestors]
+    return facts
+
+
+def _equations(rule: Rule) -> list[dict[str, str]]:
+    from evosearch.equations import equations
+
+    return [{"sympy": str(equation), "latex": equation.latex} for equation in equations(rule)]
+
+
+def _print_origin(subject: Subject, facts: dict[str, Any]) -> None:
+    candidate = subject.candidate
+    write(f"{subject.label}")
+    if facts["known_as"]:
+        write(f"Known as      {facts['known_as']}, up to the learning rate")
+    write(f"Statements    {facts['statements']} that matter, of {subject.rules.size}")
+    write(f"State memory  {facts['state_memory']:g} buffers of the parameter's size")
+    write(f"Cost          {facts['cost']:.3g} operations for each entry of a matrix and step")
+    if candidate is None:
+        return
+    status = "" if candidate.status == "ok" else f"{candidate.status}: {candidate.message}"
+    write(f"Score         {status or score_text(candidate.score, candidate.error)}")
+    write(f"Evaluated     {candidate.rounds} times, on {candidate.seeds} seeds a task")
+    write()
+    rows = []
+    for task, score in candidate.task_scores().items():
+        measured = [m for m in candidate.measurements if m.task == task]
+        rates = sorted({f"{m.lr:.2g} / {m.rest_lr:.2g}" for m in measured})
+        edge = "at the grid's edge" if any(m.edge for m in measured) else ""
+        text = score_text(score.mean, score.se)
+        rows.append((task, text, len(measured), ", ".join(rates), edge))
+    columns = ("task", "score ± se", "seeds", "lr of matrices / rest", "")
+    table(columns, rows, left=("task", "lr of matrices / rest", ""))
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" if line else "" for line in text.rstrip().splitlines())

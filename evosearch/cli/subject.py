@@ -1,0 +1,125 @@
+"""What a command is about: a run's candidate, a file of program text, or a known optimizer.
+
+Wherever a command takes RUN ID it takes these:
+
+    runs/quickstart-0 231     candidate 231 of a run; also written runs/quickstart-0:231
+    runs/quickstart-0         its best candidate
+    program.py                program text in a file; - for standard input
+    lion                      a known optimizer
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evosearch.errors import ProgramError, UsageError
+from evosearch.run import Run
+
+if TYPE_CHECKING:
+    from evosearch.candidate import Candidate
+    from evosearch.program import RuleSet
+
+__all__ = ["Subject", "Words", "resolve"]
+
+Words = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN ID | FILE | NAME",
+        help="A run's candidate (without ID its best), a program file, or a known optimizer.",
+    ),
+]
+"""The argument that `resolve` reads."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A program and where it comes from."""
+
+    label: str
+    """What to call it in a table."""
+    rules: RuleSet
+    """As it was written or bred."""
+    run: Run | None = None
+    candidate: Candidate | None = None
+
+
+def resolve(words: Sequence[str]) -> Subject:
+    """Return what the words of a command line name.
+
+    Raises:
+        UsageError: They name nothing, or a program that is not well-formed.
+        RunError: They name a run that cannot be read.
+    """
+    if len(words) == 2:
+        return _of_run(Path(words[0]), _id(words[1]))
+    if len(words) != 1:
+        raise UsageError(
+            f"expected RUN ID, a program file or a known optimizer, found {' '.join(words)}"
+        )
+    (word,) = words
+    path = Path(word)
+    if word == "-":
+        return _of_text("standard input", sys.stdin.read())
+    if path.is_dir():
+        return _of_run(path, None)
+    if path.is_file():
+        return _of_text(word, _read(path))
+    directory, colon, number = word.rpartition(":")
+    if colon and number.isdigit():
+        return _of_run(Path(directory), int(number))
+    return _of_name(word)
+
+
+def _of_run(directory: Path, id_: int | None) -> Subject:
+    run = Run.open(directory)
+    if id_ is None:
+        best = run.ledger.best()
+        if best is None:
+            raise UsageError(f"expected a candidate with a score in {directory}, found none yet")
+        id_ = best.id
+    candidate = run.candidate(id_)
+    return Subject(f"{directory}:{id_}", candidate.program, run, candidate)
+
+
+def _of_text(label: str, text: str) -> Subject:
+    from evosearch.parse import parse_rules
+
+    try:
+        return Subject(label, parse_rules(text))
+    except ProgramError as error:
+        lines = text.splitlines()
+        known = error.line is not None and 0 < error.line <= len(lines)
+        raise ProgramError(
+            f"{label}: {error.args[0]}",
+            line=error.line,
+            column=error.column,
+            source=lines[error.line - 1] if known and error.line else None,
+        ) from None
+
+
+def _of_name(word: str) -> Subject:
+    from evosearch.library import KNOWN, known
+
+    if word not in KNOWN and (Path(word).suffix or len(Path(word).parts) > 1):
+        raise UsageError(f"expected a run or a program file at {word}, found nothing there")
+    return Subject(word, known(word))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"expected program text in {path}, but: {error}") from None
+
+
+def _id(word: str) -> int:
+    digits = word.removeprefix("#")
+    if not digits.isdigit():
+        raise UsageError(f"expected the id of a candidate, a number, found `{word}`")
+    return int(digits)
