@@ -1,8 +1,8 @@
 """From a parent to a child that computes something new.
 
 Most edits change nothing, or lead to a function that was tried before; Lion's search threw away
-nine in ten. So an edit is followed by a fingerprint, and edits are repeated until the fingerprint is
-new. An edit without effect is now and then kept as the base of the next one: neutral steps lead to
+nine in ten. So an edit is followed by a fingerprint, and edits are repeated until the fingerprint
+is new. An edit without effect is now and then kept as the base of the next one: neutral steps lead to
 places that single edits do not reach.
 """
 

@@ -2,9 +2,9 @@
 
 One long-lived actor a worker, one job in flight on each, the deadline kept here. An actor is never
 restarted by Ray: when it dies, hangs or its node is lost, it is replaced and its job is tried once
-more elsewhere. A job that fails twice is taken apart to find the guilty candidate, which is recorded
-with a status; the others' results are not touched. So which worker did what, how often it had to be
-done and how many workers there are never shows in a result.
+more elsewhere. A job that fails twice is taken apart to find the guilty candidate, which is
+recorded with a status; the others' results are not touched. So which worker did what, how often it
+had to be done and how many workers there are never shows in a result.
 """
 
 from __future__ import annotations
@@ -149,15 +149,16 @@ class RayExecutor:
 
     def _land(self, reference: Any) -> None:
         import ray
+        from ray import exceptions
 
         flight = self._flying.pop(reference)
         try:
             result, seconds = ray.get(reference)
-        except ray.exceptions.RayTaskError:
+        except exceptions.RayTaskError:
             raise  # our code failed, not a candidate and not the cluster
-        except ray.exceptions.RayError as error:
+        except exceptions.RayError as error:
             ray.kill(flight.actor)
-            memory = isinstance(error, ray.exceptions.OutOfMemoryError)
+            memory = isinstance(error, exceptions.OutOfMemoryError)
             status = Status.MEMORY if memory else Status.CRASHED
             self._fault(flight.piece, status, f"{type(error).__name__} on its worker")
             return
@@ -211,8 +212,8 @@ class RayExecutor:
             have = ray.cluster_resources()
             raise ClusterError(
                 f"{workers or 1} workers with 1 CPU and {self._need['GPU']:g} GPU each were asked "
-                f"for; the cluster has {have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} GPUs, "
-                f"room for {room}. Ask for fewer workers, or for a smaller share of a GPU"
+                f"for; the cluster has {have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} "
+                f"GPUs, room for {room}. Ask for fewer workers, or for a smaller share of a GPU"
             )
         return workers or room
 

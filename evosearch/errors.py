@@ -10,7 +10,7 @@
     │   ├── RunInUse              2   another process writes to it
     │   ├── RunNotFound           2   there is no run there
     │   ├── NewerFormat           2   written by a newer version of this package
-    │   └── CorruptArchive        4   what was stored is not what is read
+    │   └── CorruptArchive        2   what was stored is not what is read
     └── ClusterError              2   no answer, or resources that the cluster does not have
 
 A message is one paragraph: what was expected, what was found, what to do. Failure of a *candidate*
@@ -123,7 +123,7 @@ class NewerFormat(RunError):
 class CorruptArchive(RunError):
     """What is stored is not what was written: a checksum, a sequence number or a file is wrong."""
 
-    exit_code = 4
+    exit_code = 2
 
 
 class ClusterError(EvosearchError):

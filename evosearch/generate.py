@@ -6,7 +6,7 @@ are stripped first: redundant statements live in the genome, not in what runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -14,10 +14,19 @@ from typing import Any
 from evosearch.library import default_rest
 from evosearch.liveness import strip
 from evosearch.program import Argument, Rule, RuleSet, Statement
+from primitives.op import Law
 from primitives.shape import Shape
 from primitives.table import OPS
 
-__all__ = ["CompiledRule", "CompiledRules", "compile_rule", "compile_rules", "line", "source"]
+__all__ = [
+    "CompiledRule",
+    "CompiledRules",
+    "compile_rule",
+    "compile_rules",
+    "line",
+    "positive_denominators",
+    "source",
+]
 
 
 @dataclass(frozen=True)
@@ -80,15 +89,46 @@ def source(rule: Rule, name: str) -> str:
     """Return the text of a function ``name(w, g, t, *states)`` that computes the rule."""
     states = [state.name for state in rule.states]
     lines = [f"def {name}({', '.join(['w', 'g', 't', *states])}):"]
-    lines += [line(statement) for statement in rule.body]
+    positive = positive_denominators(rule)
+    lines += [line(s, plain=safe) for s, safe in zip(rule.body, positive, strict=True)]
     lines += [f"return {', '.join([rule.update, *states])},"]
     return "\n    ".join(lines) + "\n"
 
 
-def line(statement: Statement) -> str:
-    """Return the Python assignment that computes a statement."""
+def line(statement: Statement, *, plain: bool = False) -> str:
+    """Return the Python assignment that computes a statement; `plain` divides without a guard."""
     words = [_word(argument) for argument in statement.args]
-    return f"{statement.target} = {OPS[statement.op].torch.format(*words)}"
+    template = "{0} / {1}" if plain else OPS[statement.op].torch
+    return f"{statement.target} = {template.format(*words)}"
+
+
+def positive_denominators(rule: Rule) -> tuple[bool, ...]:
+    """Return which statements are divisions whose denominator cannot be 0.
+
+    A value that is never negative plus a positive number is one, as in Adam's ``sqrt(v) + eps``;
+    for such a denominator safe division and plain division are the same, and plain is faster.
+    """
+    nonnegative: set[str] = set()
+    positive: set[str] = set()
+    result: list[bool] = []
+    for statement in rule.body:
+        args, target = statement.args, statement.target
+        result.append(statement.op == "div" and _positive(args[1], positive))
+        grows = statement.op == "add" and (
+            (_positive(args[0], ()) and args[1] in nonnegative)
+            or (_positive(args[1], ()) and args[0] in nonnegative)
+        )
+        nonnegative.discard(target)
+        positive.discard(target)
+        if grows:
+            positive.add(target)
+        if grows or Law.NONNEGATIVE in OPS[statement.op].exact_laws:
+            nonnegative.add(target)
+    return tuple(result)
+
+
+def _positive(argument: Argument, positive: Container[Argument]) -> bool:
+    return argument in positive if isinstance(argument, str) else argument > 0
 
 
 def _word(argument: Argument) -> str:

@@ -31,5 +31,5 @@ def run(
     values.update(zip((state.name for state in rule.states), states, strict=True))
     for statement in rule.body:
         arguments = (values[a] if isinstance(a, str) else a for a in statement.args)
-        values[statement.target] = OPS[statement.op].function(*arguments, t=t)
+        values[statement.target] = OPS[statement.op].function(*arguments, t=t, w=w)
     return values[rule.update], tuple(values[state.name] for state in rule.states)

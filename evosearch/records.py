@@ -7,19 +7,22 @@ go under ``info``, which comparisons of histories leave out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from evosearch.baseline import Baseline
+from evosearch.check import infer
 from evosearch.errors import CorruptArchive
-from evosearch.fingerprint import PROBE_SHAPES
 from evosearch.job import Outcome, Status, TaskResult
 from evosearch.liveness import strip_rules
 from evosearch.population import Individual, Pack, Population
-from evosearch.program import RuleSet
+from evosearch.program import INPUTS, RuleSet
 from evosearch.score import BOUND
+from primitives.shape import SCALAR
 from primitives.table import OPS
 
 __all__ = ["baseline_of", "baseline_record", "outcomes_of", "pack_record", "update_cost"]
+
+_SIDE: Final = 64
 
 
 def baseline_record(baseline: Baseline, info: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,12 +87,22 @@ def outcomes_of(record: Mapping[str, Any], pack: Pack) -> tuple[Outcome, ...]:
 
 
 def update_cost(rules: RuleSet) -> float:
-    """Return the floating-point operations of one update an entry, on the probe matrices."""
+    """Return the floating-point operations an entry that one update of a matrix takes.
+
+    The matrix is 64 x 64, where products already cost more than elementwise work, as they do in the
+    models that optimizers are for.
+    """
+    results = infer(rules.matrix)
+    assert results is not None, "individuals are legal"
+    shapes = dict(INPUTS) | {state.name: state.shape for state in rules.matrix.states}
     flops = 0.0
-    for statement in rules.matrix.body:
-        for m, n in PROBE_SHAPES:
-            flops += OPS[statement.op].cost.evaluate(m, n)[0] / (m * n)
-    return flops / len(PROBE_SHAPES)
+    for statement, result in zip(rules.matrix.body, results, strict=True):
+        op = OPS[statement.op]
+        operands = statement.args[: op.arity]
+        found = [shapes[a] if isinstance(a, str) else SCALAR for a in operands]
+        flops += op.work(found, _SIDE, _SIDE)[0]
+        shapes[statement.target] = result
+    return flops / _SIDE**2
 
 
 def _outcome(row: Mapping[str, Any]) -> Outcome:
