@@ -1,9 +1,9 @@
 """From a parent to a child that computes something new.
 
 Most edits change nothing, or lead to a function that was tried before; Lion's search threw away
-nine in ten. So an edit is followed by a fingerprint, and edits are repeated until the fingerprint
-is new. An edit without effect is now and then kept as the base of the next one: neutral steps lead to
-places that single edits do not reach.
+nine in ten. So an edit is followed by a fingerprint, and edits are repeated until that is new. An
+edit without effect is now and then kept as the base of the next one: neutral steps lead to places
+that single edits do not reach.
 """
 
 from __future__ import annotations

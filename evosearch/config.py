@@ -130,7 +130,9 @@ class HurdleConfig(_Section):
     promote: Fraction = 0.35
     """Share of candidates that enter the next tier."""
     warmup: Positive = 24
-    """Scores needed before candidates are stopped early."""
+    """Scores on a tier that are needed to rank a new one among them."""
+    initial: float = 0.0
+    """Score that stands in for the rank until then; 0 is tuned AdamW's."""
 
 
 class EliteConfig(_Section):

@@ -25,7 +25,6 @@ from evosearch.library import resolve
 from evosearch.mutate import crossover
 from evosearch.program import RuleSet
 from evosearch.rng import Rng
-from evosearch.score import BOUND
 from evosearch.standing import Standing
 
 __all__ = ["Individual", "Pack", "Population"]
@@ -129,13 +128,14 @@ class Population:
     def hurdles(self) -> tuple[float, ...]:
         """Return the score that a candidate needs on each tier to enter the next one.
 
-        The last tier's is never used. Until there are scores to compare with, everyone passes.
+        The last tier's is never used.
         """
         settings = self.config.hurdle
         hurdles: list[float] = []
         for scores in self._tier_scores:
             rank = int((1.0 - settings.promote) * (len(scores) - 1))
-            hurdles.append(scores[rank] if len(scores) >= settings.warmup else -BOUND)
+            enough = len(scores) >= settings.warmup
+            hurdles.append(scores[rank] if enough else settings.initial)
         return tuple(hurdles)
 
     def _breed(self) -> Pack | None:
