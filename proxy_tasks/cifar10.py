@@ -22,7 +22,7 @@ from proxy_tasks.conv import ConvNet, neighbourhoods
 from proxy_tasks.data import DataError, folder
 from proxy_tasks.task import Batch, Parameter, Task, Weights, generator
 
-__all__ = ["Cifar10", "read_cifar10"]
+__all__ = ["Cifar10", "cifar10", "read_cifar10"]
 
 TRAINING_FILES = tuple(f"data_batch_{i}" for i in range(1, 6))
 TEST_FILE = "test_batch"
@@ -77,19 +77,19 @@ class Cifar10(Task):
         Raises:
             DataError: The files are missing or malformed.
         """
-        _, _, boundary = _images(self.path, torch.device("cpu"))
+        _, _, boundary = cifar10(self.path, torch.device("cpu"))
         random = generator(seed, "cifar10/draw")
         return (torch.randint(boundary, (self.steps, self.batch), generator=random),)
 
     def examination(self, seed: int) -> Batch:  # noqa: ARG002 - the same images for every seed
         """Return the indices of the first test images."""
-        _, labels, boundary = _images(self.path, torch.device("cpu"))
+        _, labels, boundary = cifar10(self.path, torch.device("cpu"))
         return (torch.arange(boundary, min(len(labels), boundary + self.test_images)),)
 
     def _batch(self, weights: Weights, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return patches (L, N, 1024, 27) and labels (L, N)."""
         (index,) = batch
-        images, labels, _ = _images(self.path, index.device)
+        images, labels, _ = cifar10(self.path, index.device)
         chosen = images[index.reshape(-1)].to(weights["head.weight"].dtype)
         patches = neighbourhoods((chosen - 120) / 64)  # near the data's mean and deviation
         return patches.view(*index.shape, *patches.shape[1:]), labels[index]
@@ -114,7 +114,7 @@ class Cifar10(Task):
 
 
 @lru_cache(maxsize=2)
-def _images(path: str, device: torch.device) -> tuple[Tensor, Tensor, int]:
+def cifar10(path: str, device: torch.device) -> tuple[Tensor, Tensor, int]:
     """Return all images as uint8 (N, 3, 32, 32), labels (N,), and where the test images begin."""
     root = folder(path, "CIFAR-10 (data_batch_1 to data_batch_5 and test_batch, .bin or pickled)")
     binary = (root / f"{TEST_FILE}.bin").is_file()

@@ -32,7 +32,7 @@ class DigitsViT(DigitsTask):
     family: ClassVar[str] = "digits_vit"
     summary: ClassVar[str] = "vision transformer on scikit-learn's digits; validation loss"
 
-    steps: int = 200
+    steps: int = 240
     batch: int = 32
     width: int = 32
     layers: int = 2
@@ -64,7 +64,7 @@ class DigitsViT(DigitsTask):
         """Return the initial weights of one seed."""
         random = generator(seed, "digits_vit/initialize")
         blocks = self.blocks.initialize(random)
-        scale = {"patch": 0.5, "position": 0.5, "head": 1 / self.width}
+        scale = {"patch": 0.5, "position": 1.0, "head": self.width**-0.5}
         return {
             p.name: blocks[p.name]
             if p.name in blocks

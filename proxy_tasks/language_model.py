@@ -49,13 +49,9 @@ class LanguageModel:
         return head + self.blocks.flops(tokens, self.context)
 
     def initialize(self, random: torch.Generator) -> dict[str, Tensor]:
-        """Return the initial weights: embeddings of unit rows, a small head."""
+        """Return the initial weights: unit entries in the embedding, small ones in the head."""
         blocks = self.blocks.initialize(random)
-        scale = {
-            "embedding": self.width**-0.5,
-            "position": self.width**-0.5,
-            "head": 1 / self.width,
-        }
+        scale = {"embedding": 1.0, "position": 0.3, "head": 1 / self.width}
         return {
             p.name: blocks[p.name]
             if p.name in blocks

@@ -24,14 +24,14 @@ class LanguageTask(Task):
     """
 
     steps: int = 150
-    batch: int = 8
+    batch: int = 16
     """Windows a step."""
-    context: int = 64
+    context: int = 32
     """Symbols a window."""
     width: int = 32
     layers: int = 1
     heads: int = 2
-    windows: int = 64
+    windows: int = 128
     """Validation windows, evenly spaced."""
 
     @abstractmethod

@@ -56,7 +56,7 @@ TASKS: Mapping[str, TaskSpec] = _index(
     TaskSpec("teacher_student", Split.SELECT, TeacherStudent()),
     TaskSpec("varying_batch_wide", Split.SELECT, VaryingBatch(inputs=64)),
     TaskSpec("least_squares_noisy", Split.SELECT, LeastSquares(batch=8, kappa=1e4, noise=0.3)),
-    TaskSpec("char_lm_wide", Split.SELECT, CharLM(width=48, heads=3)),
+    TaskSpec("char_lm_wide", Split.SELECT, CharLM(width=48, heads=3, context=64, batch=8)),
     TaskSpec("digits_vit", Split.HELD_OUT, DigitsViT()),
     TaskSpec(
         "varying_batch_large",
@@ -74,12 +74,12 @@ TASKS: Mapping[str, TaskSpec] = _index(
         ZipfBigram(vocabulary=512, width=64, hidden=128, batch=512, steps=300),
     ),
     TaskSpec(
-        "char_lm_2layer", Split.HELD_OUT, CharLM(layers=2, width=64, heads=4, batch=16, steps=400)
+        "char_lm_2layer", Split.HELD_OUT, CharLM(layers=2, width=64, heads=4, context=64, steps=400)
     ),
     TaskSpec(
         "char_lm_scale",
         Split.HELD_OUT,
-        CharLM(layers=2, width=96, heads=6, batch=16, steps=1500, megabytes=8.0),
+        CharLM(layers=2, width=96, heads=6, context=64, steps=1500, megabytes=8.0),
     ),
     TaskSpec("cifar10", Split.HELD_OUT, Cifar10()),
     TaskSpec("token_lm", Split.HELD_OUT, TokenLM()),
