@@ -1,11 +1,13 @@
 """What a rule computes, modulo the learning rate, as a short hash.
 
-A rule runs for a few steps on fixed gradients of a tall, a wide and a square matrix, in float64. Its updates, scaled to unit size and rounded to six decimals, are hashed. Programs that compute the
-same function, or the same up to a positive factor that a learning rate absorbs, share a fingerprint
-and hence one evaluation. AutoML-Zero caches by behaviour in this way (arXiv 2003.03384), and Lion's
-search by a hash of the dataflow (arXiv 2302.06675).
+A rule runs for a few steps on fixed gradients of a tall, a wide and a square matrix, in float64.
+Its updates, scaled to unit size and rounded to six decimals, are hashed. Programs that compute
+the same function, or the same up to a positive factor that a learning rate absorbs, share a
+fingerprint and hence one evaluation. AutoML-Zero caches by behaviour in this way (arXiv
+2003.03384), and Lion's search by a hash of the dataflow (arXiv 2302.06675).
 
-The ops' numpy column does the work: on tensors this small, torch's dispatch would be the whole cost.
+The numpy column of the op table does the work: on tensors this small, torch's dispatch would be
+the whole cost.
 """
 
 from __future__ import annotations
