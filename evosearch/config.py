@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from evosearch.job import TaskRef
     from evosearch.space import Space
 
-__all__ = ["PRESETS", "Config", "load", "preset"]
+__all__ = ["PRESETS", "Config", "configure", "load", "preset"]
 
 PRESETS: Final = ("quickstart", "smoke")
 """The configurations that ship with the package."""
@@ -220,7 +220,7 @@ def preset(name: str, settings: Iterable[str] = ()) -> Config:
     """
     _member("preset", name, PRESETS)
     text = files("evosearch.presets").joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    return _build(tomllib.loads(text), settings, f"preset `{name}`")
+    return configure(tomllib.loads(text), settings, f"preset `{name}`")
 
 
 def load(path: Path, settings: Iterable[str] = ()) -> Config:
@@ -233,10 +233,20 @@ def load(path: Path, settings: Iterable[str] = ()) -> Config:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot read a configuration from {path}: {error}") from None
-    return _build(data, settings, str(path))
+    return configure(data, settings, str(path))
 
 
-def _build(data: dict[str, Any], settings: Iterable[str], origin: str) -> Config:
+def configure(data: dict[str, Any], settings: Iterable[str], origin: str) -> Config:
+    """Return the configuration in plain data, with ``a.b=c`` settings applied.
+
+    Args:
+        data: As TOML or a run's manifest gives it; settings change it.
+        settings: What to change.
+        origin: Where the data comes from, for messages.
+
+    Raises:
+        ConfigError: unknown key, or a value out of range.
+    """
     for setting in settings:
         _apply(data, setting)
     try:

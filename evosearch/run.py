@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from evosearch.errors import ConfigError, DataError, RunError, RunExists
+from evosearch.errors import DataError, RunError, RunExists
 from evosearch.journal import Journal, read
 from evosearch.ledger import FINISHED, Ledger
 from evosearch.lock import Holder
@@ -91,17 +91,11 @@ class Run:
         Raises:
             ConfigError: This version does not understand it.
         """
-        from pydantic import ValidationError
+        from evosearch.config import configure
 
-        from evosearch.config import Config
-
-        try:
-            return Config.model_validate(self.manifest["config"])
-        except ValidationError as error:
-            raise ConfigError(
-                f"the configuration of {self.directory} is not one that this version understands: "
-                f"{error}. Use the version that wrote it (see its manifest)"
-            ) from None
+        return configure(
+            dict(self.manifest["config"]), (), f"the configuration of {self.directory}"
+        )
 
     @property
     def writer(self) -> Holder | None:
