@@ -1,0 +1,193 @@
+"""``evosearch evaluate`` and ``evosearch compare``: programs against tuned AdamW."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evosearch.cli.output import AsJson, print_json, progress_console, table, write
+from evosearch.cli.subject import Subject, Words, resolve
+from evosearch.errors import UsageError
+from evosearch.progress import score_text
+from evosearch.run import check_tasks, start_workers
+
+if TYPE_CHECKING:
+    from evosearch.comparison import Comparison, Contender
+    from evosearch.config import Config
+    from evosearch.score import Score
+
+__all__ = ["compare", "evaluate"]
+
+_TASKS = ("digits_mlp",)
+"""Where programs are evaluated that do not come from a run."""
+
+Tasks = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B", help="Names from `evosearch tasks`; by default the run's, or digits_mlp."
+    ),
+]
+Seeds = Annotated[int, typer.Option(min=2, help="Paired seeds a task.")]
+Seed = Annotated[int, typer.Option(help="What the seeds are drawn from; never those of a search.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. evaluation.rates=7."),
+]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that evaluate; 1: no Ray.")]
+
+
+def evaluate(
+    subject: Words,
+    *,
+    tasks: Tasks = None,
+    seeds: Seeds = 4,
+    seed: Seed = 0,
+    settings: Settings = None,
+    workers: Workers = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate a program on fresh seeds, tuned as freely as AdamW, which it is compared with.
+
+    Examples:
+      evosearch evaluate lion
+      evosearch evaluate runs/quickstart-0 231 --seeds 8
+      evosearch evaluate my_optimizer.py --tasks digits_mlp,char_lm
+    """
+    chosen = resolve(subject)
+    comparison = _compare(
+        [chosen], tasks=tasks, seeds=seeds, seed=seed, settings=settings or [], workers=workers
+    )
+    if as_json:
+        print_json(comparison.to_json())
+        return
+    (contender,) = comparison.contenders
+    if contender.failure:
+        write(f"{contender.label} failed. {contender.failure}")
+        return
+    _print_tasks(comparison, contender)
+    write(f"\n{contender.label}: {_score(contender.total)}, the mean over tasks")
+
+
+def compare(
+    optimizers: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="OPTIMIZER...", help="Each a known optimizer, a program file, RUN or RUN:ID."
+        ),
+    ],
+    *,
+    tasks: Tasks = None,
+    seeds: Seeds = 4,
+    seed: Seed = 0,
+    settings: Settings = None,
+    workers: Workers = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Compare optimizers on the same tasks and seeds, each with its own best learning rate.
+
+    Examples:
+      evosearch compare adamw lion muon signum
+      evosearch compare lion runs/quickstart-0:231 --tasks digits_mlp,char_lm --seeds 8
+    """
+    subjects = [resolve([word]) for word in optimizers]
+    comparison = _compare(
+        subjects, tasks=tasks, seeds=seeds, seed=seed, settings=settings or [], workers=workers
+    )
+    if as_json:
+        print_json(comparison.to_json())
+    else:
+        _print_contenders(comparison)
+
+
+def _compare(
+    subjects: Sequence[Subject],
+    *,
+    tasks: str | None,
+    seeds: int,
+    seed: int,
+    settings: list[str],
+    workers: int,
+) -> Comparison:
+    from evosearch.comparison import compare as compare_programs
+
+    config = _configuration(subjects, tasks, settings)
+    check_tasks(config)
+    console = progress_console()
+    with start_workers(workers, None, 0.0, config) as executor:
+        return compare_programs(
+            [(subject.label, subject.rules) for subject in subjects],
+            config,
+            executor,
+            seeds=seeds,
+            seed=seed,
+            report=console.print,
+        )
+
+
+def _configuration(subjects: Sequence[Subject], tasks: str | None, settings: list[str]) -> Config:
+    """Return the tasks, the first run's unless they are named, to evaluate by the defaults."""
+    from evosearch.config import configure
+
+    data: dict[str, Any] = {"tiers": [{"tasks": list(_TASKS)}]}
+    if run := next((subject.run for subject in subjects if subject.run), None):
+        data = {key: run.manifest["config"][key] for key in ("tiers", "tasks")}
+    if tasks is not None:
+        names = [name.strip() for name in tasks.split(",")]
+        if len(set(names)) < len(names):
+            raise UsageError(f"expected each task once, found {tasks}")
+        overrides = data.get("tasks", {})
+        data["tasks"] = {name: overrides[name] for name in names if name in overrides}
+        data["tiers"] = [{"tasks": names}]
+    return configure(data, settings, "the evaluation")
+
+
+def _print_tasks(comparison: Comparison, contender: Contender) -> None:
+    """Print one contender's results on each task."""
+    from evosearch.score import mean_score
+
+    rows = []
+    for task, scores in contender.scores.items():
+        results = [result for result in contender.results if result.task == task]
+        values = [trial.value for r in results if (trial := r.trials[r.best]).value is not None]
+        best = results[0].trials[results[0].best]
+        reference = comparison.references[task]
+        rows.append(
+            (
+                task,
+                _score(mean_score(scores)),
+                len(scores),
+                f"{_mean(values):.4f}",
+                f"{_mean(reference.values):.4f}",
+                f"{best.lr:.2g} / {best.rest_lr:.2g}",
+                "at the grid's edge" if results[0].edge else "",
+            )
+        )
+    columns = ("task", "score ± se", "seeds", "value", "AdamW", "lr of matrices / rest", "")
+    table(columns, rows, left=("task", "lr of matrices / rest", ""))
+
+
+def _print_contenders(comparison: Comparison) -> None:
+    """Print all contenders, best first."""
+    from evosearch.score import mean_score
+
+    tasks = list(comparison.references)
+    leader = comparison.contenders[0]
+    rows = []
+    for contender in comparison.contenders:
+        if contender.failure:
+            rows.append((contender.label, contender.failure, *("" for _ in tasks), ""))
+            continue
+        behind = "" if contender is leader else _score(contender.ahead_of(leader))
+        cells = [_score(mean_score(contender.scores[task])) for task in tasks]
+        rows.append((contender.label, _score(contender.total), *cells, behind))
+    table(("optimizer", "score ± se", *tasks, "against the first"), rows, left=("optimizer",))
+
+
+def _score(score: Score | None) -> str:
+    return score_text(score.mean, score.se) if score else ""
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
