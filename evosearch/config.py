@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -44,6 +44,18 @@ class SpaceConfig(_Section):
     """Names of ops; empty means all."""
     max_statements: Positive = 24
     max_states: Annotated[int, Field(ge=0)] = 2
+    scope: Literal["both", "matrix", "single"] = "both"
+    """Which rules may change: both, the matrices' alone, or a single one that serves everything."""
+    edits: tuple[str, ...] = ()
+    """Names of mutations; empty means all."""
+
+    @field_validator("edits")
+    @classmethod
+    def _edits(cls, edits: tuple[str, ...]) -> tuple[str, ...]:
+        from evosearch.mutate import EDITS
+
+        names = [edit.__name__ for edit, _ in EDITS]
+        return tuple(_member("mutation", name, names) for name in edits)
 
     @field_validator("ops")
     @classmethod
@@ -56,7 +68,12 @@ class SpaceConfig(_Section):
         """Return the space itself."""
         from evosearch.space import Space
 
-        space = Space(max_statements=self.max_statements, max_states=self.max_states)
+        space = Space(
+            max_statements=self.max_statements,
+            max_states=self.max_states,
+            scope=self.scope,
+            edits=self.edits,
+        )
         return replace(space, ops=self.ops) if self.ops else space
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from itertools import accumulate
 from typing import Final
 
@@ -172,22 +173,27 @@ EDITS: Final[tuple[tuple[Edit, float], ...]] = (
 )
 """The edits of a rule and their relative frequencies; insertion and deletion balance."""
 
-_EDIT_FUNCTIONS: Final = tuple(edit for edit, _ in EDITS)
-_EDIT_WEIGHTS: Final = tuple(accumulate(weight for _, weight in EDITS))
+
+@cache
+def _menu(names: tuple[str, ...]) -> tuple[tuple[Edit, ...], tuple[float, ...]]:
+    """Return the edits of these names, or all, with their cumulative frequencies."""
+    chosen = [(edit, f) for edit, f in EDITS if not names or edit.__name__ in names]
+    return tuple(edit for edit, _ in chosen), tuple(accumulate(f for _, f in chosen))
 
 
 def mutate(parent: RuleSet, space: Space, rng: Rng) -> tuple[RuleSet, str]:
     """Return a legal, textually different child and the name of the edit that made it.
 
-    An edit of the only rule of a parent acts on all parameters or, as often, on the matrices alone,
-    the rest keeping the parent's rule; it must where the new rule needs matrices.
+    Where both rules may change (`Space.scope`), an edit of the only rule of a parent acts on all
+    parameters or, as often, on the matrices alone, the rest keeping the parent's rule; it must
+    where the new rule needs matrices.
 
     Raises:
         RuntimeError: no edit fits the space; the parent is larger than its limits allow.
     """
     for _ in range(_TRIES):
-        edit = rng.weighted(_EDIT_FUNCTIONS, _EDIT_WEIGHTS)
-        in_rest = parent.rest is not None and rng.chance(0.3)
+        edit = rng.weighted(*_menu(space.edits))
+        in_rest = space.scope == "both" and parent.rest is not None and rng.chance(0.3)
         old = parent.rest if in_rest and parent.rest is not None else parent.matrix
         new = edit(old, space, rng)
         if new is None or new == old or not space.holds(new) or infer(new) is None:
@@ -196,9 +202,12 @@ def mutate(parent: RuleSet, space: Space, rng: Rng) -> tuple[RuleSet, str]:
         if in_rest:
             if new.rank_free:
                 return replace(parent, rest=new), f"{name} in rest"
+        elif space.scope == "single":
+            if new.rank_free:
+                return RuleSet(new), name
         elif parent.rest is not None:
             return replace(parent, matrix=new), name
-        elif new.rank_free and rng.chance(0.5):
+        elif space.scope == "both" and new.rank_free and rng.chance(0.5):
             return RuleSet(new), name
         else:
             rest = old if old.rank_free else default_rest()

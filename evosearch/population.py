@@ -16,12 +16,14 @@ from bisect import insort
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from evosearch.breed import offspring
 from evosearch.config import Config
 from evosearch.fingerprint import fingerprint
 from evosearch.job import Outcome, Status, TaskResult
 from evosearch.library import resolve
+from evosearch.liveness import strip
 from evosearch.mutate import crossover
 from evosearch.program import RuleSet
 from evosearch.rng import Rng
@@ -39,6 +41,16 @@ class Individual:
     fingerprint: str
     parents: tuple[int, ...]
     mutation: str
+
+    @cached_property
+    def size(self) -> int:
+        """The number of live statements in the matrix rule."""
+        return len(strip(self.rules.matrix).body)
+
+    @cached_property
+    def memory(self) -> int:
+        """The number of parameter-sized states that are live in the matrix rule."""
+        return strip(self.rules.matrix).state_memory
 
 
 @dataclass(frozen=True)
@@ -125,6 +137,23 @@ class Population:
         order = sorted(self.standings, key=lambda i: (self.standings[i], -i), reverse=True)
         return [self.individuals[i] for i in order]
 
+    def front(self) -> list[Individual]:
+        """Return the individuals that none of their size and state memory, or less, beats.
+
+        Those that did not pass all tiers are not on it; of equals the first counts.
+        """
+        last = len(self.config.tiers) - 1
+        front: list[Individual] = []
+        for individual in self.ranking():
+            if self.standings[individual.id].tier < last:
+                break
+            if not any(
+                other.size <= individual.size and other.memory <= individual.memory
+                for other in front
+            ):
+                front.append(individual)
+        return front
+
     def hurdles(self) -> tuple[float, ...]:
         """Return the score that a candidate needs on each tier to enter the next one.
 
@@ -179,7 +208,7 @@ class Population:
         first = self._tournament(island, rng)
         if first is None:
             return (self.individuals[0],)
-        if rng.chance(settings.crossover):
+        if self._space.scope == "both" and rng.chance(settings.crossover):
             second = self._tournament(island, rng)
             if second is not None and second is not first:
                 return first, second
@@ -197,7 +226,9 @@ class Population:
         """Return a pack that re-evaluates those of the best that were evaluated least."""
         elites = self.config.elites
         waiting: dict[int, list[Individual]] = {}
-        for individual in self.ranking()[:count]:
+        over = self.evaluations >= self.config.budget.evaluations
+        front = [i for i in self.front() if over]
+        for individual in dict.fromkeys([*self.ranking()[:count], *front]):
             done = self.standings[individual.id].rounds
             if done < elites.rounds and (individual.id, done) not in self._confirming:
                 waiting.setdefault(done, []).append(individual)

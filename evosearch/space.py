@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from evosearch.program import Rule, RuleSet
 from primitives.op import Op
 from primitives.table import OPS
 
-__all__ = ["Space"]
+__all__ = ["Scope", "Space"]
+
+Scope = Literal["both", "matrix", "single"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,10 @@ class Space:
     """Statements in one rule, redundant ones included."""
     max_states: int = 2
     """Parameter-sized buffers of one rule."""
+    scope: Scope = "both"
+    """Which rules may change: both, the matrices' alone, or a single one that serves everything."""
+    edits: tuple[str, ...] = ()
+    """Names of the mutations to use; empty means all."""
 
     @cached_property
     def rows(self) -> tuple[Op, ...]:
