@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import ClassVar
 
@@ -31,7 +31,7 @@ class LeastSquares(Task):
     steps: int = 200
     inputs: int = 64
     outputs: int = 32
-    kappa: float = 1e3
+    kappa: float = field(default=1e3, metadata={"least": 1})
     """Condition number of the inputs' covariance."""
     batch: int = 64
     """Samples a step."""

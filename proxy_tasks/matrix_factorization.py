@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -30,7 +30,7 @@ class MatrixFactorization(Task):
     rows: int = 64
     cols: int = 48
     rank: int = 16
-    kappa: float = 100.0
+    kappa: float = field(default=100.0, metadata={"least": 1})
     """Largest over smallest nonzero singular value of the matrix."""
     noise: float = 0.3
     """Standard deviation of the noise on an entry."""

@@ -91,7 +91,7 @@ def get(name: str, **overrides: Any) -> Task:
     """Return the task registered under a name, with some of its fields replaced.
 
     Raises:
-        ValueError: There is no such task, or it has no such field.
+        ValueError: There is no such task or field, or a value is out of its range.
     """
     if name not in TASKS:
         raise ValueError(f"expected a task's name, found {name!r}; {_hint(name, list(TASKS))}")
@@ -100,7 +100,8 @@ def get(name: str, **overrides: Any) -> Task:
     for key in overrides:
         if key not in fields:
             raise ValueError(f"task {name} has no field {key!r}; {_hint(key, fields)}")
-    return dataclasses.replace(task, **overrides)
+    tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in overrides.items()}
+    return dataclasses.replace(task, **tuples)
 
 
 def _hint(word: str, known: list[str]) -> str:

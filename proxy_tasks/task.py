@@ -11,9 +11,10 @@ the business of the trainer.
 from __future__ import annotations
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from typing import ClassVar
 
@@ -83,6 +84,28 @@ class Parameter:
         return int(torch.Size(self.shape).numel())
 
 
+_RANGES = {
+    "int": (1, "a whole number"),
+    "float": (0, "a finite number"),
+    "tuple[int, ...]": (1, "whole numbers"),
+    "str": (0, "text"),
+}
+"""What a field of a task may be, by its type: the least value, and the kind in words."""
+
+
+def _within(value: object, kind: str, least: float) -> bool:
+    if kind == "tuple[int, ...]":
+        return (
+            isinstance(value, tuple)
+            and bool(value)
+            and all(_within(v, "int", least) for v in value)
+        )
+    if kind == "str":
+        return isinstance(value, str)
+    numbers = int if kind == "int" else (int, float)
+    return isinstance(value, numbers) and not isinstance(value, bool) and least <= value < math.inf
+
+
 @dataclass(frozen=True)
 class Task(ABC):
     """Base of all proxy tasks. Subclasses are frozen dataclasses: their fields configure them."""
@@ -96,6 +119,22 @@ class Task(ABC):
 
     steps: int
     """Training steps; the learning rate decays linearly to zero over them."""
+
+    def __post_init__(self) -> None:
+        """Check every field by its type.
+
+        Raises:
+            ValueError: A field is out of range.
+        """
+        for field in fields(self):
+            value = getattr(self, field.name)
+            least, expected = _RANGES[str(field.type)]
+            least = field.metadata.get("least", least)
+            if not _within(value, str(field.type), least):
+                raise ValueError(
+                    f"expected {self.family}'s {field.name} to be {expected}"
+                    f"{f' of at least {least}' if least else ''}, found {value!r}"
+                )
 
     @property
     @abstractmethod

@@ -59,6 +59,17 @@ class Transformer:
     heads: int
     causal: bool
 
+    def __post_init__(self) -> None:
+        """Check that the heads share the width evenly.
+
+        Raises:
+            ValueError: They do not.
+        """
+        if self.width % self.heads:
+            raise ValueError(
+                f"expected width to be a multiple of heads, found {self.width} and {self.heads}"
+            )
+
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """Six hidden matrices a block, each (out, in) as in torch.nn.Linear."""
