@@ -103,7 +103,7 @@ def compare(contest: Contest, options: argparse.Namespace) -> tuple[float, float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Packs of lanes against the plain loop.")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--candidates", type=int, default=6, help="candidates in a job")
     parser.add_argument("--runs", type=int, default=3, help="plain runs timed per optimizer")

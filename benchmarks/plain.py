@@ -72,7 +72,7 @@ class Perceptron(nn.Module):
     def __init__(self, sizes: tuple[int, ...]) -> None:
         super().__init__()
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes[:-1]))
-        self.head = nn.Linear(*sizes[-2:])
+        self.head = nn.Linear(sizes[-2], sizes[-1])
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.hidden:
@@ -139,7 +139,7 @@ def language_model(task: CharLM, optimizer: Optimizers, lr: float, seed: int) ->
     window = torch.arange(task.context + 1)
 
     def split(begin: Tensor) -> tuple[Tensor, Tensor]:
-        tokens = text[begin.unsqueeze(1) + window]
+        tokens = text[begin.unsqueeze(1) + window].long()
         return tokens[:, :-1], tokens[:, 1:]
 
     train(model, optimizer(model, lr), (split(s) for s in starts), task.steps)

@@ -24,7 +24,7 @@ Compile = Callable[[str], UpdateRules]
 Lookup = Callable[..., Task]
 """Task name and overrides to a task."""
 
-CACHE_BYTES = 3 << 20
+CACHE_BYTES = 8 << 20
 """Working set that a pack should fit into: about a core's share of the fast caches."""
 TEMPORARIES = 4
 """Parameter-sized buffers that an update function is taken to need besides its states."""
@@ -215,13 +215,15 @@ def _tune(
     memory_limit: int,
 ) -> list[_Tuning | None]:
     """Train each candidate's grid and its extensions; None for one that failed, with its status."""
+    layout = Layout.of(task)
     tunings = [_begin(task, grid, c, memory_limit) for c in candidates]
     for _ in range(1 + grid.extensions):
         active = [i for i, tuning in enumerate(tunings) if tuning is not None and tuning.pending]
         entries = [tuning.entry() for i in active if (tuning := tunings[i]) is not None]
-        for pack in _packs(entries, Layout.of(task)):
+        for pack in _packs(entries, layout):
             members = [entries[k] for k in pack]
-            columns = [_train(Problem.of(task, (seed,)), members) for seed in seeds]
+            groups = _seed_groups(seeds, members, layout)
+            columns = [_train(Problem.of(task, group), members) for group in groups]
             for k, values in zip(pack, zip(*columns, strict=True), strict=True):
                 index = active[k]
                 errors = [v for v in values if isinstance(v, Exception)]
@@ -258,7 +260,7 @@ def _begin(task: Task, grid: Grid, candidate: _Candidate, memory_limit: int) -> 
 
 def _packs(entries: Sequence[Entry], layout: Layout) -> Iterator[list[int]]:
     """Group entries, in their order, into packs whose working set fits the cache."""
-    capacity = max(1, CACHE_BYTES // (4 * (2 + TEMPORARIES) * layout.size))
+    capacity = _capacity(layout)
     pack: list[int] = []
     lanes = 0
     for index, entry in enumerate(entries):
@@ -269,6 +271,19 @@ def _packs(entries: Sequence[Entry], layout: Layout) -> Iterator[list[int]]:
         lanes += len(entry.trials)
     if pack:
         yield pack
+
+
+def _seed_groups(
+    seeds: Sequence[int], pack: Sequence[Entry], layout: Layout
+) -> Iterator[Sequence[int]]:
+    """Split seeds so that a pack trains several at once if it would be small with one."""
+    size = max(1, _capacity(layout) // sum(len(entry.trials) for entry in pack))
+    return (seeds[i : i + size] for i in range(0, len(seeds), size))
+
+
+def _capacity(layout: Layout) -> int:
+    """Return how many lanes' weights, gradients and temporaries fit the cache."""
+    return max(1, CACHE_BYTES // (4 * (2 + TEMPORARIES) * layout.size))
 
 
 def _train(problem: Problem, entries: list[Entry]) -> list[Tensor | Exception]:

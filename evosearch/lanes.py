@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -106,18 +106,13 @@ class Problem:
     """Data of the end value, each tensor (S, ...)."""
 
     @classmethod
-    @lru_cache(maxsize=8)
-    def of(cls, task: Task, seeds: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Problem:
-        """Draw everything the seeds determine. The last few problems are kept."""
-        layout = Layout.of(task)
-        initial = torch.zeros(len(seeds), layout.size, dtype=dtype)
-        views = layout.views(initial)
-        for lane, seed in enumerate(seeds):
-            for name, value in task.initialize(seed).items():
-                views[name][lane].copy_(value)
-        batches = tuple(map(_stack, zip(*(task.draw(seed) for seed in seeds), strict=True)))
-        exams = tuple(map(torch.stack, zip(*(task.examination(s) for s in seeds), strict=True)))
-        return cls(task, layout, initial, batches, exams)
+    def of(cls, task: Task, seeds: Sequence[int], dtype: torch.dtype = torch.float32) -> Problem:
+        """Draw everything the seeds determine."""
+        drawn = [_draw(task, seed, dtype) for seed in seeds]
+        initial = torch.stack([d.initial for d in drawn])
+        batches = (_join(x, dim=1) for x in zip(*(d.batches for d in drawn), strict=True))
+        exams = (_join(x, dim=0) for x in zip(*(d.examination for d in drawn), strict=True))
+        return cls(task, Layout.of(task), initial, tuple(batches), tuple(exams))
 
     @property
     def seeds(self) -> int:
@@ -125,8 +120,27 @@ class Problem:
         return self.initial.shape[0]
 
 
-def _stack(draws: tuple[Tensor, ...]) -> Tensor:
-    return torch.stack(draws, dim=1)
+class _Drawn(NamedTuple):
+    """One seed's initial weights (P,), batches (steps, ...) and examination."""
+
+    initial: Tensor
+    batches: Batch
+    examination: Batch
+
+
+@lru_cache(maxsize=16)
+def _draw(task: Task, seed: int, dtype: torch.dtype) -> _Drawn:
+    layout = Layout.of(task)
+    flat = torch.zeros(1, layout.size, dtype=dtype)
+    views = layout.views(flat)
+    for name, value in task.initialize(seed).items():
+        views[name][0].copy_(value)
+    return _Drawn(flat[0], task.draw(seed), task.examination(seed))
+
+
+def _join(seeds: tuple[Tensor, ...], dim: int) -> Tensor:
+    """Stack seeds along a new dimension; a single one is not copied."""
+    return seeds[0].unsqueeze(dim) if len(seeds) == 1 else torch.stack(seeds, dim)
 
 
 def train(problem: Problem, entries: Sequence[Entry]) -> list[Tensor | Exception]:
