@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from evosearch.config import Config
     from evosearch.executor import Executor
 
-__all__ = ["HALL_OF_FAME", "Observe", "Run", "check_tasks", "require_vacant", "start_workers"]
+__all__ = [
+    "HALL_OF_FAME",
+    "Observe",
+    "Run",
+    "check_task",
+    "check_tasks",
+    "require_vacant",
+    "start_workers",
+]
 
 Observe = Callable[[Ledger], None]
 """Is shown the sum of all records after every new one; what it raises ends the search safely."""
@@ -233,26 +241,35 @@ def require_vacant(directory: Path) -> None:
 
 
 def check_tasks(config: Config) -> None:
-    """Read every task's data and train nothing: what is missing shows before anything is written.
+    """Read the data of a search's tasks, so that what is missing shows before anything is written.
 
     Raises:
         DataError: A task's data cannot be read.
     """
+    for name in config.task_names:
+        check_task(name, config.tasks.get(name, {}))
+
+
+def check_task(name: str, overrides: Mapping[str, Any]) -> None:
+    """Read a task's data: take one of its minibatches and its examination, and train nothing.
+
+    Raises:
+        DataError: The data cannot be read.
+    """
     import torch
 
-    from proxy_tasks import registry
     from proxy_tasks.data import DataError as Missing
+    from proxy_tasks.registry import get
 
-    for name in config.task_names:
-        task = registry.get(name, **config.tasks.get(name, {}))
-        try:
-            weights = {k: v[None] for k, v in task.initialize(0).items()}
-            batch = tuple(data[None, 0] for data in task.draw(0))
-            with torch.no_grad():
-                task.loss(weights, batch)
-            task.examination(0)
-        except Missing as error:
-            raise DataError(f"task `{name}`: {error}") from None
+    try:
+        task = get(name, **overrides)
+        weights = {key: value[None] for key, value in task.initialize(0).items()}
+        batch = tuple(data[None, 0] for data in task.draw(0))
+        task.examination(0)
+        with torch.no_grad():
+            task.loss(weights, batch)
+    except Missing as error:
+        raise DataError(f"task `{name}`: {error}") from None
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from evosearch.cli import evaluate, reading, search, show, verify
+from evosearch.cli import catalogue, doctor, evaluate, reading, search, show, verify
 from evosearch.cli.failure import Commands
 
 __all__ = ["app"]
@@ -53,6 +53,9 @@ for command in (
     evaluate.evaluate,
     evaluate.compare,
     reading.lineage,
+    catalogue.tasks,
+    catalogue.primitives,
     verify.verify,
+    doctor.doctor,
 ):
     app.command(help=_help(command))(command)

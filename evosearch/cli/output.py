@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["AsJson", "RunPath", "out", "print_json", "progress_console", "table", "write"]
+__all__ = ["AsJson", "RunPath", "print_json", "progress_console", "table", "write"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else.")]
 """The option that every command has."""
@@ -26,8 +26,7 @@ _PIPE_WIDTH: Final = 200
 """Columns of a table that goes to a file or a pipe, which have no width of their own."""
 
 
-def out() -> Console:
-    """Return the console for results, stdout."""
+def _console() -> Console:
     width = None if sys.stdout.isatty() else _PIPE_WIDTH
     return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
@@ -63,4 +62,8 @@ def table(
         view.add_column(title, justify=align, overflow="fold", no_wrap=align == "right")
     for row in rows:
         view.add_row(*(Text(str(cell)) for cell in row))
-    out().print(view)
+    console = _console()
+    with console.capture() as capture:
+        console.print(view)
+    for line in capture.get().splitlines():
+        write(line.rstrip())

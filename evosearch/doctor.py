@@ -1,0 +1,131 @@
+"""Whether this installation can do its work: versions, processors, data, disk, and Ray if asked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from evosearch.errors import ClusterError, ConfigError, DataError
+from evosearch.manifest import cores, versions
+
+__all__ = ["Finding", "diagnose"]
+
+_ROOM: Final = 1 << 30
+"""Bytes that should be free for run directories."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check."""
+
+    subject: str
+    found: str
+    problem: str = ""
+    """What is wrong and what to do; empty where nothing is."""
+    required: bool = True
+    """Whether a search needs it; otherwise it is there for some tasks only."""
+
+    @property
+    def mark(self) -> str:
+        """One of "ok", "problem" and "note"."""
+        if not self.problem:
+            return "ok"
+        return "problem" if self.required else "note"
+
+
+def diagnose(start_ray: bool = False) -> list[Finding]:
+    """Check everything that a search needs on this machine.
+
+    Args:
+        start_ray: Also start a Ray worker, which takes some seconds.
+    """
+    findings = [*_packages(), _processors(), _gpus(), _arithmetic(), _memory(), _disk(), *_data()]
+    return [*findings, _ray()] if start_ray else findings
+
+
+def _packages() -> Iterator[Finding]:
+    for name, version in versions().items():
+        problem = "" if version else f"install it: pip install {name}"
+        optional = name == "evosearch"  # a checkout works without being installed
+        yield Finding(name, version or "not installed", problem, required=not optional)
+
+
+def _processors() -> Finding:
+    import torch
+
+    return Finding("cores", f"{cores()}, {torch.get_num_threads()} torch threads")
+
+
+def _gpus() -> Finding:
+    import torch
+
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    build = torch.version.cuda
+    found = ", ".join(names) or f"none (torch is built for {f'CUDA {build}' if build else 'CPUs'})"
+    return Finding("GPUs", found)
+
+
+def _arithmetic() -> Finding:
+    import torch
+
+    flushes = torch.set_flush_denormal(True)
+    torch.set_flush_denormal(False)
+    problem = (
+        "" if flushes else "decaying averages may make training on this processor ten times slower"
+    )
+    found = "can be flushed to zero" if flushes else "cannot be flushed to zero"
+    return Finding("subnormals", found, problem, required=False)
+
+
+def _memory() -> Finding:
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return Finding("memory", "unknown")
+    per_worker = 1 << 30
+    few = free < per_worker * cores()
+    problem = "a worker takes up to about 1 GB; start fewer with --workers" if few else ""
+    return Finding("memory", f"{free / 2**30:.1f} GiB free", problem, required=False)
+
+
+def _disk() -> Finding:
+    place = Path("runs") if Path("runs").is_dir() else Path()
+    free = shutil.disk_usage(place).free
+    problem = "" if free > _ROOM else "make room, or choose another place with --run"
+    if not os.access(place, os.W_OK):
+        problem = f"{place.resolve()} cannot be written; choose another place with --run"
+    return Finding("disk", f"{free / 2**30:.1f} GiB free for {place.resolve()}", problem)
+
+
+def _data() -> Iterator[Finding]:
+    """Read the data of every task."""
+    from evosearch.config import PRESETS, preset
+    from evosearch.run import check_task
+    from proxy_tasks.registry import TASKS
+
+    used = {name for label in PRESETS for name in preset(label).task_names}
+    for name in TASKS:
+        found, problem = _attempt(lambda name=name: check_task(name, {}))
+        yield Finding(f"task {name}", found, problem, required=name in used)
+
+
+def _ray() -> Finding:
+    from evosearch.cluster import RayExecutor
+
+    found, problem = _attempt(lambda: RayExecutor(1).close())
+    return Finding("Ray", found, problem)
+
+
+def _attempt(action: Callable[[], object]) -> tuple[str, str]:
+    """Return what to say of an action that succeeds or raises one of this package's errors."""
+    start = time.perf_counter()
+    try:
+        action()
+    except (ClusterError, ConfigError, DataError) as error:
+        return "not available", str(error)
+    return f"works ({time.perf_counter() - start:.2f} s)", ""
