@@ -8,7 +8,7 @@ the parameter's shape.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 
 from evosearch.errors import ProgramError
 from evosearch.program import INPUTS, Argument, Rule, RuleSet, Statement
@@ -37,10 +37,26 @@ def infer(rule: Rule) -> Shapes | None:
     return tuple(results)
 
 
-@cache
+@lru_cache(maxsize=1 << 16)
 def result_shape(op: str, shapes: Shapes) -> Shape | None:
     """Return the shape of an op's result, or None where the arguments do not fit."""
     return OPS[op].signature.infer(shapes)
+
+
+@lru_cache(maxsize=1 << 16)
+def _applied(name: str, arguments: tuple[Shape | None, ...]) -> Shape | None:
+    """Return the shape of an op's result, None standing for an argument that is a number."""
+    op = OPS.get(name)
+    if op is None or len(arguments) != op.arity + len(op.constants):
+        return None
+    tensors, constants = arguments[: op.arity], arguments[op.arity :]
+    if any(shape is not None for shape in constants):
+        return None
+    if tensors and not any(tensors):
+        return None  # a number alone is no tensor
+    if None in tensors and not op.broadcasts:
+        return None
+    return result_shape(name, tuple(shape or SCALAR for shape in tensors))
 
 
 def check_rule(rule: Rule, positions: Sequence[tuple[int, int]] = ()) -> Rule:
@@ -100,28 +116,11 @@ def _inputs(rule: Rule) -> dict[str, Shape]:
 
 
 def _statement_shape(statement: Statement, shapes: dict[str, Shape]) -> Shape | None:
-    op = OPS.get(statement.op)
-    if op is None or len(statement.args) != op.arity + len(op.constants):
-        return None
-    tensors, constants = statement.args[: op.arity], statement.args[op.arity :]
-    found: list[Shape] = []
-    literal = 0
-    for argument in tensors:
-        if isinstance(argument, str):
-            shape = shapes.get(argument)
-            if shape is None:
-                return None
-        else:
-            literal += 1
-            shape = SCALAR
-        found.append(shape)
-    if tensors and literal == len(tensors):
-        return None  # a number alone is no tensor
-    if literal and "*" not in op.signature.inputs:
-        return None
-    if any(isinstance(c, str) for c in constants):
-        return None
-    return result_shape(statement.op, tuple(found))
+    try:
+        found = [shapes[a] if isinstance(a, str) else None for a in statement.args]
+    except KeyError:
+        return None  # read before it is assigned
+    return _applied(statement.op, tuple(found))
 
 
 def _fault(statement: Statement, shapes: dict[str, Shape]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from evosearch.program import Rule, RuleSet
+from evosearch.program import Argument, Rule, RuleSet
 
 __all__ = ["live_statements", "strip", "strip_rules"]
 
@@ -21,14 +21,14 @@ def live_statements(rule: Rule) -> tuple[tuple[bool, ...], frozenset[str]]:
     live_states: frozenset[str] = frozenset()
     while True:
         marks = [False] * len(rule.body)
-        needed = {rule.update, *live_states}
+        needed: set[Argument] = {rule.update, *live_states}  # numbers in it match no target
         for i in range(len(rule.body) - 1, -1, -1):
             statement = rule.body[i]
             if statement.target in needed:
                 marks[i] = True
                 needed.discard(statement.target)
-                needed.update(statement.reads)
-        reached = frozenset(needed & states)  # read at the start of a step: from the step before
+                needed.update(statement.args)
+        reached = states & needed  # read at the start of a step: from the step before
         if reached <= live_states:
             return tuple(marks), live_states
         live_states = live_states | reached

@@ -34,6 +34,8 @@ INPUTS: Final = {"w": FULL, "g": FULL}
 REST: Final = "rest"
 """The name of a rule set's second rule in text."""
 
+_RANK_FREE: Final = frozenset(op.name for op in OPS.values() if op.rank_free)
+_ELEMENTWISE: Final = frozenset(op.name for op in OPS.values() if op.elementwise)
 _SHAPE_NAMES: Final = {shape: name for name, shape in SHAPES.items()}
 
 
@@ -55,7 +57,7 @@ class Statement:
     @property
     def reads(self) -> tuple[str, ...]:
         """The variables it uses, in order."""
-        return tuple(argument for argument in self.args if isinstance(argument, str))
+        return tuple([argument for argument in self.args if isinstance(argument, str)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +97,14 @@ class Rule:
     @cached_property
     def rank_free(self) -> bool:
         """Whether it means the same for a tensor of any rank."""
-        return all(OPS[s.op].rank_free for s in self.body) and all(
+        return _RANK_FREE.issuperset([s.op for s in self.body]) and all(
             state.shape in (FULL, SCALAR) for state in self.states
         )
 
     @cached_property
     def elementwise(self) -> bool:
         """Whether it may run on a flat buffer that holds many parameters."""
-        return all(OPS[s.op].elementwise for s in self.body) and all(
+        return _ELEMENTWISE.issuperset([s.op for s in self.body]) and all(
             state.shape == FULL for state in self.states
         )
 
