@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PRESETS", "Config", "configure", "load", "preset"]
 
-PRESETS: Final = ("quickstart", "smoke")
+PRESETS: Final = ("quickstart", "smoke", "rediscover-lion", "rediscover-muon")
 """The configurations that ship with the package."""
 
 Positive = Annotated[int, Field(ge=1)]
