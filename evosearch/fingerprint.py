@@ -16,6 +16,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
@@ -35,6 +36,8 @@ PROBE_STEPS: Final = 4
 _DECIMALS: Final = 1e6
 _SMALLEST: Final = 1e-100
 """An update smaller than this is no update."""
+_LARGEST: Final = 1e150
+"""An update larger than this is as good as infinite."""
 
 
 def _probes() -> tuple[Array, Array]:
@@ -52,7 +55,18 @@ def _probes() -> tuple[Array, Array]:
     return gradients, weights
 
 
+def _folded(flat: Array) -> list[Array]:
+    """Return the entries (steps, entries) as one array (steps, m, n) for each probe shape."""
+    ends = accumulate(m * n for m, n in PROBE_SHAPES)
+    return [
+        np.ascontiguousarray(flat[:, end - m * n : end]).reshape(PROBE_STEPS, m, n)
+        for end, (m, n) in zip(ends, PROBE_SHAPES, strict=True)
+    ]
+
+
 _GRADIENTS, _WEIGHTS = _probes()
+_MATRICES: Final = list(zip(_folded(_GRADIENTS), _folded(_WEIGHTS), strict=True))
+_FUNCTIONS: Final = {op.name: (op.numpy, op.uses_step) for op in OPS.values()}
 
 
 def fingerprint(rules: RuleSet) -> str | None:
@@ -76,80 +90,71 @@ def rule_fingerprint(rule: Rule) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _stripped_fingerprint(rule: Rule) -> str | None:
-    if not any("g" in s.reads for s in rule.body) and rule.update != "g":
+    if not _reads_gradient(rule):
         return None
     flat = trajectory(rule).ravel()
-    size = math.sqrt(sum(x * x for x in flat.tolist()) / flat.size)
-    if not math.isfinite(size) or size < _SMALLEST:
+    size = math.hypot(*flat.tolist()) / math.sqrt(flat.size)
+    if not _SMALLEST < size < _LARGEST:
         return None
     digits = np.rint(flat * (_DECIMALS / size)).astype(np.int64)
     return hashlib.blake2b(digits.tobytes(), digest_size=8).hexdigest()
 
 
+def _reads_gradient(rule: Rule) -> bool:
+    for statement in rule.body:
+        if "g" in statement.args:
+            return True
+        if statement.target == "g":
+            return False
+    return rule.update == "g"
+
+
 def trajectory(rule: Rule) -> Array:
     """Return the updates on the probes, (steps, entries); not finite where the rule is not."""
+    code = _Code(rule)
     with np.errstate(all="ignore"):
         if rule.elementwise:  # one flat row stands for all matrices
-            return _run(rule, _GRADIENTS[:, None, :], _WEIGHTS[:, None, :])
-        parts, start = [], 0
-        for m, n in PROBE_SHAPES:
-            cut = slice(start, start + m * n)
-            shape = (PROBE_STEPS, m, n)
-            parts.append(
-                _run(rule, _GRADIENTS[:, cut].reshape(shape), _WEIGHTS[:, cut].reshape(shape))
-            )
-            start += m * n
-        return np.concatenate(parts, axis=1)
+            return code.run(_GRADIENTS[:, None, :], _WEIGHTS[:, None, :])
+        return np.concatenate([code.run(g, w) for g, w in _MATRICES], axis=1)
 
 
-def _run(rule: Rule, gradients: Array, weights: Array) -> Array:
-    """Run the rule on gradients and weights (steps, m, n); return updates (steps, m * n)."""
-    steps, m, n = gradients.shape
-    code, slots = _compiled(rule)
-    values: list[Any] = [None] * slots
-    for slot, state in enumerate(rule.states, start=2):
-        values[slot] = np.zeros(state.shape.sizes(m, n))
-    last = _slot_of(rule)
-    update = last[rule.update]
-    carried = tuple(enumerate((last[state.name] for state in rule.states), start=2))
-    result = np.empty((steps, m * n))
-    for step in range(steps):
-        values[0], values[1] = weights[step], gradients[step]
-        for target, function, slots_read, constants, uses_step in code:
-            arguments = [values[s] if type(s) is int else s for s in slots_read]
+class _Code:
+    """A rule over numbered slots: numbers, and every assignment, have a slot of their own."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.states = rule.states
+        slots = {"w": 0, "g": 1} | {s.name: i for i, s in enumerate(rule.states, start=3)}
+        self.values: list[Any] = [None] * (3 + len(rule.states))  # slot 2 holds the step number
+        self.body: list[tuple[int, Callable[..., Any], list[int]]] = []
+        for statement in rule.body:
+            function, uses_step = _FUNCTIONS[statement.op]
+            reads: list[int] = []
+            for argument in statement.args:
+                if isinstance(argument, str):
+                    reads.append(slots[argument])
+                else:
+                    reads.append(len(self.values))
+                    self.values.append(argument)
             if uses_step:
-                values[target] = function(*arguments, *constants, step + 1.0)
-            else:
-                values[target] = function(*arguments, *constants)
-        result[step] = values[update].ravel()
-        states = [values[slot] for _, slot in carried]
-        for (home, _), state in zip(carried, states, strict=True):
-            values[home] = state
-    return result
+                reads.append(2)
+            slots[statement.target] = len(self.values)
+            self.body.append((len(self.values), function, reads))
+            self.values.append(None)
+        self.update = slots[rule.update]
+        self.carried = [slots[state.name] for state in rule.states]
 
-
-Instruction = tuple[int, Callable[..., Any], tuple[int | float, ...], tuple[float, ...], bool]
-
-
-def _slot_of(rule: Rule) -> dict[str, int]:
-    """Return where each variable's value lies when the body has run."""
-    slots = {"w": 0, "g": 1, **{s.name: i for i, s in enumerate(rule.states, start=2)}}
-    free = 2 + len(rule.states)
-    for i, statement in enumerate(rule.body):
-        slots[statement.target] = free + i
-    return slots
-
-
-def _compiled(rule: Rule) -> tuple[list[Instruction], int]:
-    """Return the body over numbered slots, each assignment to a slot of its own."""
-    slots = {"w": 0, "g": 1, **{s.name: i for i, s in enumerate(rule.states, start=2)}}
-    free = 2 + len(rule.states)
-    code: list[Instruction] = []
-    for statement in rule.body:
-        op = OPS[statement.op]
-        tensors = tuple(slots[a] if isinstance(a, str) else a for a in statement.args[: op.arity])
-        constants = tuple(float(a) for a in statement.args[op.arity :])
-        slots[statement.target] = free
-        code.append((free, op.numpy, tensors, constants, op.uses_step))
-        free += 1
-    return code, free
+    def run(self, gradients: Array, weights: Array) -> Array:
+        """Return the updates (steps, m * n) on gradients and weights (steps, m, n)."""
+        steps, m, n = gradients.shape
+        values = self.values.copy()
+        value = values.__getitem__
+        first, end = 3, 3 + len(self.states)
+        values[first:end] = [np.zeros(state.shape.sizes(m, n)) for state in self.states]
+        result = np.empty((steps, m * n))
+        for step in range(steps):
+            values[:3] = weights[step], gradients[step], step + 1.0
+            for target, function, reads in self.body:
+                values[target] = function(*map(value, reads))
+            result[step] = values[self.update].ravel()
+            values[first:end] = map(value, self.carried)
+        return result
