@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from io import TextIOWrapper
+
 __all__ = ["main"]
 
 
@@ -9,4 +12,7 @@ def main() -> None:
     """Run the command line; the entry point of the ``evosearch`` script."""
     from evosearch.cli.main import app
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # where the locale has no ±
     app(prog_name="evosearch")

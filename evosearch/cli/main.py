@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from evosearch.cli import catalogue, doctor, evaluate, reading, search, show, verify
+from evosearch.cli import catalogue, doctor, evaluate, reading, rewriting, search, show, verify
 from evosearch.cli.failure import Commands
 
 __all__ = ["app"]
@@ -50,6 +50,8 @@ for command in (
     reading.top,
     show.show,
     show.diff,
+    rewriting.simplify,
+    rewriting.export,
     evaluate.evaluate,
     evaluate.compare,
     reading.lineage,

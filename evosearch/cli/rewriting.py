@@ -1,0 +1,114 @@
+"""``evosearch simplify`` and ``evosearch export``: a program in a form for people or for use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evosearch.cli.output import AsJson, print_json, progress_console, write
+from evosearch.cli.subject import Words, resolve
+from evosearch.errors import EvosearchError, UsageError
+
+if TYPE_CHECKING:
+    from evosearch.cli.subject import Subject
+
+__all__ = ["export", "simplify"]
+
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to this new file.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file.")]
+
+
+def simplify(
+    subject: Words,
+    *,
+    tolerant: Annotated[
+        bool,
+        typer.Option("--tolerant", help="Also use laws that hold up to a small tolerance only."),
+    ] = False,
+    output: Output = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Simplify a program by exact algebraic laws, and say why each step is allowed.
+
+    With -o, write the simplified program's text to a file, which all commands read.
+
+    Examples:
+      evosearch simplify runs/quickstart-0 231
+      evosearch simplify runs/quickstart-0 231 -o simple.py
+    """
+    from evosearch.simplify import simplify as simplify_rules
+
+    chosen = resolve(subject)
+    simplified = simplify_rules(chosen.rules, exact=not tolerant)
+    if output is not None:
+        _save(output, str(simplified.program), force)
+    if as_json:
+        print_json(simplified.to_json())
+    else:
+        write(simplified.story().rstrip())
+
+
+def export(
+    subject: Words,
+    *,
+    output: Output = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the optimizer; by default after the file.")
+    ] = None,
+    format_: Annotated[
+        str, typer.Option("--format", help="torch, optax, text, latex or json.")
+    ] = "torch",
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Export a program, as a torch.optim.Optimizer in one file that imports torch alone.
+
+    Without -o, the text goes to stdout.
+
+    Examples:
+      evosearch export runs/quickstart-0 231 -o optimizer.py
+      evosearch export lion -o lion.py --name Lion
+      evosearch export muon --format latex
+    """
+    from evosearch.export import FORMATS
+    from evosearch.export import export as render
+
+    if format_ not in FORMATS:
+        raise UsageError(f"unknown format `{format_}`; expected one of {', '.join(FORMATS)}")
+    chosen = resolve(subject)
+    title = name or _title(chosen, output)
+    text = render(chosen.rules, name=title, format=format_)
+    if output is not None:
+        _save(output, text, force)
+    if as_json:
+        place = None if output is None else str(output)
+        print_json({"name": title, "format": format_, "file": place, "text": text})
+    elif output is None:
+        write(text.rstrip("\n"))
+
+
+def _title(subject: Subject, output: Path | None) -> str:
+    """Return what to call an optimizer: a known one by its name, another by its file or place."""
+    if output is not None and output.stem.isidentifier():
+        return output.stem
+    if subject.candidate is None:
+        return subject.rules.name
+    return subject.candidate.known_as or f"evolved_{subject.candidate.id}"
+
+
+def _save(path: Path, text: str, force: bool) -> None:
+    """Write a new file, whole or not at all."""
+    from evosearch.atomic import write_atomic
+
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists; choose another name, or overwrite it with --force")
+    try:
+        write_atomic(path, text)
+    except OSError as error:
+        raise EvosearchError(f"expected to write {path}, but: {error}") from None
+    progress_console().print(f"wrote {path}", soft_wrap=True)
