@@ -1,0 +1,324 @@
+"""Simplification: from a raw evolved program to the formula a person would write.
+
+The exact stages remove what is dead or repeated, then apply the rewrites of `evosearch.rewrite`
+and `evosearch.states` until none helps. A rewrite counts only if the rewritten value agrees with
+the old one on the probe trajectories to 1e-9, and if the program does not grow; one that fails is
+recorded as rejected. In the end the whole program is run against the original once more.
+
+    >>> simplify(parse_rules(text)).program
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from evosearch import linear
+from evosearch.bounds import bounds_of
+from evosearch.certificate import Simplified, Step
+from evosearch.graph import Graph, Node, Operand, Terms, read, substitute
+from evosearch.liveness import strip
+from evosearch.order import canonical_order, labels
+from evosearch.probe import TOLERANCE, Array, Values, deviation, probe, run
+from evosearch.program import Rule, RuleSet
+from evosearch.rewrite import EXACT, INEXACT, Context, Rewrite
+from evosearch.schedule import write
+from evosearch.states import Proposal, propose
+from evosearch.style import restyle, spell_decay
+
+__all__ = ["simplify", "simplify_rule"]
+
+_LONGEST: Final = 400
+"""Rewrites of one rule; far more than any program needs, so that no bug can hang a search."""
+_RETRIES: Final = 8
+"""How often the culprit of a deviation that only shows in the end is looked for."""
+LOOSE: Final = 1e-4
+"""Largest relative deviation of a rewrite by a law that holds to a tolerance."""
+
+
+def simplify(rules: RuleSet, exact: bool = True) -> Simplified:
+    """Simplify both rules of an optimizer without any training.
+
+    Args:
+        rules: the program.
+        exact: apply exact laws only; otherwise also laws that hold to a tolerance, such as the
+            scale invariance of Newton-Schulz.
+    """
+    matrix, steps, worst = simplify_rule(rules.matrix, exact=exact)
+    rest = None
+    if rules.rest is not None:
+        rest, more, other = simplify_rule(rules.rest, exact=exact, label="rest")
+        steps, worst = (*steps, *more), max(worst, other)
+    return Simplified(rules, RuleSet(matrix, rest), steps, worst)
+
+
+def simplify_rule(
+    rule: Rule, *, exact: bool = True, label: str = "matrix"
+) -> tuple[Rule, tuple[Step, ...], float]:
+    """Return the simplified rule, the steps, and the deviation of the exact ones as a whole."""
+    stripped = strip(rule)
+    opening = _opening(rule, stripped, label)
+    banned: set[tuple[str, str]] = set()
+    for _ in range(_RETRIES):
+        work = _Work(stripped, label, frozenset(banned))
+        work.exhaust(EXACT)
+        culprit, worst = work.audit()
+        if culprit is None:
+            break
+        banned.add(culprit)
+    else:
+        return stripped, tuple(opening), 0.0
+    work.polish()
+    if not exact:
+        work.exhaust(INEXACT, LOOSE)
+    final = work.shortest()
+    return final, (*opening, *work.steps), worst
+
+
+def _opening(rule: Rule, stripped: Rule, label: str) -> list[Step]:
+    """Return the steps that reading a rule into a graph amounts to."""
+    steps: list[Step] = []
+    dead = [str(s) for s in rule.body if s not in stripped.body]
+    if len(stripped.body) < len(rule.body):
+        gone = {s.name for s in rule.states} - {s.name for s in stripped.states}
+        what = f"{len(rule.body) - len(stripped.body)} dead statements"
+        what += f", dead states {', '.join(sorted(gone))}" if gone else ""
+        why = "their values never reach an update, in this step or a later one"
+        text = "; ".join(dead) or "repeated statements"
+        steps.append(Step(label, "liveness", what, why, text, "", 0.0, program=str(stripped)))
+    return steps
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """The graph after a step, with what is needed to undo the step."""
+
+    graph: Graph
+    factor: float
+    cause: tuple[str, str]
+    exact: bool
+
+
+class _Work:
+    """One rule on its way."""
+
+    def __init__(self, rule: Rule, label: str, banned: frozenset[tuple[str, str]]) -> None:
+        self.rule = rule
+        self.label = label
+        self.banned = banned
+        self.terms = Terms()
+        self.graph = read(rule, self.terms)
+        self.data = probe(self.graph.elementwise)
+        self.values = run(self.graph, self.data)
+        self.original = self.values.of(self.graph.update)
+        self.factor = 1.0
+        self.steps: list[Step] = []
+        self.history = [_Snapshot(self.graph, 1.0, ("", ""), True)]
+        self._seen: set[tuple[object, ...]] = set()
+        self._idle: set[tuple[str, Node]] = set()
+        self._context = self._fresh_context()
+        merged = len(rule.body) - self.graph.size
+        if merged > 0:
+            self._record("repetition", f"{merged} repeated expressions", "same op, same arguments")
+
+    # -- the loop
+
+    def exhaust(self, rows: tuple[Rewrite, ...], tolerance: float = TOLERANCE) -> None:
+        """Apply rewrites until none helps."""
+        self._idle.clear()
+        while len(self.history) < _LONGEST:
+            changed = self._rewrite(rows, tolerance)
+            changed = changed or self._unscale_update() or self._rewrite_states()
+            if not changed and not self._idle:
+                return
+            if not changed:  # the canonical order may have moved since a row was last tried
+                self._idle.clear()
+                if not self._rewrite(rows, tolerance):
+                    return
+
+    def _rewrite(self, rows: tuple[Rewrite, ...], tolerance: float) -> bool:
+        for node in self.graph.nodes:
+            for row in rows:
+                if node.op in row.ops and (row.identity, node) not in self._idle:
+                    for value in row.propose(self._context, node):
+                        if self._try(row, node, value, tolerance):
+                            return True
+                    self._idle.add((row.identity, node))
+        return False
+
+    def _try(self, row: Rewrite, node: Node, value: Operand | None, tolerance: float) -> bool:
+        if value is None or value is node:
+            return False
+        cause = (row.identity, self._context.order(node)[1])
+        if cause in self.banned:
+            return False
+        if isinstance(value, Node) and value.shape != node.shape:
+            return False
+        graph = substitute(self.graph, self.terms, {node: value})
+        if graph is None or not self._shorter(graph):
+            return False
+        error = self._error(self.values.of(node), self.values.of(value), tolerance)
+        stage = "algebra" if tolerance <= TOLERANCE else "tolerance"
+        licence = row.law if tolerance <= TOLERANCE else f"{row.law} ({tolerance:g})"
+        step = Step(self.label, stage, row.identity, licence, repr(node), repr(value), error)
+        if error > tolerance:
+            self.steps.append(replace(step, accepted=False))
+            return False
+        self._accept(graph, step, cause, run(graph, self.data) if tolerance > TOLERANCE else None)
+        return True
+
+    def _error(self, before: list[Array], after: list[Array], tolerance: float) -> float:
+        if tolerance > TOLERANCE:  # such laws speak of gradients of ordinary size
+            before, after = ([a[:, :1] for a in arrays] for arrays in (before, after))
+        return deviation(before, after)
+
+    def _shorter(self, graph: Graph) -> bool:
+        return graph.size <= self.graph.size and self._key(graph) not in self._seen
+
+    @staticmethod
+    def _key(graph: Graph) -> tuple[object, ...]:
+        return (id(graph.update), *((name, id(node)) for name, node in graph.states))
+
+    # -- the update's scale, and states
+
+    def _unscale_update(self) -> bool:
+        """Leave the update's positive factor to the learning rate."""
+        scale, graph = self._unscaled(self.graph, self._context)
+        if scale == 1.0 or not self._shorter(graph):
+            return False
+        before, after = self.graph.update, graph.update
+        error = deviation(self.values.of(before), [scale * a for a in self.values.of(after)])
+        if error > TOLERANCE:
+            return False
+        why = "the update's positive factor belongs to the learning rate"
+        shown = repr(before), repr(after)
+        step = Step(self.label, "scale", "c u -> u", why, *shown, error, factor=scale)
+        self._accept(graph, step, ("scale", self._context.order(before)[1]))
+        return True
+
+    def _unscaled(self, graph: Graph, context: Context) -> tuple[float, Graph]:
+        total = linear.view(graph.update)
+        found = linear.combine(self.terms, total, context.order, free=True)
+        if found is None or found[0] <= 0.0:
+            return 1.0, graph
+        scale, update = found
+        if not isinstance(update, Node) or update.shape != graph.update.shape:
+            return 1.0, graph
+        return scale, Graph(update, graph.states).alive()
+
+    def _rewrite_states(self) -> bool:
+        for proposal in propose(self.graph, self.terms, self.values, self._context.order):
+            if (proposal.identity, "state") not in self.banned:
+                scale, graph = self._settled(proposal.graph)
+                if self._shorter(graph) and self._adopt(proposal, "states", graph, scale):
+                    return True
+        return False
+
+    def _adopt(self, proposal: Proposal, stage: str, graph: Graph, scale: float = 1.0) -> bool:
+        """Accept a change of the whole rule if its updates are what they were."""
+        values = run(graph, self.data)
+        factor = self.factor * scale
+        error = deviation(self.original, [factor * a for a in values.of(graph.update)])
+        before, after = (str(write(g, self.rule.name)) for g in (self.graph, graph))
+        text = proposal.identity, proposal.licence
+        step = Step(self.label, stage, *text, before, after, error, factor=scale)
+        if error > TOLERANCE:
+            self.steps.append(replace(step, accepted=False))
+            self._seen.add(self._key(graph))
+            return False
+        self._accept(graph, step, (proposal.identity, "state"), values)
+        return True
+
+    def _settled(self, graph: Graph) -> tuple[float, Graph]:
+        """Return a proposed graph with its sums and products in order, unchecked."""
+        seen = {self._key(graph)}
+        scale = 1.0
+        for _ in range(_LONGEST):
+            context = Context(self.terms, graph, bounds_of(graph), canonical_order(graph))
+            factor, new = self._unscaled(graph, context)
+            if factor != 1.0 and new.size <= graph.size:
+                scale, graph = scale * factor, new
+                continue
+            for new in _neighbours(graph, context):
+                if new.size <= graph.size and self._key(new) not in seen:
+                    graph = new
+                    seen.add(self._key(new))
+                    break
+            else:
+                break
+        return scale, graph
+
+    # -- bookkeeping
+
+    def _accept(
+        self, graph: Graph, step: Step, cause: tuple[str, str], values: Values | None = None
+    ) -> None:
+        self._seen.add(self._key(self.graph))
+        self.graph = graph
+        self.factor *= step.factor
+        self.values = self.values if values is None else values
+        self._context = self._fresh_context()
+        self.steps.append(replace(step, program=str(write(graph, self.rule.name))))
+        self.history.append(_Snapshot(graph, self.factor, cause, step.stage != "tolerance"))
+
+    def _record(self, stage: str, identity: str, licence: str) -> None:
+        before, after = str(self.rule), str(write(self.graph, self.rule.name))
+        step = Step(self.label, stage, identity, licence, before, after, 0.0, program=after)
+        self.steps.append(step)
+
+    def _fresh_context(self) -> Context:
+        bounds = bounds_of(self.graph)
+        return Context(self.terms, self.graph, bounds, canonical_order(self.graph))
+
+    def audit(self) -> tuple[tuple[str, str] | None, float]:
+        """Run the result against the original; return the step at fault, if any, and the error."""
+
+        def error(snapshot: _Snapshot) -> float:
+            update = run(snapshot.graph, self.data).of(snapshot.graph.update)
+            return deviation(self.original, [snapshot.factor * a for a in update])
+
+        worst = error(self.history[-1])
+        if worst <= TOLERANCE:
+            return None, worst
+        good, bad = 0, len(self.history) - 1
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            good, bad = (
+                (middle, bad) if error(self.history[middle]) <= TOLERANCE else (good, middle)
+            )
+        return self.history[bad].cause, worst
+
+    def polish(self) -> None:
+        """Choose between equally short forms, and order the states by what they are."""
+        for proposal in restyle(self.graph, self.terms):
+            fits = proposal.graph.size <= self.graph.size
+            if fits and self._adopt(proposal, "style", proposal.graph):
+                break
+        for proposal in spell_decay(self.graph, self.terms):
+            if len(write(proposal.graph, "u").body) <= len(self.rule.body):
+                self._adopt(proposal, "style", proposal.graph)
+                break
+        kinds = labels(self.graph)
+        ranked = sorted(self.graph.states, key=lambda item: kinds[item[0]])
+        self.graph = Graph(self.graph.update, tuple(ranked))
+
+    def shortest(self) -> Rule:
+        """Return the last graph whose rule is no longer than the original."""
+        for graph in (self.graph, *(s.graph for s in reversed(self.history))):
+            rule = write(graph, self.rule.name)
+            if len(rule.body) <= len(self.rule.body):
+                return rule
+        return self.rule
+
+
+def _neighbours(graph: Graph, context: Context) -> Iterator[Graph]:
+    for node in graph.nodes:
+        for row in EXACT:
+            if node.op in row.ops:
+                for value in row.propose(context, node):
+                    same = not isinstance(value, Node) or value.shape == node.shape
+                    if value is not None and value is not node and same:
+                        new = substitute(graph, context.terms, {node: value})
+                        if new is not None:
+                            yield new
