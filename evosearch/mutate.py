@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from itertools import accumulate
 from typing import Final
 
@@ -30,6 +30,7 @@ Edit = Callable[[Rule, Space, Rng], Rule | None]
 Site = tuple[int, int]
 """Statement and argument number; the statement after the last stands for the returned update."""
 
+_ARITY: Final = {op.name: op.arity for op in OPS.values()}
 _LITERAL: Final = 0.15
 """How often an operand that may be a number is one."""
 _TRIES: Final = 200
@@ -37,7 +38,7 @@ _TRIES: Final = 200
 
 def insert(rule: Rule, space: Space, rng: Rng) -> Rule | None:
     """Put a new op between a value and one of its uses."""
-    i, j = site = rng.pick(_sites(rule))
+    i, j = site = _site(rule, rng)
     value = _read(rule, site)
     shapes = _visible(rule, i)
     op = rng.pick(space.rows)
@@ -76,19 +77,22 @@ def delete(rule: Rule, space: Space, rng: Rng) -> Rule | None:
     gone = rule.body[i]
     heirs = gone.reads
     if not heirs:
-        return replace(rule, body=rule.body[:i] + rule.body[i + 1 :])
+        return _rewritten(rule, rule.body[:i] + rule.body[i + 1 :])
     heir = rng.pick(heirs)
     body = list(rule.body[:i])
     update = rule.update
     for k, statement in enumerate(rule.body[i + 1 :], start=i + 1):
-        args = tuple(heir if a == gone.target else a for a in statement.args)
-        body.append(replace(statement, args=args))
+        if gone.target in statement.args:
+            args = tuple(heir if a == gone.target else a for a in statement.args)
+            body.append(Statement(statement.target, statement.op, args))
+        else:
+            body.append(statement)
         if statement.target == gone.target:
             body.extend(rule.body[k + 1 :])
             break
     else:
         update = heir if update == gone.target else update
-    return replace(rule, body=tuple(body), update=update)
+    return Rule(rule.name, rule.states, tuple(body), update)
 
 
 def replace_op(rule: Rule, space: Space, rng: Rng) -> Rule | None:
@@ -109,7 +113,7 @@ def replace_op(rule: Rule, space: Space, rng: Rng) -> Rule | None:
 def rewire(rule: Rule, space: Space, rng: Rng) -> Rule | None:
     """Let an argument read another value."""
     del space
-    site = rng.pick(_sites(rule))
+    site = _site(rule, rng)
     shapes = _visible(rule, site[0])
     name = rng.pick([n for n in shapes if n != _read(rule, site)])
     return _write(rule, site, name)
@@ -129,7 +133,7 @@ def change_constant(rule: Rule, space: Space, rng: Rng) -> Rule | None:
     kind = op.constants[j - op.arity] if j >= op.arity else Constant.GAIN
     args = list(statement.args)
     args[j] = perturb(kind, float(statement.args[j]), rng)
-    return _put(rule, i, replace(statement, args=tuple(args)))
+    return _put(rule, i, Statement(statement.target, statement.op, tuple(args)))
 
 
 def move(rule: Rule, space: Space, rng: Rng) -> Rule | None:
@@ -140,12 +144,12 @@ def move(rule: Rule, space: Space, rng: Rng) -> Rule | None:
     body = list(rule.body)
     statement = body.pop(rng.below(len(body)))
     body.insert(rng.below(len(body) + 1), statement)
-    return replace(rule, body=tuple(body))
+    return _rewritten(rule, tuple(body))
 
 
 def add_state(rule: Rule, space: Space, rng: Rng) -> Rule | None:
     """Let a use of a value read a new state into which that value is folded by some op."""
-    site = rng.pick(_sites(rule))
+    site = _site(rule, rng)
     value = _read(rule, site)
     shapes = _visible(rule, site[0])
     if not isinstance(value, str) or not space.stateful:
@@ -222,10 +226,15 @@ def crossover(first: RuleSet, second: RuleSet) -> RuleSet:
     return RuleSet(first.matrix, second.matrix if second.matrix.rank_free else None)
 
 
-def _sites(rule: Rule) -> list[Site]:
-    sites = [(i, j) for i, s in enumerate(rule.body) for j in range(OPS[s.op].arity)]
-    sites.append((len(rule.body), 0))
-    return sites
+def _site(rule: Rule, rng: Rng) -> Site:
+    """Draw one of the places where a value is used."""
+    arities = [_ARITY[statement.op] for statement in rule.body]
+    k = rng.below(sum(arities) + 1)
+    for i, arity in enumerate(arities):
+        if k < arity:
+            return i, k
+        k -= arity
+    return len(rule.body), 0
 
 
 def _read(rule: Rule, site: Site) -> Argument:
@@ -236,18 +245,21 @@ def _read(rule: Rule, site: Site) -> Argument:
 def _write(rule: Rule, site: Site, name: str) -> Rule:
     i, j = site
     if i == len(rule.body):
-        return replace(rule, update=name)
-    args = list(rule.body[i].args)
-    args[j] = name
-    return _put(rule, i, replace(rule.body[i], args=tuple(args)))
+        return Rule(rule.name, rule.states, rule.body, name)
+    old = rule.body[i]
+    return _put(rule, i, Statement(old.target, old.op, (*old.args[:j], name, *old.args[j + 1 :])))
 
 
 def _put(rule: Rule, i: int, statement: Statement) -> Rule:
-    return replace(rule, body=(*rule.body[:i], statement, *rule.body[i + 1 :]))
+    return _rewritten(rule, (*rule.body[:i], statement, *rule.body[i + 1 :]))
 
 
 def _insert_at(rule: Rule, i: int, statement: Statement) -> Rule:
-    return replace(rule, body=(*rule.body[:i], statement, *rule.body[i:]))
+    return _rewritten(rule, (*rule.body[:i], statement, *rule.body[i:]))
+
+
+def _rewritten(rule: Rule, body: tuple[Statement, ...]) -> Rule:
+    return Rule(rule.name, rule.states, body, rule.update)
 
 
 def _visible(rule: Rule, position: int) -> dict[str, Shape]:
@@ -255,12 +267,15 @@ def _visible(rule: Rule, position: int) -> dict[str, Shape]:
     shapes = dict(INPUTS)
     for state in rule.states:
         shapes[state.name] = state.shape
-    for statement in rule.body[:position]:
-        tensors = statement.args[: OPS[statement.op].arity]
-        found = tuple(shapes[a] if isinstance(a, str) else SCALAR for a in tensors)
-        shape = result_shape(statement.op, found)
-        assert shape is not None, f"illegal statement `{statement}` in a parent"
+    for statement, shape in zip(rule.body[:position], _shapes(rule), strict=False):
         shapes[statement.target] = shape
+    return shapes
+
+
+@lru_cache(maxsize=64)
+def _shapes(rule: Rule) -> tuple[Shape, ...]:
+    shapes = infer(rule)
+    assert shapes is not None, f"illegal parent\n{rule}"
     return shapes
 
 
