@@ -1,33 +1,59 @@
-"""Groups of lanes: a model whose activations are large is run on a few lanes at a time.
+"""Groups of lanes: a large pack is run on a few lanes at a time.
 
-Lanes do not depend on each other, so this changes no result. It bounds the memory of a pack, and
-keeps what one operation writes in the cache until the next one reads it.
+Lanes do not depend on each other, so this changes no result. On a CPU it keeps what one operation
+writes in the cache until the next one reads it; everywhere it bounds the memory of a pack.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from proxy_tasks.task import Batch, Weights
+from proxy_tasks.task import Batch, Task, Weights
 
-__all__ = ["by_lanes", "groups", "select"]
+__all__ = ["by_lanes", "grouped", "groups"]
 
-CACHE_BYTES = 2**24
-
-
-def groups(lanes: int, lane_bytes: float) -> Iterator[slice]:
-    """Yield slices over the lanes, each of about 16 MiB of activations."""
-    size = max(1, int(CACHE_BYTES / lane_bytes))
-    for start in range(0, lanes, size):
-        yield slice(start, min(start + size, lanes))
+CACHE_BYTES = 16 * 2**20
+"""What a group may use on a CPU, where less costs more in calls than it saves in memory."""
+DEVICE_BYTES = 4 * 2**30
+"""What a group may use on another device."""
 
 
-def select(tensors: Mapping[str, Tensor], lanes: slice) -> dict[str, Tensor]:
-    """Return views of some lanes of each tensor."""
+def groups(lanes: int, lane_bytes: float, device: torch.device) -> Iterator[slice]:
+    """Yield slices that cover the lanes, nearly equal in size and as few as the memory allows."""
+    budget = CACHE_BYTES if device.type == "cpu" else DEVICE_BYTES
+    most = max(1, int(budget / lane_bytes))
+    count = -(-lanes // most)
+    for i in range(count):
+        yield slice(i * lanes // count, (i + 1) * lanes // count)
+
+
+def _select(tensors: Mapping[str, Tensor], lanes: slice) -> dict[str, Tensor]:
     return {name: tensor[lanes] for name, tensor in tensors.items()}
+
+
+Gradient = TypeVar("Gradient", bound=Callable[..., None])
+
+
+def grouped(gradient: Gradient) -> Gradient:
+    """Make a task's `gradient` run on groups of lanes, by the task's `lane_bytes`."""
+
+    @wraps(gradient)
+    def run(self: Task, weights: Weights, batch: Batch, out: Mapping[str, Tensor]) -> None:
+        total = batch[0].shape[0]
+        parts = list(groups(total, self.lane_bytes, batch[0].device))
+        if len(parts) == 1:
+            gradient(self, weights, batch, out)
+            return
+        for lanes in parts:
+            data = tuple(part[lanes] for part in batch)
+            gradient(self, _select(weights, lanes), data, _select(out, lanes))
+
+    return cast(Gradient, run)
 
 
 def by_lanes(
@@ -36,4 +62,4 @@ def by_lanes(
     """Return a function's values (L,), computed for a few lanes at a time."""
     total = batch[0].shape[0]
     parts = [slice(start, start + lanes) for start in range(0, total, lanes)]
-    return torch.cat([function(select(weights, p), tuple(t[p] for t in batch)) for p in parts])
+    return torch.cat([function(_select(weights, p), tuple(t[p] for t in batch)) for p in parts])

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from proxy_tasks.chunks import by_lanes, groups, select
+from proxy_tasks.chunks import by_lanes, grouped
 from proxy_tasks.conv import ConvNet, neighbourhoods
 from proxy_tasks.data import DataError, folder
 from proxy_tasks.task import Batch, Parameter, Task, Weights, generator
@@ -67,6 +67,11 @@ class Cifar10(Task):
         """The network's, without the gradient in the images."""
         return self.model.flops(self.batch)
 
+    @property
+    def lane_bytes(self) -> float:
+        """Of the weights, their gradients and the activations."""
+        return super().lane_bytes + self.model.activation_bytes(self.batch)
+
     def initialize(self, seed: int) -> dict[str, Tensor]:
         """Return the initial weights of one seed."""
         return self.model.initialize(generator(seed, "cifar10/initialize"))
@@ -98,12 +103,10 @@ class Cifar10(Task):
         """Return the mean cross-entropy of each lane."""
         return self.model.loss(weights, *self._batch(weights, batch))
 
+    @grouped
     def gradient(self, weights: Weights, batch: Batch, out: Mapping[str, Tensor]) -> None:
         """Write each lane's gradient, by the network's own backward pass."""
-        size = self.batch * 1024 * 4 * (27 + 2 * self.channels[0])
-        for lanes in groups(batch[0].shape[0], size):
-            w, (index,) = select(weights, lanes), batch
-            self.model.gradient(w, *self._batch(w, (index[lanes],)), select(out, lanes))
+        self.model.gradient(weights, *self._batch(weights, batch), out)
 
     def evaluate(self, weights: Weights, batch: Batch) -> Tensor:
         """Return the cross-entropy on the test images, a few hundred at a time."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from proxy_tasks.losses import cross_entropy, cross_entropy_gradient
+from proxy_tasks.pointwise import relu_backward_
 from proxy_tasks.task import Parameter, Role, Weights
 
 __all__ = ["ConvNet", "neighbourhoods"]
@@ -72,6 +73,13 @@ class ConvNet:
             size = self.parameters[2 * i].numel
             work += (2 if i == 0 else 3) * pixels * size
         return 2.0 * images * (work + 3 * self.parameters[-2].numel)
+
+    def activation_bytes(self, images: int) -> float:
+        """Return the bytes of activations and their gradients in one lane's step."""
+        entries = 9 * self.channels[0] * self.side**2
+        for i in range(self.depth):
+            entries += 4 * self.channels[i + 1] * (self.side >> i) ** 2
+        return 4.0 * images * entries
 
     def initialize(self, random: torch.Generator) -> dict[str, Tensor]:
         """Return normal weights that keep the activations' variance (He), and zero biases."""
@@ -143,7 +151,7 @@ class ConvNet:
         delta = torch.bmm(classes.transpose(1, 2), weights["head.weight"])
         delta = delta.view(outputs[-1].shape)
         for i in reversed(range(self.depth)):
-            delta = torch.ops.aten.threshold_backward(delta, outputs[i], 0)
+            relu_backward_(delta, outputs[i])
             matrix = out[f"conv{i}.weight"]
             gradient = torch.bmm(delta.transpose(1, 2), inputs[i]).mul_(scale)
             if i > 0:

@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from proxy_tasks.chunks import grouped
 from proxy_tasks.conv import ConvNet, neighbourhoods
 from proxy_tasks.digits import DigitsTask, digits
 from proxy_tasks.task import Batch, Parameter, Weights, generator
@@ -44,6 +45,11 @@ class DigitsConv(DigitsTask):
         """The network's, without the gradient in the images."""
         return self.model.flops(self.batch)
 
+    @property
+    def lane_bytes(self) -> float:
+        """Of the weights, their gradients and the activations."""
+        return super().lane_bytes + self.model.activation_bytes(self.batch)
+
     def initialize(self, seed: int) -> dict[str, Tensor]:
         """Return the initial weights of one seed."""
         return self.model.initialize(generator(seed, "digits_conv/initialize"))
@@ -52,6 +58,7 @@ class DigitsConv(DigitsTask):
         """Return the mean cross-entropy of each lane."""
         return self.model.loss(weights, *_images(weights, batch))
 
+    @grouped
     def gradient(self, weights: Weights, batch: Batch, out: Mapping[str, Tensor]) -> None:
         """Write each lane's gradient, by the network's own backward pass."""
         self.model.gradient(weights, *_images(weights, batch), out)

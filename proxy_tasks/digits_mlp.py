@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from proxy_tasks.chunks import grouped
 from proxy_tasks.digits import DigitsTask, digits
 from proxy_tasks.losses import cross_entropy, cross_entropy_gradient
 from proxy_tasks.mlp import MLP
@@ -43,6 +44,11 @@ class DigitsMLP(DigitsTask):
         """The perceptron's, without the gradient in the images."""
         return self.model.flops(self.batch)
 
+    @property
+    def lane_bytes(self) -> float:
+        """Of the weights, their gradients and the activations."""
+        return super().lane_bytes + self.model.activation_bytes(self.batch)
+
     def initialize(self, seed: int) -> dict[str, Tensor]:
         """Return the initial weights of one seed."""
         return self.model.initialize(generator(seed, "digits_mlp/initialize"))
@@ -52,6 +58,7 @@ class DigitsMLP(DigitsTask):
         x, y = _images(weights, batch)
         return cross_entropy(self.model(weights, x), y)
 
+    @grouped
     def gradient(self, weights: Weights, batch: Batch, out: Mapping[str, Tensor]) -> None:
         """Write each lane's gradient, by the perceptron's own backward pass."""
         x, y = _images(weights, batch)

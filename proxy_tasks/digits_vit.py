@@ -10,10 +10,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from proxy_tasks.chunks import grouped
 from proxy_tasks.digits import DigitsTask, digits
 from proxy_tasks.losses import cross_entropy, cross_entropy_gradient
+from proxy_tasks.norm import rms_norm, rms_norm_backward, rms_norm_forward
 from proxy_tasks.task import Batch, Parameter, Role, Weights, generator
-from proxy_tasks.transformer import Transformer, rms_norm, rms_norm_backward
+from proxy_tasks.transformer import Transformer
 
 __all__ = ["DigitsViT"]
 
@@ -60,6 +62,11 @@ class DigitsViT(DigitsTask):
         ends = 4.0 * tokens * 4 * self.width + 6.0 * self.batch * 10 * self.width
         return ends + self.blocks.flops(tokens, PATCHES)
 
+    @property
+    def lane_bytes(self) -> float:
+        """Of the weights, their gradients and the activations."""
+        return super().lane_bytes + self.blocks.activation_bytes(self.batch * PATCHES, PATCHES)
+
     def initialize(self, seed: int) -> dict[str, Tensor]:
         """Return the initial weights of one seed."""
         random = generator(seed, "digits_vit/initialize")
@@ -80,15 +87,16 @@ class DigitsViT(DigitsTask):
     def loss(self, weights: Weights, batch: Batch) -> Tensor:
         """Return the mean cross-entropy of each lane."""
         patches, labels = _images(weights, batch)
-        normed, _ = rms_norm(self.blocks(weights, self._embed(weights, patches)))
+        normed = rms_norm(self.blocks(weights, self._embed(weights, patches)))
         logits = weights["head"] @ normed.mean(2).transpose(1, 2)
         return cross_entropy(logits, labels)
 
+    @grouped
     def gradient(self, weights: Weights, batch: Batch, out: Mapping[str, Tensor]) -> None:
         """Write each lane's gradient, by the transformer's own backward pass."""
         patches, labels = _images(weights, batch)
         x, tapes = self.blocks.forward(weights, self._embed(weights, patches))
-        normed, inverse = rms_norm(x)
+        normed, inverse = rms_norm_forward(x)
         mean = normed.mean(2)
         logits = torch.bmm(weights["head"], mean.transpose(1, 2))
 

@@ -9,10 +9,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from proxy_tasks.chunks import groups, select
+from proxy_tasks.embedding import embed, embed_backward, rows_of
 from proxy_tasks.losses import cross_entropy, cross_entropy_gradient
+from proxy_tasks.norm import rms_norm, rms_norm_backward, rms_norm_forward
 from proxy_tasks.task import Parameter, Role, Weights
-from proxy_tasks.transformer import Transformer, rms_norm, rms_norm_backward
+from proxy_tasks.transformer import Transformer
 
 __all__ = ["LanguageModel"]
 
@@ -48,6 +49,11 @@ class LanguageModel:
         head = 6.0 * tokens * self.vocabulary * self.width
         return head + self.blocks.flops(tokens, self.context)
 
+    def activation_bytes(self, sequences: int) -> float:
+        """Return the bytes of activations and their gradients in one lane's step."""
+        tokens = sequences * self.context
+        return 8.0 * tokens * self.vocabulary + self.blocks.activation_bytes(tokens, self.context)
+
     def initialize(self, random: torch.Generator) -> dict[str, Tensor]:
         """Return the initial weights: unit entries in the embedding, small ones in the head."""
         blocks = self.blocks.initialize(random)
@@ -64,30 +70,22 @@ class LanguageModel:
         inputs, targets = tokens[..., :-1], tokens[..., 1:]
         lane = torch.arange(tokens.shape[0], device=tokens.device)[:, None, None]
         x = weights["embedding"][lane, inputs] + weights["position"].unsqueeze(1)
-        x, _ = rms_norm(self.blocks(weights, x).flatten(1, 2))
+        x = rms_norm(self.blocks(weights, x).flatten(1, 2))
         logits = x @ weights["head"].transpose(1, 2)
         return cross_entropy(logits, targets.flatten(1), classes=2)
 
     def gradient(self, weights: Weights, tokens: Tensor, out: Mapping[str, Tensor]) -> None:
-        """Write the gradient of `loss` into `out`, a few lanes at a time."""
-        tokens_each = tokens[0].numel()
-        scores = self.heads * self.context
-        entries = self.vocabulary + self.depth * (16 * self.width + scores)
-        size = tokens_each * entries * weights["head"].element_size()
-        for lanes in groups(tokens.shape[0], size):
-            self._gradient(select(weights, lanes), tokens[lanes], select(out, lanes))
-
-    def _gradient(self, weights: Weights, tokens: Tensor, out: Mapping[str, Tensor]) -> None:
+        """Write the gradient of `loss` into `out`."""
         lanes, sequences, _ = tokens.shape
         targets = tokens[..., 1:].reshape(lanes, -1)
-        first = torch.arange(lanes, device=tokens.device)[:, None, None] * self.vocabulary
-        rows = (tokens[..., :-1] + first).view(-1)
+        rows = rows_of(tokens[..., :-1], self.vocabulary)
 
-        embedding = weights["embedding"].reshape(-1, self.width)
-        x = embedding.index_select(0, rows).view(lanes, sequences, self.context, self.width)
-        x += weights["position"].unsqueeze(1)
+        x = embed(weights["embedding"], rows)
+        x = x.view(lanes, sequences, self.context, self.width).add_(
+            weights["position"].unsqueeze(1)
+        )
         x, tapes = self.blocks.forward(weights, x)
-        normed, inverse = rms_norm(x.view(lanes, -1, self.width))
+        normed, inverse = rms_norm_forward(x.view(lanes, -1, self.width))
         logits = torch.bmm(normed, weights["head"].transpose(1, 2))
 
         delta = cross_entropy_gradient(logits, targets, classes=2)
@@ -97,7 +95,4 @@ class LanguageModel:
         inner = rms_norm_backward(inner, normed, inverse).view(x.shape)
         inner = self.blocks.backward(weights, tapes, inner, out)
         torch.sum(inner, 1, out=out["position"])
-        table = torch.ops.aten.embedding_dense_backward(
-            inner.view(-1, self.width), rows, embedding.shape[0], -1, False
-        )
-        out["embedding"].copy_(table.view(out["embedding"].shape))
+        embed_backward(inner.view(-1, self.width), rows, out["embedding"])

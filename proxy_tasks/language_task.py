@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from proxy_tasks.chunks import by_lanes
+from proxy_tasks.chunks import by_lanes, grouped
 from proxy_tasks.language_model import LanguageModel
 from proxy_tasks.task import Batch, Parameter, Task, Weights, generator
 
@@ -58,6 +58,11 @@ class LanguageTask(Task):
         """The transformer's."""
         return self.model.flops(self.batch)
 
+    @property
+    def lane_bytes(self) -> float:
+        """Of the weights, their gradients and the activations."""
+        return super().lane_bytes + self.model.activation_bytes(self.batch)
+
     def initialize(self, seed: int) -> dict[str, Tensor]:
         """Return the initial weights of one seed."""
         return self.model.initialize(generator(seed, f"{self.family}/initialize"))
@@ -86,6 +91,7 @@ class LanguageTask(Task):
         """Return the mean cross-entropy of each lane."""
         return self.model.loss(weights, self._windows(batch))
 
+    @grouped
     def gradient(self, weights: Weights, batch: Batch, out: Mapping[str, Tensor]) -> None:
         """Write each lane's gradient, by the transformer's own backward pass."""
         self.model.gradient(weights, self._windows(batch), out)

@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from proxy_tasks.chunks import grouped
 from proxy_tasks.task import Batch, Parameter, Role, Task, Weights, generator
 
 __all__ = ["LeastSquares"]
@@ -53,6 +54,11 @@ class LeastSquares(Task):
         """The residual and its product with the inputs."""
         return 4.0 * self.batch * self.inputs * self.outputs
 
+    @property
+    def lane_bytes(self) -> float:
+        """Of the weights, their gradient and a batch."""
+        return super().lane_bytes + 4.0 * self.batch * (self.inputs + 2 * self.outputs)
+
     def initialize(self, seed: int) -> dict[str, Tensor]:
         """Return a weight close to zero."""
         random = generator(seed, "least_squares/initialize")
@@ -79,6 +85,7 @@ class LeastSquares(Task):
         x, y = (part.to(weights["weight"].dtype) for part in batch)
         return (x @ weights["weight"].transpose(1, 2) - y).square().mean((1, 2)) / 2
 
+    @grouped
     def gradient(self, weights: Weights, batch: Batch, out: Mapping[str, Tensor]) -> None:
         """Write each lane's gradient: two products."""
         w = weights["weight"]

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from proxy_tasks.chunks import grouped
 from proxy_tasks.task import Batch, Parameter, Role, Task, Weights, generator
 
 __all__ = ["MatrixFactorization"]
@@ -53,6 +54,11 @@ class MatrixFactorization(Task):
         """The residual and its products with both factors."""
         return 6.0 * self.rows * self.cols * self.rank
 
+    @property
+    def lane_bytes(self) -> float:
+        """Of the factors, their gradients, the observation and the residual."""
+        return super().lane_bytes + 8.0 * self.rows * self.cols
+
     def initialize(self, seed: int) -> dict[str, Tensor]:
         """Return small normal factors."""
         random = generator(seed, "matrix_factorization/initialize")
@@ -81,6 +87,7 @@ class MatrixFactorization(Task):
         product = weights["left"] @ weights["right"].transpose(1, 2)
         return (product - batch[0].to(product.dtype)).square().mean((1, 2)) / 2
 
+    @grouped
     def gradient(self, weights: Weights, batch: Batch, out: Mapping[str, Tensor]) -> None:
         """Write each lane's gradient: three products."""
         left, right = weights["left"], weights["right"]

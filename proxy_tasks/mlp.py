@@ -15,6 +15,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from proxy_tasks.pointwise import relu_backward_
 from proxy_tasks.task import Parameter, Role, Weights
 
 __all__ = ["MLP"]
@@ -47,6 +48,10 @@ class MLP:
         weights = [a * b for a, b in zip(self.sizes, self.sizes[1:], strict=False)]
         skipped = 0 if input_gradient else weights[0]
         return 2.0 * samples * (3 * sum(weights) - skipped)
+
+    def activation_bytes(self, samples: int) -> float:
+        """Return the bytes of activations and their gradients in one lane's step."""
+        return 8.0 * samples * sum(self.sizes)
 
     def initialize(self, random: torch.Generator) -> dict[str, Tensor]:
         """Return normal weights that keep the activations' variance (He), and zero biases."""
@@ -104,5 +109,5 @@ class MLP:
             if i > 0 or input_gradient:
                 delta = torch.bmm(weights[f"layer{i}.weight"].transpose(1, 2), delta)
             if i > 0:
-                delta = torch.ops.aten.threshold_backward(delta, h, 0)
+                relu_backward_(delta, h)
         return delta.mul_(scale) if input_gradient else None

@@ -152,6 +152,11 @@ class Task(ABC):
         """Floating-point operations in the matrix products of one lane's training step."""
 
     @property
+    def lane_bytes(self) -> float:
+        """Bytes that one lane's step works on: weights, gradients and activations, in float32."""
+        return 8.0 * sum(p.numel for p in self.parameters)
+
+    @property
     def tier(self) -> Tier:
         """How expensive a training run is, by its matrix products."""
         work = self.flops * self.steps

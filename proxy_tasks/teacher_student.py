@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from proxy_tasks.chunks import grouped
 from proxy_tasks.mlp import MLP
 from proxy_tasks.task import Batch, Parameter, Task, Weights, generator
 
@@ -61,6 +62,11 @@ class TeacherStudent(Task):
         """The student's, without the gradient in the inputs."""
         return self.model.flops(self.batch)
 
+    @property
+    def lane_bytes(self) -> float:
+        """Of the weights, their gradients and the activations."""
+        return super().lane_bytes + self.model.activation_bytes(self.batch)
+
     def initialize(self, seed: int) -> dict[str, Tensor]:
         """Return the student's initial weights."""
         return self.model.initialize(generator(seed, "teacher_student/initialize"))
@@ -96,6 +102,7 @@ class TeacherStudent(Task):
         x, y = (part.to(dtype).transpose(1, 2) for part in batch)
         return x, y
 
+    @grouped
     def gradient(self, weights: Weights, batch: Batch, out: Mapping[str, Tensor]) -> None:
         """Write each lane's gradient, by the perceptron's own backward pass."""
         x, y = self._transposed(weights, batch)

@@ -15,25 +15,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from proxy_tasks.norm import rms_norm, rms_norm_backward, rms_norm_forward
+from proxy_tasks.pointwise import relu_backward_, softmax_backward_
 from proxy_tasks.task import Parameter, Role, Weights
 
-__all__ = ["EPSILON", "Transformer", "rms_norm", "rms_norm_backward"]
-
-EPSILON = 1e-6
-"""Added to the mean square that a norm divides by."""
-
-
-def rms_norm(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return x / rms(x) along the last dimension, and 1 / rms(x)."""
-    mean_square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square() / x.shape[-1]
-    inverse = (mean_square + EPSILON).rsqrt()
-    return x * inverse, inverse
-
-
-def rms_norm_backward(delta: Tensor, normed: Tensor, inverse: Tensor) -> Tensor:
-    """Return the gradient in x, given that in `rms_norm`'s first result; overwrites `delta`."""
-    mean = (delta * normed).sum(-1, keepdim=True).div_(delta.shape[-1])
-    return delta.addcmul_(normed, mean, value=-1).mul_(inverse)
+__all__ = ["Transformer"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +72,11 @@ class Transformer:
         """Return the operations in matrix products, forward and backward (attention unmasked)."""
         return 6.0 * tokens * self.depth * (12 * self.width**2 + 2 * context * self.width)
 
+    def activation_bytes(self, tokens: int, context: int) -> float:
+        """Return the bytes of activations and their gradients in one lane's step."""
+        kept = self.depth * (11 * self.width + self.heads * context)
+        return 4.0 * tokens * (kept + 16 * self.width)
+
     def initialize(self, random: torch.Generator) -> dict[str, Tensor]:
         """Return normal weights; those that write to the residual stream start smaller."""
         result = {}
@@ -101,7 +92,7 @@ class Transformer:
         x = x.reshape(lanes, batch * context, d)
         for i in range(self.depth):
             w = {n: weights[f"block{i}.{n}"].transpose(1, 2) for n in _NAMES}
-            normed, _ = rms_norm(x)
+            normed = rms_norm(x)
             q, k, v = (
                 (normed @ w[n]).view(lanes, batch, context, self.heads, -1).transpose(2, 3)
                 for n in ("query", "key", "value")
@@ -109,7 +100,7 @@ class Transformer:
             scores = q @ k.transpose(-1, -2) / math.sqrt(d // self.heads) + self._mask(x, context)
             mixed = (scores.softmax(-1) @ v).transpose(2, 3).reshape(x.shape)
             x = x + mixed @ w["project"]
-            normed, _ = rms_norm(x)
+            normed = rms_norm(x)
             x = x + (normed @ w["up"]).relu() @ w["down"]
         return x.view(lanes, batch, context, d)
 
@@ -127,7 +118,7 @@ class Transformer:
         size = d // self.heads
         tapes = []
         for i in range(self.depth):
-            normed, inverse = rms_norm(x)
+            normed, inverse = rms_norm_forward(x)
             qkv = torch.bmm(normed, self._qkv(weights, i).transpose(1, 2))
             qkv = qkv.view(lanes * batch, context, 3 * d)
             scores = x.new_empty(self.heads, lanes * batch, context, context)
@@ -137,7 +128,7 @@ class Transformer:
             heads = [torch.bmm(attention[h], v) for h, (_, _, v) in enumerate(self._split(qkv))]
             mixed = torch.cat(heads, -1).view(x.shape)
             x.baddbmm_(mixed, weights[f"block{i}.project"].transpose(1, 2))
-            normed_up, inverse_up = rms_norm(x)
+            normed_up, inverse_up = rms_norm_forward(x)
             hidden = torch.bmm(normed_up, weights[f"block{i}.up"].transpose(1, 2)).relu_()
             x.baddbmm_(hidden, weights[f"block{i}.down"].transpose(1, 2))
             tapes.append(
@@ -166,10 +157,10 @@ class Transformer:
 
             torch.bmm(delta.transpose(1, 2), tape.hidden, out=out[f"block{i}.down"])
             wide = torch.bmm(delta, weights[f"block{i}.down"])
-            wide = torch.ops.aten.threshold_backward(wide, tape.hidden, 0)
+            relu_backward_(wide, tape.hidden)
             torch.bmm(wide.transpose(1, 2), tape.normed_up, out=out[f"block{i}.up"])
             inner = torch.bmm(wide, weights[f"block{i}.up"])
-            delta += rms_norm_backward(inner, tape.normed_up, tape.inverse_up)
+            rms_norm_backward(inner, tape.normed_up, tape.inverse_up, delta)
 
             torch.bmm(delta.transpose(1, 2), tape.mixed, out=out[f"block{i}.project"])
             inner = torch.bmm(delta, weights[f"block{i}.project"])
@@ -178,7 +169,7 @@ class Transformer:
             for name, part in zip(_NAMES[:3], merged.split(d, 1), strict=True):
                 out[f"block{i}.{name}"].copy_(part)
             inner = torch.bmm(inner, self._qkv(weights, i))
-            delta += rms_norm_backward(inner, tape.normed, tape.inverse)
+            rms_norm_backward(inner, tape.normed, tape.inverse, delta)
         return delta.view(shape)
 
     def _attention_backward(self, tape: _Tape, delta: Tensor) -> Tensor:
@@ -190,14 +181,14 @@ class Transformer:
         for h, (_, _, v) in enumerate(split):
             part = delta[..., h * size : (h + 1) * size]
             torch.bmm(part, v.transpose(1, 2), out=scores[h])
-        scores = torch.ops.aten._softmax_backward_data(scores, tape.attention, -1, scores.dtype)
-        parts: list[list[Tensor]] = [[], [], []]
+        softmax_backward_(scores, tape.attention)
+        parts = scores.new_empty(3, self.heads, *delta.shape[:2], size)
         for h, (q, k, _) in enumerate(split):
             part = delta[..., h * size : (h + 1) * size]
-            parts[0].append(torch.bmm(scores[h], k).mul_(size**-0.5))
-            parts[1].append(torch.bmm(scores[h].transpose(1, 2), q).mul_(size**-0.5))
-            parts[2].append(torch.bmm(tape.attention[h].transpose(1, 2), part))
-        merged = torch.cat([p for group in parts for p in group], -1)
+            parts[0, h].baddbmm_(scores[h], k, beta=0, alpha=size**-0.5)
+            parts[1, h].baddbmm_(scores[h].transpose(1, 2), q, beta=0, alpha=size**-0.5)
+            torch.bmm(tape.attention[h].transpose(1, 2), part, out=parts[2, h])
+        merged = torch.cat(list(parts.flatten(0, 1)), -1)
         return merged.view(*tape.normed.shape[:2], 3 * self.width)
 
     def _qkv(self, weights: Weights, block: int) -> Tensor:

@@ -15,6 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from proxy_tasks.chunks import grouped
 from proxy_tasks.task import Batch, Parameter, Role, Task, Weights, generator
 
 __all__ = ["VaryingBatch"]
@@ -63,6 +64,11 @@ class VaryingBatch(Task):
         """One product."""
         return 2.0 * self.inputs**2
 
+    @property
+    def lane_bytes(self) -> float:
+        """Of the weights, their gradient and a batch."""
+        return super().lane_bytes + 4.0 * self.inputs**2
+
     def initialize(self, seed: int) -> dict[str, Tensor]:
         """Return weights close to zero."""
         random = generator(seed, "varying_batch/initialize")
@@ -97,6 +103,7 @@ class VaryingBatch(Task):
         xx, xy, yy = (moment.to(w.dtype) for moment in batch)
         return ((w @ xx / 2 - xy.unsqueeze(1)) * w).sum((1, 2)) + yy
 
+    @grouped
     def gradient(self, weights: Weights, batch: Batch, out: Mapping[str, Tensor]) -> None:
         """Write each lane's gradient: one product."""
         w = weights["weight"]

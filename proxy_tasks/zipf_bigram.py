@@ -14,6 +14,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from proxy_tasks.chunks import by_lanes, grouped
+from proxy_tasks.embedding import embed, embed_backward, rows_of
 from proxy_tasks.losses import cross_entropy, cross_entropy_gradient
 from proxy_tasks.mlp import MLP
 from proxy_tasks.task import Batch, Parameter, Role, Task, Weights, generator
@@ -66,6 +68,11 @@ class ZipfBigram(Task):
         """The perceptron's."""
         return self.model.flops(self.batch, input_gradient=True)
 
+    @property
+    def lane_bytes(self) -> float:
+        """Of the weights, their gradients and the activations."""
+        return super().lane_bytes + self.model.activation_bytes(self.batch)
+
     def initialize(self, seed: int) -> dict[str, Tensor]:
         """Return the initial weights of one seed."""
         random = generator(seed, "zipf_bigram/initialize")
@@ -98,14 +105,13 @@ class ZipfBigram(Task):
         lane = torch.arange(words.shape[0], device=words.device)[:, None]
         return self.model(weights, weights["embedding"][lane, words].transpose(1, 2))
 
+    @grouped
     def gradient(self, weights: Weights, batch: Batch, out: Mapping[str, Tensor]) -> None:
         """Write each lane's gradient, by the perceptron's own backward pass."""
         words, after = batch
         lanes, count = words.shape
-        first = torch.arange(lanes, device=words.device)[:, None] * self.vocabulary
-        rows = (words + first).view(-1)
-        table = weights["embedding"].reshape(-1, self.width)
-        x = table.index_select(0, rows).view(lanes, count, self.width).transpose(1, 2)
+        rows = rows_of(words, self.vocabulary)
+        x = embed(weights["embedding"], rows).view(lanes, count, self.width).transpose(1, 2)
         delta = self.model.backward(
             weights,
             x,
@@ -116,11 +122,13 @@ class ZipfBigram(Task):
         )
         assert delta is not None
         delta = delta.transpose(1, 2).reshape(-1, self.width)
-        summed = torch.ops.aten.embedding_dense_backward(delta, rows, len(table), -1, False)
-        out["embedding"].copy_(summed.view(out["embedding"].shape))
+        embed_backward(delta, rows, out["embedding"])
 
     def evaluate(self, weights: Weights, batch: Batch) -> Tensor:
         """Return the cross-entropy of each lane under the true distribution, in float64."""
+        return by_lanes(self._expected, weights, batch, lanes=16)
+
+    def _expected(self, weights: Weights, batch: Batch) -> Tensor:
         logits = self._logits(weights, batch[0]).double()
         first, following = (p.to(logits.device) for p in _language(self.vocabulary, self.rank))
         divergence = following.T * (following.T.log() - logits.log_softmax(1))

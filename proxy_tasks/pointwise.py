@@ -1,0 +1,23 @@
+"""Backward passes of ReLU and softmax in one pass over memory, without an array for the result."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["relu_backward_", "softmax_backward_"]
+
+
+def relu_backward_(delta: Tensor, output: Tensor) -> Tensor:
+    """Turn the gradient in ReLU's output into that in its input, in place; return it."""
+    aten = torch.ops.aten.threshold_backward
+    return aten.grad_input(delta, output, 0, grad_input=delta)
+
+
+def softmax_backward_(delta: Tensor, output: Tensor) -> Tensor:
+    """Turn the gradient in softmax's output into that in its input, in place; return it.
+
+    The softmax is over the last dimension; both arguments are contiguous.
+    """
+    aten = torch.ops.aten._softmax_backward_data
+    return aten.out(delta, output, -1, delta.dtype, grad_input=delta)
