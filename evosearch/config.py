@@ -132,6 +132,11 @@ class PopulationConfig(_Section):
     tournament: Positive = 4
     crossover: Fraction = 0.1
     """How often the rest's rule comes from a second parent."""
+    front: Fraction = 0.3
+    """How often the parent is one that nothing smaller, and with no more state, beats; simple
+    programs that are good for their size are where good programs start."""
+    cores: Fraction = 0.5
+    """How often a parent breeds without its redundant statements."""
     drift: Fraction = 0.5
     """How often an edit that changed nothing is built upon instead of thrown away."""
     patience: Positive = 400

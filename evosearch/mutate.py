@@ -24,7 +24,7 @@ from primitives.op import Constant, Op
 from primitives.shape import SCALAR, Shape
 from primitives.table import OPS
 
-__all__ = ["EDITS", "crossover", "mutate"]
+__all__ = ["EDITS", "bypass", "crossover", "mutate"]
 
 Edit = Callable[[Rule, Space, Rng], Rule | None]
 Site = tuple[int, int]
@@ -74,25 +74,26 @@ def delete(rule: Rule, space: Space, rng: Rng) -> Rule | None:
     if not rule.body:
         return None
     i = rng.below(len(rule.body))
+    heirs = rule.body[i].reads
+    return bypass(rule, i, rng.pick(heirs) if heirs else None)
+
+
+def bypass(rule: Rule, i: int, heir: str | None) -> Rule:
+    """Return the rule without statement i, whose readers read the variable `heir` instead."""
     gone = rule.body[i]
-    heirs = gone.reads
-    if not heirs:
-        return _rewritten(rule, rule.body[:i] + rule.body[i + 1 :])
-    heir = rng.pick(heirs)
+    if heir is None:
+        return replace(rule, body=rule.body[:i] + rule.body[i + 1 :])
     body = list(rule.body[:i])
     update = rule.update
     for k, statement in enumerate(rule.body[i + 1 :], start=i + 1):
-        if gone.target in statement.args:
-            args = tuple(heir if a == gone.target else a for a in statement.args)
-            body.append(Statement(statement.target, statement.op, args))
-        else:
-            body.append(statement)
+        args = tuple(heir if a == gone.target else a for a in statement.args)
+        body.append(replace(statement, args=args))
         if statement.target == gone.target:
             body.extend(rule.body[k + 1 :])
             break
     else:
         update = heir if update == gone.target else update
-    return Rule(rule.name, rule.states, tuple(body), update)
+    return replace(rule, body=tuple(body), update=update)
 
 
 def replace_op(rule: Rule, space: Space, rng: Rng) -> Rule | None:

@@ -16,17 +16,16 @@ from bisect import insort
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from evosearch.breed import offspring
 from evosearch.config import Config
 from evosearch.fingerprint import fingerprint
 from evosearch.job import Outcome, Status, TaskResult
 from evosearch.library import resolve
-from evosearch.liveness import strip
 from evosearch.mutate import crossover
 from evosearch.program import RuleSet
 from evosearch.rng import Rng
+from evosearch.shrink import shrink
 from evosearch.standing import Standing
 
 __all__ = ["Individual", "Pack", "Population"]
@@ -38,19 +37,22 @@ class Individual:
 
     id: int
     rules: RuleSet
+    """The genome, redundant statements included."""
+    core: RuleSet
+    """What is left of it when nothing can be taken out; this is evaluated."""
     fingerprint: str
     parents: tuple[int, ...]
     mutation: str
 
-    @cached_property
+    @property
     def size(self) -> int:
-        """The number of live statements in the matrix rule."""
-        return len(strip(self.rules.matrix).body)
+        """The number of statements in the core's matrix rule."""
+        return len(self.core.matrix.body)
 
-    @cached_property
+    @property
     def memory(self) -> int:
-        """The number of parameter-sized states that are live in the matrix rule."""
-        return strip(self.rules.matrix).state_memory
+        """The number of parameter-sized states of the core's matrix rule."""
+        return self.core.matrix.state_memory
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class Population:
         self._start_print = fingerprint(self._start) or ""  # the configuration refuses others
         self._islands = [_Island() for _ in range(config.population.islands)]
         self._results: dict[int, list[TaskResult]] = {}
+        self._rounds: dict[int, int] = {}
+        """Evaluations of each individual, those that a hurdle ended early included."""
         self._tier_tasks = [{str(ref) for ref in tier} for tier in config.tiers_of_tasks()]
         self._tier_scores: list[list[float]] = [[] for _ in self._tier_tasks]
         self._seen: set[str] = set()
@@ -124,6 +128,7 @@ class Population:
             self._results.pop(individual.id, None)
             return
         results = self._results.setdefault(individual.id, [])
+        self._rounds[individual.id] = self._rounds.get(individual.id, 0) + 1
         if not results:
             for tier in range(outcome.tier + 1):
                 scores = [r.score for r in outcome.tasks if r.task in self._tier_tasks[tier]]
@@ -140,13 +145,10 @@ class Population:
     def front(self) -> list[Individual]:
         """Return the individuals that none of their size and state memory, or less, beats.
 
-        Those that did not pass all tiers are not on it; of equals the first counts.
+        Of equals the first counts.
         """
-        last = len(self.config.tiers) - 1
         front: list[Individual] = []
         for individual in self.ranking():
-            if self.standings[individual.id].tier < last:
-                break
             if not any(
                 other.size <= individual.size and other.memory <= individual.memory
                 for other in front
@@ -171,14 +173,17 @@ class Population:
         number = self._numbers
         rng = Rng(self.config.seed, "pack", number)
         island = self._islands[number % len(self._islands)]
+        front = self.front()
         room = self.config.budget.evaluations - self.evaluations
         found: list[Individual] = []
         proposals = hits = 0
         if not self.individuals:
             found.append(self._admit(self._start, self._start_print, (), "start"))
         while len(found) < min(self.config.budget.pack, room):
-            parents = self._parents(island, rng)
-            base = parents[0].rules if len(parents) == 1 else crossover(*(p.rules for p in parents))
+            parents = self._parents(island, front, rng)
+            cores = rng.chance(self.config.population.cores)
+            genomes = [parent.core if cores else parent.rules for parent in parents]
+            base = genomes[0] if len(genomes) == 1 else crossover(*genomes)
             child = offspring(base, self._space, rng, self._seen, self.config.population.drift)
             if child is None:
                 break
@@ -198,16 +203,21 @@ class Population:
     def _admit(
         self, rules: RuleSet, print_: str, parents: tuple[int, ...], edits: str
     ) -> Individual:
-        individual = Individual(len(self.individuals), rules, print_, parents, edits)
+        core = shrink(rules)
+        individual = Individual(len(self.individuals), rules, core, print_, parents, edits)
         self.individuals.append(individual)
         self._seen.add(print_)
         return individual
 
-    def _parents(self, island: _Island, rng: Rng) -> tuple[Individual, ...]:
+    def _parents(
+        self, island: _Island, front: Sequence[Individual], rng: Rng
+    ) -> tuple[Individual, ...]:
         settings = self.config.population
         first = self._tournament(island, rng)
         if first is None:
             return (self.individuals[0],)
+        if rng.chance(settings.front):
+            return (rng.pick(front),)
         if self._space.scope == "both" and rng.chance(settings.crossover):
             second = self._tournament(island, rng)
             if second is not None and second is not first:
@@ -229,7 +239,7 @@ class Population:
         over = self.evaluations >= self.config.budget.evaluations
         front = [i for i in self.front() if over]
         for individual in dict.fromkeys([*self.ranking()[:count], *front]):
-            done = self.standings[individual.id].rounds
+            done = self._rounds[individual.id]
             if done < elites.rounds and (individual.id, done) not in self._confirming:
                 waiting.setdefault(done, []).append(individual)
         if not waiting:

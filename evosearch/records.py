@@ -13,7 +13,6 @@ from evosearch.baseline import Baseline
 from evosearch.check import infer
 from evosearch.errors import CorruptArchive
 from evosearch.job import Outcome, Status, TaskResult
-from evosearch.liveness import strip_rules
 from evosearch.population import Individual, Pack, Population
 from evosearch.program import INPUTS, RuleSet
 from evosearch.score import BOUND
@@ -128,16 +127,15 @@ def _row(
     }
     if confirms:
         return row
-    stripped = strip_rules(individual.rules)
-    states = stripped.matrix.states
+    core = individual.core
     return row | {
         "parents": list(individual.parents),
         "mutation": individual.mutation,
         "program": str(individual.rules),
-        "canonical": str(stripped),
+        "canonical": str(core),
         "fingerprint": individual.fingerprint,
-        "statements": stripped.size,
-        "states": len(states),
-        "state_memory": float(stripped.matrix.state_memory),
-        "cost": update_cost(stripped),
+        "statements": core.size,
+        "states": len(core.matrix.states),
+        "state_memory": float(individual.memory),
+        "cost": update_cost(core),
     }

@@ -154,7 +154,7 @@ def _job(
     tiers = config.tiers_of_tasks()
     hurdles = (-BOUND,) * len(tiers) if pack.confirms else population.hurdles()
     return Job(
-        candidates=tuple(str(individual.rules) for individual in pack.individuals),
+        candidates=tuple(str(individual.core) for individual in pack.individuals),
         stages=tuple(Stage(tasks, hurdle) for tasks, hurdle in zip(tiers, hurdles, strict=True)),
         replicates=replicates,
         run_seed=config.seed,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from evosearch.liveness import strip
 from evosearch.program import Rule, RuleSet
 from primitives.op import Op
 from primitives.table import OPS
@@ -23,7 +24,7 @@ class Space:
     max_statements: int = 24
     """Statements in one rule, redundant ones included."""
     max_states: int = 2
-    """Parameter-sized buffers of one rule."""
+    """Parameter-sized buffers that one rule uses; dead states do not count."""
     scope: Scope = "both"
     """Which rules may change: both, the matrices' alone, or a single one that serves everything."""
     edits: tuple[str, ...] = ()
@@ -51,7 +52,9 @@ class Space:
 
     def holds(self, rule: Rule) -> bool:
         """Whether a rule keeps the limits."""
-        return len(rule.body) <= self.max_statements and rule.state_memory <= self.max_states
+        return (
+            len(rule.body) <= self.max_statements and strip(rule).state_memory <= self.max_states
+        )
 
     def contains(self, rules: RuleSet) -> bool:
         """Whether a rule set keeps the limits and uses the space's ops only."""

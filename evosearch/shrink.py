@@ -1,0 +1,42 @@
+"""The core of a program: what is left when nothing can be taken out.
+
+Evolution keeps statements that do nothing, as stepping stones; what is evaluated, measured and
+shown is the core. Dead code goes first. Then every statement whose readers might as well read one of its
+operands goes too, as long as the fingerprint stays: ``sign(m / sqrt(v))`` is ``sign(m)``, and the
+average v is not needed. A fingerprint is blind to positive factors and to what is too small to
+matter on the probes, such as Adam's epsilon; the core is evaluated as it stands.
+"""
+
+from __future__ import annotations
+
+from evosearch.check import infer
+from evosearch.fingerprint import rule_fingerprint
+from evosearch.liveness import strip
+from evosearch.mutate import bypass
+from evosearch.program import Rule, RuleSet
+
+__all__ = ["shrink"]
+
+
+def shrink(rules: RuleSet) -> RuleSet:
+    """Return the core of a rule set; its fingerprint is the same."""
+    matrix = _shrink(rules.matrix)
+    return RuleSet(matrix, None if rules.rest is None else _shrink(rules.rest))
+
+
+def _shrink(rule: Rule) -> Rule:
+    rule = strip(rule)
+    wanted = rule_fingerprint(rule)
+    while (smaller := _smaller(rule, wanted)) is not None:
+        rule = smaller
+    return rule
+
+
+def _smaller(rule: Rule, wanted: str | None) -> Rule | None:
+    """Return an equivalent rule with fewer statements, or None; late statements are tried first."""
+    for i in range(len(rule.body) - 1, -1, -1):
+        for heir in dict.fromkeys(rule.body[i].reads):
+            shorter = bypass(rule, i, heir)
+            if infer(shorter) is not None and rule_fingerprint(shorter) == wanted:
+                return strip(shorter)
+    return None
