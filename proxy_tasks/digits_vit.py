@@ -12,6 +12,7 @@ from torch import Tensor
 
 from proxy_tasks.chunks import grouped
 from proxy_tasks.digits import DigitsTask, digits
+from proxy_tasks.kernels import product_into
 from proxy_tasks.losses import cross_entropy, cross_entropy_gradient
 from proxy_tasks.norm import rms_norm, rms_norm_backward, rms_norm_forward
 from proxy_tasks.task import Batch, Parameter, Role, Weights, generator
@@ -102,13 +103,13 @@ class DigitsViT(DigitsTask):
 
         classes = cross_entropy_gradient(logits, labels)
         scale = 1 / labels.shape[1]
-        out["head"].baddbmm_(classes, mean, beta=0, alpha=scale)
+        product_into(out["head"], classes, mean, scale)
         inner = torch.bmm(classes.transpose(1, 2), weights["head"]).mul_(scale / PATCHES)
         inner = inner.unsqueeze(2).expand(x.shape).contiguous()
         inner = rms_norm_backward(inner, normed, inverse)
         inner = self.blocks.backward(weights, tapes, inner, out)
         torch.sum(inner, 1, out=out["position"])
-        torch.bmm(inner.flatten(1, 2).transpose(1, 2), patches.flatten(1, 2), out=out["patch"])
+        product_into(out["patch"], inner.flatten(1, 2).transpose(1, 2), patches.flatten(1, 2))
 
 
 def _images(weights: Weights, batch: Batch) -> tuple[Tensor, Tensor]:

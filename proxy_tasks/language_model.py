@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from proxy_tasks.embedding import embed, embed_backward, rows_of
+from proxy_tasks.kernels import product_into
 from proxy_tasks.losses import cross_entropy, cross_entropy_gradient
 from proxy_tasks.norm import rms_norm, rms_norm_backward, rms_norm_forward
 from proxy_tasks.task import Parameter, Role, Weights
@@ -90,7 +91,7 @@ class LanguageModel:
 
         delta = cross_entropy_gradient(logits, targets, classes=2)
         scale = 1 / targets.shape[1]
-        out["head"].baddbmm_(delta.transpose(1, 2), normed, beta=0, alpha=scale)
+        product_into(out["head"], delta.transpose(1, 2), normed, scale)
         inner = torch.empty_like(normed).baddbmm_(delta, weights["head"], beta=0, alpha=scale)
         inner = rms_norm_backward(inner, normed, inverse).view(x.shape)
         inner = self.blocks.backward(weights, tapes, inner, out)

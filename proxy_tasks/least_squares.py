@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from proxy_tasks.chunks import grouped
+from proxy_tasks.kernels import product_into
 from proxy_tasks.task import Batch, Parameter, Role, Task, Weights, generator
 
 __all__ = ["LeastSquares"]
@@ -92,7 +93,7 @@ class LeastSquares(Task):
         x, y = (part.to(w.dtype) for part in batch)
         residual = torch.baddbmm(y, x, w.transpose(1, 2), beta=-1)
         scale = 1 / (self.batch * self.outputs)
-        out["weight"].baddbmm_(residual.transpose(1, 2), x, beta=0, alpha=scale)
+        product_into(out["weight"], residual.transpose(1, 2), x, scale)
 
     def evaluate(self, weights: Weights, batch: Batch) -> Tensor:
         """Return the expectation of the loss over inputs and noise, in float64."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from proxy_tasks.chunks import grouped
+from proxy_tasks.kernels import product_into
 from proxy_tasks.task import Batch, Parameter, Role, Task, Weights, generator
 
 __all__ = ["MatrixFactorization"]
@@ -94,8 +95,8 @@ class MatrixFactorization(Task):
         observed = batch[0].to(left.dtype)
         residual = torch.baddbmm(observed, left, right.transpose(1, 2), beta=-1)
         scale = 1 / (self.rows * self.cols)
-        out["left"].baddbmm_(residual, right, beta=0, alpha=scale)
-        out["right"].baddbmm_(residual.transpose(1, 2), left, beta=0, alpha=scale)
+        product_into(out["left"], residual, right, scale)
+        product_into(out["right"], residual.transpose(1, 2), left, scale)
 
     def evaluate(self, weights: Weights, batch: Batch) -> Tensor:
         """Return the expectation of the loss over the noise, in float64."""

@@ -15,7 +15,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from proxy_tasks.pointwise import relu_backward_
+from proxy_tasks.kernels import product_into, relu_backward_
 from proxy_tasks.task import Parameter, Role, Weights
 
 __all__ = ["MLP"]
@@ -104,7 +104,7 @@ class MLP:
         delta = output_gradient(output)
         for i in reversed(range(self.depth)):
             h = inputs[i]
-            out[f"layer{i}.weight"].baddbmm_(delta, h.transpose(1, 2), beta=0, alpha=scale)
+            product_into(out[f"layer{i}.weight"], delta, h.transpose(1, 2), scale)
             torch.sum(delta, 2, out=out[f"layer{i}.bias"]).mul_(scale)
             if i > 0 or input_gradient:
                 delta = torch.bmm(weights[f"layer{i}.weight"].transpose(1, 2), delta)

@@ -15,8 +15,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from proxy_tasks.kernels import product_into, relu_backward_, softmax_backward_
 from proxy_tasks.norm import rms_norm, rms_norm_backward, rms_norm_forward
-from proxy_tasks.pointwise import relu_backward_, softmax_backward_
 from proxy_tasks.task import Parameter, Role, Weights
 
 __all__ = ["Transformer"]
@@ -155,14 +155,14 @@ class Transformer:
         for i in reversed(range(self.depth)):
             tape = tapes[i]
 
-            torch.bmm(delta.transpose(1, 2), tape.hidden, out=out[f"block{i}.down"])
+            product_into(out[f"block{i}.down"], delta.transpose(1, 2), tape.hidden)
             wide = torch.bmm(delta, weights[f"block{i}.down"])
             relu_backward_(wide, tape.hidden)
-            torch.bmm(wide.transpose(1, 2), tape.normed_up, out=out[f"block{i}.up"])
+            product_into(out[f"block{i}.up"], wide.transpose(1, 2), tape.normed_up)
             inner = torch.bmm(wide, weights[f"block{i}.up"])
             rms_norm_backward(inner, tape.normed_up, tape.inverse_up, delta)
 
-            torch.bmm(delta.transpose(1, 2), tape.mixed, out=out[f"block{i}.project"])
+            product_into(out[f"block{i}.project"], delta.transpose(1, 2), tape.mixed)
             inner = torch.bmm(delta, weights[f"block{i}.project"])
             inner = self._attention_backward(tape, inner)
             merged = torch.bmm(inner.transpose(1, 2), tape.normed)

@@ -108,7 +108,7 @@ class VaryingBatch(Task):
         """Write each lane's gradient: one product."""
         w = weights["weight"]
         xx, xy = (moment.to(w.dtype) for moment in batch[:2])
-        torch.bmm(w, xx, out=out["weight"]).sub_(xy.unsqueeze(1))
+        torch.sub(torch.bmm(w, xx), xy.unsqueeze(1), out=out["weight"])
 
     def evaluate(self, weights: Weights, batch: Batch) -> Tensor:
         """Return half the expected squared error of one sample, in float64."""

@@ -1,11 +1,20 @@
-"""Backward passes of ReLU and softmax in one pass over memory, without an array for the result."""
+"""Steps of hand-written backward passes, each with as little memory traffic as torch allows."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-__all__ = ["relu_backward_", "softmax_backward_"]
+__all__ = ["product_into", "relu_backward_", "softmax_backward_"]
+
+
+def product_into(out: Tensor, a: Tensor, b: Tensor, scale: float = 1.0) -> None:
+    """Write ``scale * a @ b`` into `out`, all (L, ., .), where the lanes of `out` may lie apart.
+
+    A batched product straight into such an array falls back to one call for each lane, which costs
+    more than this copy.
+    """
+    torch.mul(torch.bmm(a, b), scale, out=out)
 
 
 def relu_backward_(delta: Tensor, output: Tensor) -> Tensor:
