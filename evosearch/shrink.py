@@ -1,10 +1,10 @@
 """The core of a program: what is left when nothing can be taken out.
 
 Evolution keeps statements that do nothing, as stepping stones; what is evaluated, measured and
-shown is the core. Dead code goes first. Then every statement whose readers might as well read one of its
-operands goes too, as long as the fingerprint stays: ``sign(m / sqrt(v))`` is ``sign(m)``, and the
-average v is not needed. A fingerprint is blind to positive factors and to what is too small to
-matter on the probes, such as Adam's epsilon; the core is evaluated as it stands.
+shown is the core. Dead code goes first. Then every statement whose readers might as well read one
+of its operands goes too, as long as the fingerprint stays: ``sign(m / sqrt(v))`` is ``sign(m)``,
+and the average v is not needed. A fingerprint is blind to positive factors and to what is too small
+to matter on the probes, such as Adam's epsilon; the core is evaluated as it stands.
 """
 
 from __future__ import annotations
