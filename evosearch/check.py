@@ -64,7 +64,7 @@ def check_rule(rule: Rule, positions: Sequence[tuple[int, int]] = ()) -> Rule:
 
     Args:
         rule: the rule to judge.
-        positions: line and column of each statement in the text it came from, if any.
+        positions: line and column, in the text it came from, of each statement and of the return.
 
     Raises:
         ProgramError: names the first statement at fault and what is wrong with it.
@@ -73,23 +73,12 @@ def check_rule(rule: Rule, positions: Sequence[tuple[int, int]] = ()) -> Rule:
     for index, statement in enumerate(rule.body):
         shape = _statement_shape(statement, shapes)
         if shape is None:
-            line, column = positions[index] if positions else (None, None)
             message = f"in `{rule.name}`: `{statement}`: {_fault(statement, shapes)}"
-            raise ProgramError(message, line=line, column=column)
+            raise _at(positions, index, message)
         shapes[statement.target] = shape
-    if rule.update not in shapes:
-        raise ProgramError(f"`{rule.name}` returns `{rule.update}`, which is never assigned")
-    if shapes[rule.update] != FULL:
-        raise ProgramError(
-            f"`{rule.name}` returns `{rule.update}` of shape {shapes[rule.update]} as its update; "
-            f"the update must have the parameter's shape {FULL}"
-        )
-    for state in rule.states:
-        if shapes[state.name] != state.shape:
-            raise ProgramError(
-                f"in `{rule.name}`: state `{state.name}` is declared {state.shape} but ends the "
-                f"step as {shapes[state.name]}; annotate it with the shape that it is given"
-            )
+    fault = _ending_fault(rule, shapes)
+    if fault:
+        raise _at(positions, len(rule.body), fault)
     return rule
 
 
@@ -121,6 +110,29 @@ def _statement_shape(statement: Statement, shapes: dict[str, Shape]) -> Shape | 
     except KeyError:
         return None  # read before it is assigned
     return _applied(statement.op, tuple(found))
+
+
+def _at(positions: Sequence[tuple[int, int]], index: int, message: str) -> ProgramError:
+    line, column = positions[index] if positions else (None, None)
+    return ProgramError(message, line=line, column=column)
+
+
+def _ending_fault(rule: Rule, shapes: dict[str, Shape]) -> str:
+    """Return what is wrong with what a rule returns; empty where nothing is."""
+    if rule.update not in shapes:
+        return f"`{rule.name}` returns `{rule.update}`, which is never assigned"
+    if shapes[rule.update] != FULL:
+        return (
+            f"`{rule.name}` returns `{rule.update}` of shape {shapes[rule.update]} as its update; "
+            f"the update must have the parameter's shape {FULL}"
+        )
+    for state in rule.states:
+        if shapes[state.name] != state.shape:
+            return (
+                f"in `{rule.name}`: state `{state.name}` is declared {state.shape} but ends the "
+                f"step as {shapes[state.name]}; annotate it with the shape that it is given"
+            )
+    return ""
 
 
 def _fault(statement: Statement, shapes: dict[str, Shape]) -> str:

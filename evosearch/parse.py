@@ -32,8 +32,13 @@ _INFIX: Final[dict[type[ast.operator], str]] = {
     ast.Mult: "mul",
     ast.Div: "div",
 }
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
-_RESERVED: Final = frozenset({"t", "lr", "torch", "math", "self", "group", *keyword.kwlist})
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+_CALLED: Final = re.compile(r"(?<![.\w])[A-Za-z_]\w*(?=\()")
+"""What a template of the op table calls by name: kernels and builtins."""
+_RESERVED: Final = frozenset(
+    {"t", "lr", "torch", "math", "self", "group", *keyword.kwlist}
+    | {name for op in OPS.values() for name in _CALLED.findall(op.torch)}
+)
 
 
 def parse_rules(text: str) -> RuleSet:
@@ -50,7 +55,8 @@ def parse_rules(text: str) -> RuleSet:
         module = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line, column = getattr(error, "lineno", None), getattr(error, "offset", None)
-        reason = getattr(error, "msg", None) or str(error) or type(error).__name__
+        deep = isinstance(error, RecursionError | MemoryError)
+        reason = "nested too deeply" if deep else getattr(error, "msg", None) or str(error)
         raise ProgramError(f"not Python syntax: {reason}", line=line, column=column) from None
     body = module.body
     if body and _is_docstring(body[0]):
@@ -69,7 +75,10 @@ def parse_rules(text: str) -> RuleSet:
         )
     if len(rules) == 2 and rules[1].name != REST:
         _refuse(body[1], f"the second rule is named `{rules[1].name}`; it must be `{REST}`")
-    return check_rules(RuleSet(*rules))
+    try:
+        return check_rules(RuleSet(*rules))
+    except ProgramError as error:  # each rule is legal; they do not fit together
+        _refuse(body[-1], str(error))
 
 
 def valid_name(name: str) -> bool:
@@ -90,8 +99,8 @@ class _Reader:
         node = self.node
         if not valid_name(node.name):
             _refuse(node, f"`{node.name}` cannot name a rule: it is reserved or not a plain name")
-        if node.decorator_list or node.returns:
-            _refuse(node, "a rule takes no decorators and no return annotation")
+        if node.decorator_list or node.returns or getattr(node, "type_params", None):
+            _refuse(node, "a rule takes no decorators, type parameters or return annotation")
         states = self._states()
         statements = node.body[1:] if _is_docstring(node.body[0]) else node.body
         if not statements or not isinstance(statements[-1], ast.Return):
@@ -99,6 +108,7 @@ class _Reader:
         for statement in statements[:-1]:
             self._assignment(statement)
         update = self._result(statements[-1], states)
+        self.positions.append(_place(statements[-1]))
         return Rule(node.name, states, tuple(self.body), update)
 
     def _states(self) -> tuple[State, ...]:
@@ -112,6 +122,9 @@ class _Reader:
                 self.node,
                 f"a rule's parameters must begin with `w, g`; found `{', '.join(names[:2])}`",
             )
+        for a in arguments.args[:2]:
+            if a.annotation is not None:
+                _refuse(a, f"`{a.arg}` has the parameter's shape; only states are annotated")
         states = []
         for a in arguments.args[2:]:
             if not valid_name(a.arg) or a.arg in INPUTS:
@@ -160,7 +173,7 @@ class _Reader:
         if len(self.body) >= MAX_STATEMENTS:
             _refuse(node, f"a rule may have at most {MAX_STATEMENTS} statements")
         self.body.append(Statement(name, op, arguments))
-        self.positions.append((node.lineno, node.col_offset + 1))
+        self.positions.append(_place(node))
         return name
 
     def _called(self, node: ast.Call) -> str:
@@ -216,6 +229,11 @@ def _is_docstring(node: ast.stmt) -> bool:
     )
 
 
-def _refuse(node: ast.AST, message: str) -> NoReturn:
-    line, column = getattr(node, "lineno", None), getattr(node, "col_offset", None)
-    raise ProgramError(message, line=line, column=None if column is None else column + 1)
+def _place(node: ast.stmt | ast.expr | ast.arg) -> tuple[int, int]:
+    """Return line and column, both from 1."""
+    return node.lineno, node.col_offset + 1
+
+
+def _refuse(node: ast.stmt | ast.expr | ast.arg, message: str) -> NoReturn:
+    line, column = _place(node)
+    raise ProgramError(message, line=line, column=column)

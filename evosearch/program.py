@@ -128,11 +128,14 @@ class RuleSet:
 
     matrix: Rule
     rest: Rule | None = None
+    """Always named ``rest``, whatever it was called before."""
+
+    def __post_init__(self) -> None:
+        if self.rest is not None and self.rest.name != REST:
+            object.__setattr__(self, "rest", self.rest.renamed(REST))
 
     def __str__(self) -> str:
-        if self.rest is None:
-            return str(self.matrix)
-        return f"{self.matrix}\n\n{self.rest.renamed(REST)}"
+        return str(self.matrix) if self.rest is None else f"{self.matrix}\n\n{self.rest}"
 
     @property
     def name(self) -> str:
