@@ -17,7 +17,10 @@ __all__ = ["CharLM"]
 
 @dataclass(frozen=True)
 class CharLM(LanguageTask):
-    """Predict the next character of Python source, or of a text of the user's."""
+    """Predict the next character of Python source, or of a text of the user's.
+
+    The standard library differs between Python versions, and with it the task's data.
+    """
 
     family: ClassVar[str] = "char_lm"
     summary: ClassVar[str] = (

@@ -56,6 +56,11 @@ class LeastSquares(Task):
         return 4.0 * self.batch * self.inputs * self.outputs
 
     @property
+    def step_size(self) -> float:
+        """Near the best learning rate of AdamW."""
+        return 0.1
+
+    @property
     def lane_bytes(self) -> float:
         """Of the weights, their gradient and a batch."""
         return super().lane_bytes + 4.0 * self.batch * (self.inputs + 2 * self.outputs)

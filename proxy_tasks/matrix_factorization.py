@@ -56,6 +56,11 @@ class MatrixFactorization(Task):
         return 6.0 * self.rows * self.cols * self.rank
 
     @property
+    def step_size(self) -> float:
+        """Near the best learning rate of AdamW."""
+        return 0.03
+
+    @property
     def lane_bytes(self) -> float:
         """Of the factors, their gradients, the observation and the residual."""
         return super().lane_bytes + 8.0 * self.rows * self.cols

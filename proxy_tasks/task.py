@@ -127,13 +127,16 @@ class Task(ABC):
             ValueError: A field is out of range.
         """
         for field in fields(self):
-            value = getattr(self, field.name)
-            least, expected = _RANGES[str(field.type)]
+            if (kind := str(field.type)) not in _RANGES:
+                continue
+            least, expected = _RANGES[kind]
             least = field.metadata.get("least", least)
-            if not _within(value, str(field.type), least):
+            value = getattr(self, field.name)
+            if not _within(value, kind, least):
+                bound = f" of at least {least}" if least else ""
                 raise ValueError(
-                    f"expected {self.family}'s {field.name} to be {expected}"
-                    f"{f' of at least {least}' if least else ''}, found {value!r}"
+                    f"expected {self.family}'s {field.name} to be {expected}{bound}, "
+                    f"found {value!r}"
                 )
 
     @property

@@ -65,6 +65,11 @@ class VaryingBatch(Task):
         return 2.0 * self.inputs**2
 
     @property
+    def step_size(self) -> float:
+        """Near the best learning rate of AdamW."""
+        return 0.1
+
+    @property
     def lane_bytes(self) -> float:
         """Of the weights, their gradient and a batch."""
         return super().lane_bytes + 4.0 * self.inputs**2
