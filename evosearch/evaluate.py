@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from evosearch.grid import Grid, Point, UpdateSize, measure
+from evosearch.allocator import keep_freed_memory
+from evosearch.grid import Grid, Point, UpdateSize, measure, recorded
 from evosearch.job import Job, Outcome, Status, TaskRef, TaskResult, TrialResult
 from evosearch.lanes import Entry, Problem, UpdateRules, arithmetic, state_entries, train
 from evosearch.layout import Layout
@@ -86,6 +87,7 @@ def evaluate(
         ProgramError: A candidate's text is not a program.
         ValueError: There is no such task, or a setting it does not have.
     """
+    keep_freed_memory()
     candidates = [_Candidate(compile_rules(text)) for text in job.candidates]
     with arithmetic():
         alive = candidates
@@ -216,6 +218,7 @@ def _tune(
 ) -> list[_Tuning | None]:
     """Train each candidate's grid and its extensions; None for one that failed, with its status."""
     layout = Layout.of(task)
+    recorded(task)  # a task that fails is no candidate's fault: it raises here
     tunings = [_begin(task, grid, c, memory_limit) for c in candidates]
     for _ in range(1 + grid.extensions):
         active = [i for i, tuning in enumerate(tunings) if tuning is not None and tuning.pending]

@@ -23,7 +23,7 @@ from evosearch.layout import Layout, Region
 from evosearch.seeds import grid_seed
 from proxy_tasks.task import Task
 
-__all__ = ["Grid", "Point", "UpdateSize", "measure"]
+__all__ = ["Grid", "Point", "UpdateSize", "measure", "recorded"]
 
 RECORDED = 8
 """Minibatches whose gradients a rule's update size is measured on."""
@@ -118,7 +118,7 @@ def measure(rules: UpdateRules, task: Task) -> UpdateSize:
     The weights stay at their initial values and the seed is the task's own, so the result belongs
     to the rule and the task alone.
     """
-    problem, gradients = _recorded(task)
+    problem, gradients = recorded(task)
     update = rehearse(problem, rules, gradients)
     layout = problem.layout
     return UpdateSize(_rms(layout.matrix, update), _rms(layout.rest, update))
@@ -132,7 +132,7 @@ def _rms(region: Region, update: Tensor) -> float | None:
 
 
 @lru_cache(maxsize=16)
-def _recorded(task: Task) -> tuple[Problem, Tensor]:
+def recorded(task: Task) -> tuple[Problem, Tensor]:
     """Return the task's problem at its grid seed and gradients (K, P) of its first minibatches."""
     problem = Problem.of(task, (grid_seed(task.family),))
     k = min(RECORDED, task.steps)
