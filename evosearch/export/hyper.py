@@ -1,0 +1,230 @@
+"""Which constants of a rule are hyperparameters, and what the field calls them.
+
+Every constant becomes one. Decay rates of averages become ``momentum`` or ``betas``, a small number
+added to a divisor ``eps``, a multiple of the parameter added to the update at the end
+``weight_decay`` (and leaves the rule: it is applied decoupled, for which the program is written),
+the steps of Newton-Schulz ``ns_steps``. What is none of these is named after its op.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from evosearch.export.dataflow import Flow, Node
+from evosearch.liveness import strip
+from evosearch.program import Rule
+
+__all__ = ["ITERATIONS", "Hyper", "NamedRule", "Word", "name_constants"]
+
+ITERATIONS: Final = {"newton_schulz3": 3, "newton_schulz5": 5}
+"""Ops whose number of iterations is an argument of their kernel."""
+
+_DECAYS: Final = ("beta", "momentum")
+
+
+@dataclass(frozen=True)
+class Hyper:
+    """A hyperparameter of one rule."""
+
+    name: str
+    value: float
+    doc: str
+    low: float | None = None
+    """The least allowed value, if any."""
+    high: float | None = None
+    """What it must stay below, if anything."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """How a constant is written: a hyperparameter, or 1 minus it."""
+
+    name: str
+    complement: bool = False
+
+    def __str__(self) -> str:
+        return f"1 - {self.name}" if self.complement else self.name
+
+    @property
+    def other(self) -> Word:
+        """1 minus this."""
+        return Word(self.name, not self.complement)
+
+
+@dataclass(frozen=True)
+class NamedRule:
+    """A rule without its weight decay, and the names of its constants."""
+
+    flow: Flow
+    hypers: tuple[Hyper, ...]
+    words: dict[tuple[int, int], Word]
+    """What stands for a constant: by statement, and by argument."""
+    weight_decay: float
+
+    @property
+    def decays(self) -> tuple[Hyper, ...]:
+        """The decay rates, which make up ``betas`` if they are several."""
+        return tuple(h for h in self.hypers if h.name.startswith("beta") and h.name != "beta")
+
+    @property
+    def iterated(self) -> bool:
+        """Whether Newton-Schulz has its steps as a hyperparameter."""
+        return any(h.name == "ns_steps" for h in self.hypers)
+
+    def word(self, node: Node, position: int) -> Word:
+        """Return what stands for a constant or literal of a value's op."""
+        return self.words[node.statement, position]
+
+
+def name_constants(rule: Rule) -> NamedRule:
+    """Take a stripped rule's constants out and give them names."""
+    rule, weight_decay = _without_decay(rule)
+    flow = Flow.of(rule)
+    found = list(_constants(flow))
+    names = _names([role for _, role in found])
+    hypers: dict[str, Hyper] = {}
+    words: dict[tuple[int, int], Word] = {}
+    for (place, role), name in zip(found, names, strict=True):
+        hypers.setdefault(name, Hyper(name, role.value, role.doc, role.low, role.high))
+        words[place] = Word(name, role.complement)
+    ordered = sorted(hypers.values(), key=lambda hyper: not hyper.name.startswith(_DECAYS))
+    return NamedRule(flow, tuple(ordered), words, weight_decay)
+
+
+def _without_decay(rule: Rule) -> tuple[Rule, float]:
+    """Return the rule without a final ``u + c * w``, and c (0 if there is none)."""
+    flow = Flow.of(rule)
+    last = flow.nodes[flow.update]
+    ends = {end for _, end in flow.states}
+    readers = Counter(read for node in flow.nodes for read in node.reads)
+    if last.op is None or last.op.name != "add" or last.index in ends or readers[last.index]:
+        return rule, 0.0
+    for term, rest in (last.operands, last.operands[::-1]):
+        if not isinstance(term, int) or not isinstance(rest, int):
+            continue
+        node = flow.nodes[term]
+        literal = next((x for x in node.operands if not isinstance(x, int)), 0.0)
+        if node.op is None or node.op.name != "mul" or 0 not in node.reads or literal <= 0:
+            continue
+        if readers[term] != 1 or term in ends:
+            continue
+        body = rule.body[: last.statement] + rule.body[last.statement + 1 :]
+        bare = replace(rule, body=body, update=flow.nodes[rest].name)
+        if Flow.of(bare).update == rest:  # no later statement takes its name
+            return strip(bare), literal
+    return rule, 0.0
+
+
+@dataclass(frozen=True)
+class _Role:
+    stem: str
+    """The hyperparameter's name, before a number tells it from others."""
+    value: float
+    doc: str
+    low: float | None = None
+    high: float | None = None
+    complement: bool = False
+    root: str = ""
+    """The state that a decay rate is about; constants of one root and value are one."""
+
+
+def _constants(flow: Flow) -> Iterator[tuple[tuple[int, int], _Role]]:
+    """Yield the place and the role of every constant, in the order of the program."""
+    kinds = {n.op.name for n in flow.computed if n.op and n.op.name in ITERATIONS}
+    divisors = {n.operands[1] for n in flow.computed if n.op and n.op.name == "div"}
+    divisors |= {n.operands[0] for n in flow.computed if n.op and n.op.name == "rsqrt"}
+    for node in flow.computed:
+        assert node.op is not None
+        arity = node.op.arity
+        for i, operand in enumerate(node.operands):
+            if not isinstance(operand, int):
+                yield (node.statement, i), _literal(node, operand, node.index in divisors)
+        for i, constant in enumerate(node.constants, start=arity):
+            yield (node.statement, i), _constant(flow, node, constant)
+        if len(kinds) == 1 and node.op.name in ITERATIONS:
+            steps = ITERATIONS[node.op.name]
+            doc = "iterations of Newton-Schulz"
+            yield (node.statement, arity), _Role("ns_steps", steps, doc, low=1, root="ns")
+
+
+def _literal(node: Node, value: float, divisor: bool) -> _Role:
+    assert node.op is not None
+    match node.op.name:
+        case "add" if divisor and 0 < value <= 1e-3:
+            return _Role("eps", value, "added to a divisor, so that it is not 0", low=0.0)
+        case "add" | "sub":
+            return _Role("offset", value, "a number that is added or subtracted")
+        case "mul" | "div":
+            return _Role("scale", value, "a factor or divisor")
+        case "minimum" | "maximum" | "clip_to":
+            return _Role("limit", value, "a bound on a value")
+    return _Role("constant", value, f"a constant of `{node.op.name}`")
+
+
+def _constant(flow: Flow, node: Node, value: float) -> _Role:
+    assert node.op is not None
+    names = [flow.nodes[x].name if isinstance(x, int) else "" for x in node.operands]
+    states = {state.name for state in flow.rule.states}
+    match node.op.name:
+        case "lerp" if 0 < value <= 1 and names[0] in states:
+            return _decay(flow, node.operands[1], names[0], round(1 - value, 12), True)
+        case "lerp" if 0 <= value < 1 and names[1] in states:
+            return _decay(flow, node.operands[0], names[1], value, False)
+        case "lerp":
+            return _Role("weight", value, "weight of the second of two averaged values")
+        case "heavy_ball" if 0 <= value < 1:
+            return _decay(flow, node.operands[1], names[0], value, False)
+        case "debias" if 0 <= value < 1:
+            return _decay(flow, node.operands[0], _root(flow, node.operands[0]), value, False)
+        case "clip":
+            return _Role("clip", value, "bound on the magnitude of a value", low=0.0)
+        case "power":
+            return _Role("power", value, "exponent of a magnitude")
+    return _Role("constant", value, f"constant of `{node.op.name}`")
+
+
+def _decay(flow: Flow, averaged: int | float, root: str, value: float, complement: bool) -> _Role:
+    squared = isinstance(averaged, int) and averaged in flow.nonnegative
+    stem = "beta" if squared else "momentum"
+    doc = "decay rate of the running average"
+    return _Role(stem, value, doc, 0.0, 1.0, complement, root or "?")
+
+
+def _root(flow: Flow, operand: int | float) -> str:
+    """Return the state that a value is, or is computed from by its first operand."""
+    states = {state.name for state in flow.rule.states}
+    while isinstance(operand, int):
+        node = flow.nodes[operand]
+        if node.name in states:
+            return node.name
+        operand = node.operands[0] if node.operands else 0.0
+    return ""
+
+
+def _names(roles: list[_Role]) -> list[str]:
+    """Return a name for each role; roles of one root and value share one."""
+    keys = [
+        (role.stem, role.root, role.value) if role.root else (role.stem, i, role.value)
+        for i, role in enumerate(roles)
+    ]
+    decays = [k for k in dict.fromkeys(keys) if k[0] in ("momentum", "beta")]
+    merged: dict[tuple[object, object], tuple[object, object, object]] = {}
+    for key in decays:  # a bias correction has the stem of what it corrects
+        merged.setdefault(key[1:], key)
+    distinct = list(dict.fromkeys(merged.values()))
+    names: dict[object, str] = {}
+    if len(distinct) == 1:
+        names[distinct[0]] = str(distinct[0][0])
+    else:
+        names |= {key: f"beta{i}" for i, key in enumerate(distinct, start=1)}
+    others = [k for k in dict.fromkeys(keys) if k not in decays]
+    counts = Counter(k[0] for k in others)
+    seen: Counter[str] = Counter()
+    for key in others:
+        stem = str(key[0])
+        seen[stem] += 1
+        names[key] = stem if counts[stem] == 1 else f"{stem}{seen[stem]}"
+    return [names[merged[k[1:]] if k in decays else k] for k in keys]

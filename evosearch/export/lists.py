@@ -1,0 +1,311 @@
+"""A rule as torch code over lists of tensors, one entry a parameter.
+
+Elementwise ops become ``torch._foreach_*`` calls, which torch runs as few kernels over all tensors;
+states and temporaries are overwritten where nobody reads them again. Ops that need a matrix run on
+the stack of all matrices, which are of one shape then. Each form computes what the op's template in
+the table computes, to the last bit: `tests/export` compares them op by op.
+"""
+
+from __future__ import annotations
+
+import itertools
+import keyword
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from evosearch.check import infer
+from evosearch.export.dataflow import Node
+from evosearch.export.hyper import ITERATIONS, NamedRule, Word
+from evosearch.program import INPUTS
+from primitives.op import Law, Op
+
+__all__ = ["CHAINS", "RuleCode", "write_rule"]
+
+CHAINS: Final[dict[str, tuple[str, ...]]] = {
+    "add": ("add {1}",),
+    "sub": ("sub {1}",),
+    "mul": ("mul {1}",),
+    "div": ("div {1}",),
+    "neg": ("neg",),
+    "abs": ("abs",),
+    "sign": ("sign",),
+    "minimum": ("clamp_max {1}",),
+    "maximum": ("clamp_min {1}",),
+    "clip": ("clamp_min -{1}", "clamp_max {1}"),
+    "square": ("mul {0}",),
+    "cube": ("mul {0}", "mul {0}"),
+    "sqrt": ("sqrt",),
+    "exp": ("exp",),
+    "log": ("log",),
+    "log1p": ("log1p",),
+    "sin": ("sin",),
+    "cos": ("cos",),
+    "tan": ("tan",),
+    "arcsin": ("asin",),
+    "arccos": ("acos",),
+    "arctan": ("atan",),
+    "tanh": ("tanh",),
+    "lerp": ("mul {rest}", "add {1}, alpha={2}"),
+    "heavy_ball": ("mul {2}", "add {1}"),
+    "debias": ("div [1 - {1}**x for x in t]",),
+}
+"""Op to ``torch._foreach_`` functions, applied one after the other to the first operand."""
+
+_TAKEN: Final = frozenset(
+    {"abs", "closure", "list", "loss", "map", "max", "min", "p", "params", "t", "torch", "zip"}
+)
+_WIDTH: Final = 88
+
+
+@dataclass(frozen=True)
+class RuleCode:
+    """The body of a function that advances the states in place and returns the update."""
+
+    parameters: tuple[str, ...]
+    """``w`` and ``g`` if they are read, the states, ``t`` if it is read, the hyperparameters."""
+    states: dict[int, str]
+    """The variable of each state's list, by the state's value."""
+    lines: tuple[str, ...]
+    kernels: tuple[str, ...]
+    """The functions of `primitives.kernels` that are called."""
+    stacked: bool
+    """Whether all tensors must be matrices of one shape."""
+    stacked_update: bool
+    """Whether the update is a stack rather than a list."""
+
+
+def write_rule(named: NamedRule) -> RuleCode:
+    """Write the code of a rule; variables keep the program's names where lines stay short."""
+    draft = _Writer(named, {})
+    draft.code()  # finds out which values share their memory, hence a variable
+    code = _Writer(named, _choose_names(named, draft.memory, short=False)).code()
+    if any(len(line) > _WIDTH - 4 for line in code.lines):
+        code = _Writer(named, _choose_names(named, draft.memory, short=True)).code()
+    return code
+
+
+def _choose_names(named: NamedRule, memory: dict[int, int], *, short: bool) -> dict[int, str]:
+    """Choose a variable for every memory: the name of the last value in it, made unique."""
+    nodes = named.flow.nodes
+    taken = set(_TAKEN) | {h.name for h in named.hypers} | set(keyword.kwlist)
+    taken |= {k for node in named.flow.computed if node.op for k in node.op.kernels}
+    last = {memory[node.index]: node.name for node in nodes}
+    last |= {node.index: node.name for node in nodes if node.op is None}
+    chosen: dict[int, str] = {}
+    for root, name in last.items():
+        stem, separator = name, "_"
+        if short and root >= len(INPUTS):
+            stem, separator = ("v" if nodes[root].op else "s"), ""
+        names = (f"{stem}{separator}{k}" for k in itertools.count(1))
+        chosen[root] = next(n for n in itertools.chain([stem], names) if n not in taken)
+        taken.add(chosen[root])
+    return chosen
+
+
+@dataclass
+class _Writer:
+    named: NamedRule
+    chosen: dict[int, str]
+    """The variable of each memory."""
+    lines: list[str] = field(default_factory=list)
+    memory: dict[int, int] = field(default_factory=dict)
+    """The first value that lay where a value lies; itself where the memory is new."""
+    stacks: set[int] = field(default_factory=set)
+    """Values that are stacks of matrices; the others are lists."""
+    owned: set[int] = field(default_factory=set)
+    """Values in memory that the rule may overwrite."""
+
+    def __post_init__(self) -> None:
+        self.flow = self.named.flow
+        shapes = infer(self.flow.rule)
+        assert shapes is not None
+        states = [state.shape for state in self.flow.rule.states]
+        self.shapes = (*INPUTS.values(), *states, *shapes)
+        self.ends = {end: start for start, end in self.flow.states}
+        self.matrices = not self.flow.rule.elementwise
+
+    def code(self) -> RuleCode:
+        """Write all statements, then what brings the states up to date."""
+        flow = self.flow
+        used = {read for node in flow.nodes for read in node.reads} | {flow.update}
+        for i in range(len(INPUTS) + len(flow.states)):
+            self.memory[i] = i
+        for node in flow.computed:
+            self._write(node)
+        for start, end in flow.states:
+            if self.memory[end] != start:
+                target, value = self._variable(start), self._as_list(end)
+                self.lines.append(f"torch._foreach_copy_({target}, {value})")
+        self.lines.append(f"return {self._variable(flow.update)}")
+        body = "\n".join(self.lines)
+        reads_t = re.search(r"\bt\b", body) is not None
+        needs_g = 1 in used or re.search(r"\bin g\b|, g\b", body) is not None
+        parameters = [
+            *(["w"] if 0 in used else []),
+            *(["g"] if needs_g else []),
+            *(self._variable(start) for start, _ in flow.states),
+            *(["t"] if reads_t else []),
+            *(hyper.name for hyper in self.named.hypers),
+        ]
+        return RuleCode(
+            parameters=tuple(parameters),
+            states={start: self._variable(start) for start, _ in flow.states},
+            lines=tuple(self.lines),
+            kernels=self._kernels(body),
+            stacked=self.matrices,
+            stacked_update=flow.update in self.stacks,
+        )
+
+    def _kernels(self, body: str) -> tuple[str, ...]:
+        wanted = {k for node in self.flow.computed if node.op for k in node.op.kernels}
+        return tuple(sorted(k for k in wanted if re.search(rf"\b{k}\b", body)))
+
+    def _write(self, node: Node) -> None:
+        op = node.op
+        assert op is not None
+        stacked = any(x in self.stacks for x in node.reads)
+        if op.uses_step:
+            stacked = False
+        if not op.elementwise or stacked:
+            self._write_stack(node, op)
+        elif op.name == "step":
+            shape = "1, 1" if self.matrices else "()"
+            self._assign(node, f"[x.new_ones({shape}) * s for x, s in zip(g, t, strict=True)]")
+        elif self._native(node, op):
+            self._write_chain(node, op)
+        else:
+            self._write_each(node, op)
+
+    def _native(self, node: Node, op: Op) -> bool:
+        """Whether there are foreach functions for this op and these operands."""
+        if op.name not in CHAINS:
+            return False
+        if op.name == "div":
+            return isinstance(node.operands[0], int) and self.flow.nonzero(node.operands[1])
+        return isinstance(node.operands[0], int) or Law.COMMUTATIVE in op.laws
+
+    def _write_chain(self, node: Node, op: Op) -> None:
+        operands, words = self._operands(node, op)
+        first = operands[0]
+        assert isinstance(first, int)
+        texts = [self._as_list(x) if isinstance(x, int) else "" for x in operands]
+        texts = [text or str(word) for text, word in zip(texts, words, strict=False)]
+        constants = [str(w) for w in words[op.arity :]]
+        if op.name in ("minimum", "maximum") and isinstance(operands[1], int):
+            chain: tuple[str, ...] = (f"{op.name} {{1}}",)
+        else:
+            chain = CHAINS[op.name]
+        rest = words[-1].other if words and words[-1] is not None else ""
+        in_place = self._may_overwrite(node, first, operands, len(chain))
+        name = self._name(node, first if in_place else None)
+        for k, call in enumerate(chain):
+            function, _, arguments = call.partition(" ")
+            filled = arguments.format(*texts, *constants, rest=rest)
+            if in_place or k > 0:
+                target = texts[0] if in_place else name
+                joined = ", ".join(x for x in (target, filled) if x)
+                self.lines.append(f"torch._foreach_{function}_({joined})")
+            else:
+                joined = ", ".join(x for x in (texts[0], filled) if x)
+                self.lines.append(f"{name} = torch._foreach_{function}({joined})")
+        self.owned.add(node.index)
+
+    def _operands(self, node: Node, op: Op) -> tuple[tuple[int | float, ...], list[Word | None]]:
+        """Return operands and words, with a tensor of the result's shape first if possible."""
+        words = [
+            None if isinstance(x, int) else self.named.word(node, i)
+            for i, x in enumerate(node.operands)
+        ]
+        operands = node.operands
+        if Law.COMMUTATIVE in op.laws and op.arity == 2:
+            best = max((0, 1), key=lambda i: self._merit(node, operands[i]))
+            if best == 1:
+                operands, words = operands[::-1], words[::-1]
+        return operands, [*words, *self._constants(node, op)]
+
+    def _merit(self, node: Node, operand: int | float) -> tuple[bool, bool, bool]:
+        if not isinstance(operand, int):
+            return False, False, False
+        full = self.shapes[operand] == self.shapes[node.index]
+        return True, full, self._may_overwrite(node, operand, (operand,), 1)
+
+    def _constants(self, node: Node, op: Op) -> list[Word]:
+        count = len(node.constants)
+        return [self.named.word(node, op.arity + i) for i in range(count)]
+
+    def _may_overwrite(
+        self, node: Node, first: int, operands: tuple[int | float, ...], steps: int
+    ) -> bool:
+        """Whether the result may take the memory of its first operand."""
+        if self.shapes[first] != self.shapes[node.index] or self.flow.last_use[first] > node.index:
+            return False
+        if steps > 1 and operands.count(first) > 1:
+            return False  # the second call would read what the first has overwritten
+        if first in self.owned and first not in self.stacks:
+            return node.index not in self.ends
+        return self.ends.get(node.index) == first
+
+    def _write_each(self, node: Node, op: Op) -> None:
+        """One call a tensor."""
+        template = self._template(node, op)
+        letters = iter("xyz")
+        arguments, lists = [], []
+        for i, operand in enumerate(node.operands):
+            if isinstance(operand, int):
+                letter = next(letters)
+                arguments.append(letter)
+                lists.append(self._as_list(operand))
+            else:
+                arguments.append(str(self.named.word(node, i)))
+        arguments += map(str, self._constants(node, op))
+        text = template.format(*arguments)
+        used = "xyz"[: len(lists)]
+        if re.fullmatch(rf"[\w.]+\({', '.join(used)}\)", text):
+            self._assign(node, f"list(map({text.partition('(')[0]}, {', '.join(lists)}))")
+        elif len(lists) == 1:
+            self._assign(node, f"[{text} for x in {lists[0]}]")
+        else:
+            zipped = f"zip({', '.join(lists)}, strict=True)"
+            self._assign(node, f"[{text} for {', '.join(used)} in {zipped}]")
+        self.owned.add(node.index)
+
+    def _write_stack(self, node: Node, op: Op) -> None:
+        """One call on the stack of all matrices."""
+        arguments = [
+            self._as_stack(x) if isinstance(x, int) else str(self.named.word(node, i))
+            for i, x in enumerate(node.operands)
+        ]
+        arguments += map(str, self._constants(node, op))
+        self.stacks.add(node.index)
+        self._assign(node, self._template(node, op).format(*arguments))
+
+    def _template(self, node: Node, op: Op) -> str:
+        if op.name == "lerp":
+            rest = self.named.word(node, 2).other
+            return (
+                f"torch.add({{0}} * {f'({rest})' if rest.complement else rest}, {{1}}, alpha={{2}})"
+            )
+        if op.name in ITERATIONS and self.named.iterated:
+            return op.torch.replace(str(ITERATIONS[op.name]), "ns_steps")
+        return op.torch
+
+    def _as_list(self, value: int) -> str:
+        name = self._variable(value)
+        return f"{name}.unbind()" if value in self.stacks else name
+
+    def _as_stack(self, value: int) -> str:
+        name = self._variable(value)
+        return name if value in self.stacks else f"torch.stack({name})"
+
+    def _assign(self, node: Node, text: str) -> None:
+        self.lines.append(f"{self._name(node, None)} = {text}")
+
+    def _name(self, node: Node, first: int | None) -> str:
+        """Place a value where the value `first` lies, or in new memory; return its variable."""
+        self.memory[node.index] = node.index if first is None else self.memory[first]
+        return self._variable(node.index)
+
+    def _variable(self, value: int) -> str:
+        root = self.memory[value]
+        return self.chosen.get(root, f"v{root}")

@@ -1,0 +1,267 @@
+"""A rule set as a torch.optim.Optimizer in one file that imports torch alone."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from dataclasses import dataclass
+from typing import Final
+
+from evosearch.errors import UsageError
+from evosearch.export.hyper import NamedRule, name_constants
+from evosearch.export.part import Option, Part
+from evosearch.export.torch_template import FILE, FUNCTIONS, METHODS
+from evosearch.library import default_rest
+from evosearch.liveness import strip
+from evosearch.program import Rule, RuleSet
+from primitives import kernels
+
+__all__ = ["CLASS_NAMES", "LEARNING_RATES", "class_name", "export"]
+
+CLASS_NAMES: Final = {
+    "sgd": "SGD",
+    "rmsprop": "RMSprop",
+    "adamw": "AdamW",
+    "signsgd": "SignSGD",
+}
+"""Class names that are not the capitalized words of the rule's name."""
+
+LEARNING_RATES: Final = {
+    "sgd": 0.1,
+    "momentum": 0.1,
+    "nesterov": 0.1,
+    "lion": 1e-4,
+    "signum": 1e-4,
+    "muon": 0.02,
+}
+"""Default learning rates that users of the known optimizers expect, where it is not 1e-3."""
+
+_PARAMS = "parameters or groups of them, as for any optimizer; groups may override all else."
+_BACKUP = "for the other parameters; their learning rate follows `lr` in constant proportion."
+_ROUTE = (
+    "whether a group's parameters are such matrices; by default, those of two or more dimensions "
+    "and fewer than 10,000 rows. Where False, the group's `lr` is the rate for the others."
+)
+_FLAGS = "as in torch.optim.AdamW; by default, foreach on a GPU."
+_REMARK = "States have their parameter's dtype. Sparse gradients and complex numbers are refused."
+
+
+def export(
+    rules: RuleSet,
+    *,
+    name: str | None = None,
+    lr: float | None = None,
+    rest_lr: float | None = None,
+    provenance: str = "",
+) -> str:
+    """Return the source of a module that defines the rule set as a torch.optim.Optimizer.
+
+    Args:
+        rules: the rule set; redundant statements are left out.
+        name: the class's name; made from the rule's by default (``lion`` becomes ``Lion``).
+        lr: default learning rate, as found by the search; the customary one of a known optimizer,
+            else 1e-3.
+        rest_lr: default learning rate of the rule for what is no hidden matrix (3e-4).
+        provenance: one line that says where the optimizer comes from.
+
+    Raises:
+        UsageError: the name cannot name a class.
+    """
+    title = class_name(rules.name) if name is None else name
+    if not title.isidentifier() or title in ("Optimizer", "ParamsT", "Tensor"):
+        raise UsageError(f"`{title}` cannot name a class; expected a plain name such as `MyLion`")
+    lr = LEARNING_RATES.get(rules.name, 1e-3) if lr is None else lr
+    matrix, rest = name_constants(strip(rules.matrix)), _rest(rules)
+    if rest is None:
+        return _File(title, provenance, (Part(matrix, "_update", lr),)).text()
+    backup = name_constants(strip(rest))
+    rest_lr = 3e-4 if rest_lr is None else rest_lr
+    parts = (
+        Part(matrix, "_matrix_update", lr),
+        Part(backup, "_backup_update", rest_lr, _prefix(backup)),
+    )
+    return _File(title, provenance, parts).text()
+
+
+def class_name(name: str) -> str:
+    """Return the class name for a rule's name: ``my_lion`` becomes ``MyLion``."""
+    words = name.split("_")
+    return CLASS_NAMES.get(name) or "".join(word[:1].upper() + word[1:] for word in words)
+
+
+def _rest(rules: RuleSet) -> Rule | None:
+    """Return the rule for what is no hidden matrix, or None where one rule serves all."""
+    if rules.rest is None:
+        return None if strip(rules.matrix).rank_free else default_rest()
+    same = strip(rules.rest) == strip(rules.matrix).renamed(rules.rest.name)
+    return None if same else rules.rest
+
+
+def _prefix(backup: NamedRule) -> str:
+    adam = name_constants(strip(default_rest())).flow.rule
+    same = [s.op for s in backup.flow.rule.body] == [s.op for s in adam.body]
+    return "backup_adamw_" if same else "backup_"
+
+
+@dataclass(frozen=True)
+class _File:
+    name: str
+    provenance: str
+    parts: tuple[Part, ...]
+
+    @property
+    def routed(self) -> bool:
+        """Whether there are two rules, and parameters are told apart."""
+        return len(self.parts) == 2
+
+    def text(self) -> str:
+        """Return the source."""
+        words = {
+            "title": f"{self.name}, an optimizer for PyTorch.",
+            "origin": self.provenance or "Made by evosearch from the program in its documentation.",
+            "name": self.name,
+        }
+        counts = any(part.counts for part in self.parts)
+        blocks = {
+            "documentation": self._documentation(),
+            "signature": self._signature(),
+            "defaults": [f'"{o.name}": {o.name},' for o in self._options()],
+            "checks": self._checks(),
+            "restore": _RESTORE if counts else [],
+            "apply": self._apply(),
+            "methods": self._methods(),
+            "functions": self._functions(),
+        }
+        return _fill(FILE, words, blocks).rstrip() + "\n"
+
+    def _options(self) -> list[Option]:
+        flags = [
+            Option("maximize", "bool", "False"),
+            Option("foreach", "bool | None", "None"),
+            Option("capturable", "bool", "False"),
+        ]
+        if self.routed:
+            flags.insert(0, Option("use_matrix_rule", "bool | None", "None"))
+        return [option for part in self.parts for option in part.options] + flags
+
+    def _signature(self) -> list[str]:
+        lines = [f"{o.name}: {o.annotation} = {o.default}," for o in self._options()]
+        first = len(self.parts[0].options)
+        return [*lines[:first], "*,", *lines[first:]]
+
+    def _documentation(self) -> list[str]:
+        first = self.parts[0]
+        if self.routed:
+            lines = [f'"""{self.name}: one rule for hidden matrices, one for the rest.', ""]
+            lines += [f"A hidden matrix {_moves(first.named)}", "", *_indented(first.formula())]
+            second = self.parts[1]
+            lines += ["", f"Any other parameter {_moves(second.named)}", ""]
+            lines += _indented(second.formula())
+        else:
+            lines = [f'"""The {self.name} optimizer.', "", f"A parameter {_moves(first.named)}", ""]
+            lines += _indented(first.formula())
+        lines += ["", *textwrap.wrap(_REMARK, 80), "", "Args:", *_entry("params", _PARAMS)]
+        for option in first.options:
+            lines += _entry(option.name, option.doc)
+        if self.routed:
+            lines += _entry(", ".join(o.name for o in self.parts[1].options), _BACKUP)
+            lines += _entry("use_matrix_rule", _ROUTE)
+        return [*lines, *_entry("maximize, foreach, capturable", _FLAGS), '"""']
+
+    def _checks(self) -> list[str]:
+        lines = ["group = {**self.defaults, **param_group}"]
+        if self.routed:
+            backup_lr = self.parts[1].options[0].name
+            lines.append('if param_group.get("use_matrix_rule") is False and "lr" in param_group:')
+            lines.append(f'    group["{backup_lr}"] = param_group["lr"]')
+        for option in self._options():
+            if option.check:
+                lines.append(f'_check("{option.name}", group["{option.name}"], {option.check})')
+        if not self.routed:
+            return [*lines, "super().add_param_group(param_group)"]
+        return [
+            *lines,
+            'if group["lr"] == 0:',
+            '    raise ValueError("lr must be > 0: the other rate is a multiple of it")',
+            f'ratio = float(group["{self.parts[1].options[0].name}"]) / float(group["lr"])',
+            'super().add_param_group({"lr_ratio": ratio, **param_group})',
+        ]
+
+    def _apply(self) -> list[str]:
+        names = "matrices, params" if self.routed else "params"
+        lines = [f"for {names} in self._batches(group):"]
+        lines += ["    g = [p.grad for p in params]"]
+        lines += ['    if group["maximize"]:', "        g = torch._foreach_neg(g)"]
+        if not self.routed:
+            return [*lines, *_indented(self.parts[0].advance(16))]
+        first, second = (_indented(_indented(part.advance(20))) for part in self.parts)
+        return [*lines, "    if matrices:", *first, "    else:", *second]
+
+    def _methods(self) -> list[str]:
+        zeros = [_indented(part.zeros()) for part in self.parts]
+        stacked = [part.code.stacked for part in self.parts]
+        kind, states, batch, batches = [], ["if not state:", *zeros[0]], "key", "batches.values()"
+        if self.routed:
+            kind = ["matrix = _is_matrix(group, i)"]
+            states = ["if not state and matrix:", *zeros[0], "elif not state:", *zeros[1]]
+            batch = "matrix, key"
+            batches = "[(key[0], params) for key, params in batches.items()]"
+        key = "p.device, p.dtype"
+        if all(stacked):
+            key += ", p.shape"
+        elif any(stacked):
+            key += (
+                ", p.shape if matrix else None" if stacked[0] else ", None if matrix else p.shape"
+            )
+        words = {"key": key, "batch": f"{batch}, sizes[key] // 2**24", "batches": batches}
+        text = _fill(METHODS["_batches"], words, {"kind": kind, "states": states})
+        if any(part.counts for part in self.parts):
+            text += "\n" + METHODS["_count"]
+        return text.rstrip().split("\n")
+
+    def _functions(self) -> list[str]:
+        pieces = ["\n".join(part.source()) for part in self.parts]
+        for kernel in sorted({k for part in self.parts for k in part.code.kernels}):
+            pieces.append(inspect.getsource(getattr(kernels, kernel)))
+        called = [*self._apply(), *self._checks(), *self._methods(), *_RESTORE]
+        used = {word for line in called for word in re.findall(r"_\w+(?=\()", line)}
+        pieces += [text for name, text in FUNCTIONS.items() if name in used]
+        text = "\n\n\n".join(piece.rstrip() for piece in pieces)
+        return text.replace("torch.Tensor", "Tensor").split("\n")
+
+
+_RESTORE = [
+    'for p in group["params"]:',
+    '    if "step" in self.state.get(p, {}):',
+    '        self.state[p]["step"] = _counter(self.state[p]["step"], p, group)',
+]
+
+
+def _moves(named: NamedRule) -> str:
+    """Return the sentence that introduces a formula."""
+    names = [state.name for state in named.flow.rule.states]
+    if not names:
+        return "w with gradient g moves by"
+    states = f"states {', '.join(names)}" if names[1:] else f"state {names[0]}"
+    return f"w with gradient g and {states}, 0 at first, moves by"
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
+
+
+def _entry(name: str, doc: str) -> list[str]:
+    return _indented(textwrap.wrap(f"{name}: {doc}", 80, subsequent_indent="    "))
+
+
+def _fill(template: str, words: dict[str, str], blocks: dict[str, list[str]]) -> str:
+    """Replace ``$names``: words within lines, blocks where a name has a line to itself."""
+    lines: list[str] = []
+    for line in template.split("\n"):
+        match = re.fullmatch(r"( *)\$(\w+)", line)
+        if match and match[2] in blocks:
+            lines += [match[1] + x if x else "" for x in blocks[match[2]]]
+        else:
+            lines.append(re.sub(r"\$(\w+)", lambda m: words[m[1]], line))
+    return "\n".join(lines)

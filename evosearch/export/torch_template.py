@@ -1,0 +1,150 @@
+"""The text of an exported optimizer, with ``$names`` where the rule decides.
+
+Kept apart from the code that fills it in, so that it can be read as what it becomes. A name that
+has a line to itself is replaced by any number of lines, which take over its indentation.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["FILE", "FUNCTIONS", "METHODS"]
+
+FILE: Final = '''\
+"""$title
+
+$origin
+"""
+
+# pyright: reportPrivateImportUsage=false, reportIncompatibleMethodOverride=false
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import Optimizer, ParamsT
+
+__all__ = ["$name"]
+
+
+class $name(Optimizer):
+    $documentation
+
+    def __init__(
+        self,
+        params: ParamsT,
+        $signature
+    ) -> None:
+        defaults = {
+            $defaults
+        }
+        super().__init__(params, defaults)
+
+    def add_param_group(self, param_group: dict) -> None:
+        """Add parameters; what their group does not set is as for all others."""
+        $checks
+
+    def __setstate__(self, state: dict) -> None:
+        """Restore a state, also one that was saved before an option existed."""
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for option, value in self.defaults.items():
+                group.setdefault(option, value)
+            $restore
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """Update all parameters that have a gradient; return what the closure returns."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            $apply
+        return loss
+
+    $methods
+
+
+$functions
+'''
+
+METHODS: Final = {
+    "_batches": '''\
+def _batches(self, group):
+    """Return the parameters with gradients, in lists of bounded size for one call."""
+    batches, sizes = {}, {}
+    for i, p in enumerate(group["params"]):
+        if p.grad is None:
+            continue
+        if p.is_complex() or p.grad.layout != torch.strided:
+            _refuse(group, i, "must be real and have a dense gradient")
+        $kind
+        state = self.state[p]
+        $states
+        foreach = p.is_cuda if group["foreach"] is None else group["foreach"]
+        key = ($key) if foreach else i
+        sizes[key] = sizes.get(key, 0) + p.numel()
+        batch = batches.setdefault(($batch), [])
+        batch.append(p)
+    return $batches
+''',
+    "_count": '''\
+def _count(self, params, group):
+    """Advance the step counters and return them, as numbers unless on a device."""
+    t = [self.state[p]["step"] for p in params]
+    torch._foreach_add_(t, 1)
+    if group["capturable"] or torch.compiler.is_compiling():
+        return t
+    return [x.item() for x in t]
+''',
+}
+"""Methods of the class; `_count` where there are counters."""
+
+FUNCTIONS: Final = {
+    "_check": '''\
+def _check(name, value, low, high=float("inf"), count=1):
+    """Raise ValueError unless a value is `count` numbers in [low, high)."""
+    x = torch.as_tensor(value, dtype=torch.float64, device="cpu")
+    if x.numel() != count or not ((low <= x) & (x < high)).all():
+        numbers = "a number" if count == 1 else f"{count} numbers"
+        raise ValueError(f"{name} must be {numbers} in [{low}, {high}), found {value}")
+''',
+    "_counter": '''\
+def _counter(steps, p, group):
+    """Return a counter of steps, on the CPU unless a CUDA graph has to advance it."""
+    device = p.device if group["capturable"] else "cpu"
+    return torch.as_tensor(steps, dtype=torch.float32, device=device)
+''',
+    "_refuse": '''\
+def _refuse(group, i, why):
+    """Raise ValueError about a parameter."""
+    name = group["param_names"][i] if "param_names" in group else i
+    shape = tuple(group["params"][i].shape)
+    raise ValueError(f"parameter {name} of shape {shape} {why}")
+''',
+    "_is_matrix": '''\
+def _is_matrix(group, i):
+    """Whether the rule for matrices updates a parameter."""
+    p, chosen = group["params"][i], group["use_matrix_rule"]
+    if chosen and p.ndim < 2:
+        _refuse(group, i, "must have two dimensions or more")
+    return p.ndim >= 2 and p.shape[0] < 10_000 if chosen is None else chosen
+''',
+    "_matrix": '''\
+def _matrix(x):
+    """Return x as a matrix; a convolution's weight has a row for each output channel."""
+    return x.flatten(1) if x.ndim > 1 else x.reshape(1, -1)
+''',
+    "_descend": '''\
+def _descend(params, u, lr, weight_decay):
+    """Subtract lr * (u + weight_decay * params) from the parameters."""
+    if isinstance(lr, Tensor):  # multiplies where it is: nobody waits for its value
+        lr = lr.reshape(())
+        u = torch._foreach_mul(u, lr)
+    if weight_decay != 0:
+        torch._foreach_mul_(params, 1 - lr * weight_decay)
+    torch._foreach_add_(params, u, alpha=-1 if isinstance(lr, Tensor) else -lr)
+''',
+}
+"""Functions that follow the class, where they are called."""
