@@ -14,7 +14,7 @@ _ADAM = "https://arxiv.org/abs/1412.6980"
 _AVERAGES: tuple[Op, ...] = (
     elementwise(
         "lerp",
-        "torch.lerp({0}, {1}, {2})",
+        "({0} * (1 - {2})).add_({1}, alpha={2})",
         lambda x, y, a: x + a * (y - x),
         "x + a*(y - x)",
         "x + a (y - x): a step of an exponential moving average of decay 1 - a.",
@@ -27,7 +27,7 @@ _AVERAGES: tuple[Op, ...] = (
     ),
     elementwise(
         "heavy_ball",
-        "torch.add({1}, {0}, alpha={2})",
+        "({0} * {2}).add_({1})",
         lambda m, g, decay: decay * m + g,
         "a*x + y",
         "beta m + g: a step of momentum that adds up rather than averages.",
