@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from evosearch.cli import catalogue, doctor, evaluate, reading, rewriting, search, show, verify
+from evosearch.cli import (
+    catalogue,
+    doctor,
+    evaluate,
+    reading,
+    rediscover,
+    rewriting,
+    search,
+    show,
+    verify,
+)
 from evosearch.cli.failure import Commands
 
 __all__ = ["app"]
@@ -28,7 +38,7 @@ def main(
     """Search for optimizers: evolve symbolic update rules, export them as torch optimizers.
 
     Results go to stdout and progress to stderr. Exit codes: 0 done, 1 failed, 2 cannot be done as
-    asked, 4 damaged archive, 130 interrupted with everything saved.
+    asked, 130 interrupted with everything saved.
 
     Examples:
       evosearch search --preset quickstart     two minutes on two cores
@@ -55,6 +65,7 @@ for command in (
     evaluate.evaluate,
     evaluate.compare,
     reading.lineage,
+    rediscover.rediscover,
     catalogue.tasks,
     catalogue.primitives,
     verify.verify,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
     from evosearch.cli.subject import Subject
 
 __all__ = ["export", "simplify"]
+
+_WRITERS: Final = {
+    "torch": "export",
+    "optax": "export_optax",
+    "text": "export_text",
+    "latex": "export_latex",
+    "json": "export_json",
+}
+"""Format to the function of `evosearch.export` that writes it."""
 
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to this new file.")
@@ -75,14 +85,11 @@ def export(
       evosearch export lion -o lion.py --name Lion
       evosearch export muon --format latex
     """
-    from evosearch.export import FORMATS
-    from evosearch.export import export as render
-
-    if format_ not in FORMATS:
-        raise UsageError(f"unknown format `{format_}`; expected one of {', '.join(FORMATS)}")
+    if format_ not in _WRITERS:
+        raise UsageError(f"unknown format `{format_}`; expected one of {', '.join(_WRITERS)}")
     chosen = resolve(subject)
     title = name or _title(chosen, output)
-    text = render(chosen.rules, name=title, format=format_)
+    text = getattr(import_module("evosearch.export"), _WRITERS[format_])(chosen.rules, name=title)
     if output is not None:
         _save(output, text, force)
     if as_json:

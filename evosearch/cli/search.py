@@ -48,7 +48,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 def search(
     *,
     preset: Annotated[
-        str | None, typer.Option(help="A configuration that ships with it: quickstart, smoke.")
+        str | None, typer.Option(help="A configuration that ships with it, e.g. quickstart.")
     ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A configuration of your own, in TOML.")

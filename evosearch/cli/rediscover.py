@@ -1,0 +1,132 @@
+"""``evosearch rediscover``: how often the search finds a known optimizer, and at what cost."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evosearch.cli.failure import INTERRUPTED
+from evosearch.cli.interrupt import interruptible
+from evosearch.cli.output import AsJson, print_json, progress_console, write
+
+if TYPE_CHECKING:
+    from evosearch.rediscover import Trial
+
+__all__ = ["rediscover"]
+
+
+class Goal(StrEnum):
+    """What can be looked for."""
+
+    LION = "lion"
+    MUON = "muon"
+
+
+class Start(StrEnum):
+    """Where a search can begin."""
+
+    ADAMW = "adamw"
+    MOMENTUM = "momentum"
+    SGD = "sgd"
+
+
+def rediscover(
+    target: Annotated[Goal, typer.Argument(help="What to look for.", show_default=False)],
+    *,
+    start: Annotated[
+        Start, typer.Option("--from", help="The program that every search begins with.")
+    ] = Start.ADAMW,
+    seeds: Annotated[int, typer.Option(min=1, help="Independent searches.")] = 10,
+    first_seed: Annotated[int, typer.Option(min=0, help="The first seed; the others follow.")] = 0,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Evaluations of a search; by default the preset's.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Searches side by side; by default one for each core."),
+    ] = None,
+    controls: Annotated[
+        bool, typer.Option(help="Also random search and tuning of AdamW, at 1 and 4 times.")
+    ] = True,
+    control_seeds: Annotated[int, typer.Option(min=1, help="Seeds of each control.")] = 3,
+    directory: Annotated[
+        Path | None, typer.Option("--dir", help="Where everything goes; by default below runs/.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the preset."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search for a known optimizer from scratch, many times, and count how often it is found.
+
+    Every seed is a run of its own in the directory. Give the same command again to go on after an
+    interruption, or with more seeds; what was finished is not run again.
+
+    Examples:
+      evosearch rediscover muon --seeds 3 --no-controls
+      evosearch rediscover lion --from momentum --seeds 10 --first-seed 100
+      evosearch rediscover muon --seeds 10 --dir runs/muon --json
+    """
+    from evosearch.config import preset
+    from evosearch.manifest import cores
+    from evosearch.rediscover import Study, run_trials
+    from evosearch.run import check_tasks
+    from evosearch.tally import markdown, summarize, write_summary
+
+    changes = [*(settings or []), *([] if budget is None else [f"budget.evaluations={budget}"])]
+    config = preset(f"rediscover-{target}", changes)
+    check_tasks(config)
+    numbers = range(first_seed, first_seed + seeds)
+    where = directory or Path("runs") / f"rediscover-{target}-from-{start}"
+    study = Study(
+        target=target.value,
+        directory=where,
+        config=config,
+        start=start.value,
+        seeds=tuple(numbers),
+        control_seeds=tuple(numbers[:control_seeds]) if controls else (),
+    )
+    trials = study.trials()
+    console = progress_console()
+    done = 0
+
+    def report(trial: Trial, verdict: dict[str, Any]) -> None:
+        nonlocal done
+        done += 1
+        console.print(f"{done:3} of {len(trials)}  {_sentence(trial, verdict)}", soft_wrap=True)
+
+    console.print(f"{len(trials)} searches in {where}", soft_wrap=True)
+    try:
+        with interruptible():
+            verdicts = run_trials(trials, workers or cores(), report)
+    except KeyboardInterrupt:
+        print(
+            "Interrupted; everything committed is saved. To go on, give the same command: "
+            f"{shlex.join(['evosearch', *sys.argv[1:]])}",
+            file=sys.stderr,
+        )
+        raise typer.Exit(INTERRUPTED) from None
+    summary = summarize(study, verdicts)
+    write_summary(where, summary)
+    if as_json:
+        print_json(summary)
+    else:
+        write(markdown(summary).rstrip())
+
+
+def _sentence(trial: Trial, verdict: dict[str, Any]) -> str:
+    first = verdict["first"] or verdict["family_first"]
+    if first is None:
+        found = "not found" if verdict["closest"] is None else "beaten by what is no larger"
+        return f"{trial.title}: {found}, {verdict['core_seconds']:.0f} core-seconds"
+    kind = "found" if verdict["strict"] else "family only, found"
+    return (
+        f"{trial.title}: {kind} after {first['evaluations']:,} evaluations, "
+        f"{first['core_seconds']:.0f} of {verdict['core_seconds']:.0f} core-seconds"
+    )
