@@ -18,9 +18,11 @@ def step():
     x = torch.ones(24, 1 << 17)
     y = torch.ones(12, 1 << 17)
     del x, y
-step()
+for _ in range(5):
+    step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-step()
+for _ in range(5):
+    step()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
@@ -37,4 +39,4 @@ def test_buffers_are_reused_without_page_faults():
         )
         return int(done.stdout)
 
-    assert faults("keep") < 100 < faults("return")
+    assert 2 * faults("keep") < faults("return")
