@@ -92,9 +92,14 @@ def check_rules(rules: RuleSet) -> RuleSet:
     if rules.rest is not None:
         check_rule(rules.rest)
         if not rules.rest.rank_free:
-            op = next((s.op for s in rules.rest.body if not OPS[s.op].rank_free), "a matrix state")
+            faults = [f"`{s.op}`" for s in rules.rest.body if not OPS[s.op].rank_free]
+            faults += [
+                f"a state of shape {s.shape}"
+                for s in rules.rest.states
+                if s.shape not in (FULL, SCALAR)
+            ]
             raise ProgramError(
-                f"the `rest` rule uses `{op}`, which needs a matrix; the rest holds vectors and "
+                f"the `rest` rule uses {faults[0]}, which needs a matrix; the rest holds vectors and "
                 "embeddings, so only elementwise ops and whole-tensor reductions fit there"
             )
     return rules
