@@ -91,16 +91,13 @@ def check_rules(rules: RuleSet) -> RuleSet:
     check_rule(rules.matrix)
     if rules.rest is not None:
         check_rule(rules.rest)
-        if not rules.rest.rank_free:
-            faults = [f"`{s.op}`" for s in rules.rest.body if not OPS[s.op].rank_free]
-            faults += [
-                f"a state of shape {s.shape}"
-                for s in rules.rest.states
-                if s.shape not in (FULL, SCALAR)
-            ]
+        states, body = rules.rest.states, rules.rest.body
+        faults = [f"`{s.op}`" for s in body if not OPS[s.op].rank_free]
+        faults += [f"a state of shape {s.shape}" for s in states if s.shape not in (FULL, SCALAR)]
+        if faults:
             raise ProgramError(
-                f"the `rest` rule uses {faults[0]}, which needs a matrix; the rest holds vectors and "
-                "embeddings, so only elementwise ops and whole-tensor reductions fit there"
+                f"the `rest` rule uses {faults[0]}, which needs a matrix; the rest holds vectors "
+                "and embeddings, so only elementwise ops and whole-tensor reductions fit there"
             )
     return rules
 
