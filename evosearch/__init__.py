@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from evosearch.config import PRESETS, Config, load, preset
     from evosearch.errors import EvosearchError
     from evosearch.library import KNOWN, known
+    from evosearch.optimizer import to_optimizer
     from evosearch.parse import parse_rules
     from evosearch.program import RuleSet
     from evosearch.run import Run
@@ -35,6 +36,7 @@ __all__ = [
     "load",
     "parse_rules",
     "preset",
+    "to_optimizer",
 ]
 
 _HOMES = {
@@ -49,6 +51,7 @@ _HOMES = {
     "load": "config",
     "parse_rules": "parse",
     "preset": "config",
+    "to_optimizer": "optimizer",
 }
 """Public name to the module that defines it."""
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from statistics import median
 from typing import TYPE_CHECKING, Any, Self
 
 from evosearch.score import Score, mean_score
 
 if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
     from evosearch.program import RuleSet
 
 __all__ = ["Candidate", "Measurement", "known_as"]
@@ -147,6 +150,11 @@ class Candidate:
         return known_as(self.fingerprint)
 
     @property
+    def name(self) -> str:
+        """What to call it outside of its run."""
+        return self.known_as or f"evolved_{self.id}"
+
+    @property
     def seeds(self) -> int:
         """How many seeds of each task it was evaluated on."""
         return len({measurement.replicate for measurement in self.measurements})
@@ -157,6 +165,24 @@ class Candidate:
         for measurement in self.measurements:
             scores.setdefault(measurement.task, []).append(measurement.score)
         return {task: mean_score(values) for task, values in scores.items()}
+
+    @property
+    def rates(self) -> tuple[float | None, float | None]:
+        """Its best learning rates, for matrices and for the rest; the middle of its measurements.
+
+        None where it was never measured. They fit tasks like those it was measured on.
+        """
+        return (
+            _middle([measurement.lr for measurement in self.measurements]),
+            _middle([measurement.rest_lr for measurement in self.measurements]),
+        )
+
+    def to_optimizer(self) -> type[Optimizer]:
+        """Return it as an optimizer class whose default learning rates are `rates`."""
+        from evosearch.optimizer import to_optimizer
+
+        lr, rest_lr = self.rates
+        return to_optimizer(self.stripped, name=self.name, lr=lr, rest_lr=rest_lr)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
@@ -183,6 +209,12 @@ class Candidate:
                 for task, score in self.task_scores().items()
             },
         }
+
+
+def _middle(rates: Sequence[float]) -> float | None:
+    """Return the median of learning rates, rounded to two digits; zeros stand for none."""
+    positive = [rate for rate in rates if rate > 0]
+    return float(f"{median(positive):.2g}") if positive else None
 
 
 def known_as(fingerprint: str | None) -> str | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from evosearch.cli.output import AsJson, print_json, progress_console, write
 from evosearch.cli.subject import Words, resolve
 from evosearch.errors import EvosearchError, UsageError
+from evosearch.progress import score_text
 
 if TYPE_CHECKING:
     from evosearch.cli.subject import Subject
@@ -89,7 +90,9 @@ def export(
         raise UsageError(f"unknown format `{format_}`; expected one of {', '.join(_WRITERS)}")
     chosen = resolve(subject)
     title = name or _title(chosen, output)
-    text = getattr(import_module("evosearch.export"), _WRITERS[format_])(chosen.rules, name=title)
+    details = _details(chosen) if format_ == "torch" else {}
+    write_text = getattr(import_module("evosearch.export"), _WRITERS[format_])
+    text = write_text(chosen.rules, name=title, **details)
     if output is not None:
         _save(output, text, force)
     if as_json:
@@ -103,9 +106,22 @@ def _title(subject: Subject, output: Path | None) -> str:
     """Return what to call an optimizer: a known one by its name, another by its file or place."""
     if output is not None and output.stem.isidentifier():
         return output.stem
-    if subject.candidate is None:
-        return subject.rules.name
-    return subject.candidate.known_as or f"evolved_{subject.candidate.id}"
+    return subject.rules.name if subject.candidate is None else subject.candidate.name
+
+
+def _details(subject: Subject) -> dict[str, Any]:
+    """Return what the search knows of a candidate besides its program."""
+    run, candidate = subject.run, subject.candidate
+    if run is None or candidate is None:
+        return {}
+    lr, rest_lr = candidate.rates
+    score = score_text(candidate.score, candidate.error)
+    tasks = ", ".join(candidate.task_scores())
+    origin = (
+        f"Candidate {candidate.id} of a search with seed {run.manifest['seeds']['run']}; "
+        f"score {score} against tuned AdamW on {tasks}."
+    )
+    return {"lr": lr, "rest_lr": rest_lr, "provenance": origin}
 
 
 def _save(path: Path, text: str, force: bool) -> None:

@@ -1,6 +1,7 @@
 """Commands about one program, wherever it comes from."""
 
 import pytest
+import torch
 
 from evosearch.fingerprint import fingerprint
 from evosearch.library import KNOWN, known
@@ -148,3 +149,43 @@ def test_tasks_and_primitives_are_listed(evosearch, as_json):
     assert "did you mean `lerp`?" in evosearch("primitives", "lrp", code=2).stderr
     for listing in (evosearch("tasks").stdout, evosearch("primitives").stdout):
         assert all(line == line.rstrip() for line in listing.splitlines())
+
+
+def test_an_exported_candidate_trains_a_model(evosearch, as_json, small_run, tmp_path):
+    file = tmp_path / "found.py"
+    evosearch("export", small_run, "-o", file)
+    best = Run.open(small_run).top(1)[0]
+    scope = {}
+    exec(compile(file.read_text(), file, "exec"), scope)
+    assert str(best.id) in scope["__doc__"]
+    assert as_json("export", small_run, "--name", "found")["text"] == file.read_text()
+
+    def losses(optimizer):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+        x = torch.randn(64, 4)
+        y = x.sum(dim=1, keepdim=True)
+        steps, values = optimizer(model.parameters(), lr=best.rates[0] / 10), []
+        for _ in range(50):
+            loss = (model(x) - y).square().mean()
+            steps.zero_grad()
+            loss.backward()
+            steps.step()
+            values.append(loss.item())
+        return values
+
+    found = losses(scope["Found"])
+    assert found[-1] < 0.5 * found[0]
+    assert losses(best.to_optimizer()) == found
+
+
+def test_an_export_is_not_written_over(evosearch, tmp_path):
+    file = tmp_path / "lion.py"
+    evosearch("export", "lion", "-o", file)
+    text = file.read_text()
+    refused = evosearch("export", "muon", "-o", file, code=2)
+    assert "--force" in refused.stderr
+    assert file.read_text() == text
+    assert evosearch("export", "lion").stdout == text
+    assert "unknown format `onnx`" in evosearch("export", "lion", "--format", "onnx", code=2).stderr
+    assert "cannot name a class" in evosearch("export", "lion", "--name", "2+2", code=2).stderr
