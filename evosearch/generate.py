@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, Final
 
 from evosearch.library import default_rest
 from evosearch.liveness import strip
@@ -27,6 +27,9 @@ __all__ = [
     "positive_denominators",
     "source",
 ]
+
+_SMALLEST: Final = 2.0**-126
+"""The smallest number that is not 0 in float32 or bfloat16, subnormal ones flushed."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def positive_denominators(rule: Rule) -> tuple[bool, ...]:
 
 
 def _positive(argument: Argument, positive: Container[Argument]) -> bool:
-    return argument in positive if isinstance(argument, str) else argument > 0
+    return argument in positive if isinstance(argument, str) else argument >= _SMALLEST
 
 
 def _word(argument: Argument) -> str:
