@@ -2,7 +2,7 @@
 
     import evosearch
 
-    run = evosearch.Run.create("runs/first", evosearch.preset("smoke")).search()
+    run = evosearch.search(evosearch.preset("smoke"), "runs/first")
     best = run.top(1)[0]
     print(best.score, best.stripped)
 
@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evosearch.api import search
     from evosearch.candidate import Candidate
     from evosearch.config import PRESETS, Config, load, preset
     from evosearch.errors import EvosearchError
@@ -36,6 +37,7 @@ __all__ = [
     "load",
     "parse_rules",
     "preset",
+    "search",
     "to_optimizer",
 ]
 
@@ -51,6 +53,7 @@ _HOMES = {
     "load": "config",
     "parse_rules": "parse",
     "preset": "config",
+    "search": "api",
     "to_optimizer": "optimizer",
 }
 """Public name to the module that defines it."""

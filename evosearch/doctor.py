@@ -105,7 +105,7 @@ def _disk() -> Finding:
 def _data() -> Iterator[Finding]:
     """Read the data of every task."""
     from evosearch.config import PRESETS, preset
-    from evosearch.run import check_task
+    from evosearch.preflight import check_task
     from proxy_tasks.registry import TASKS
 
     used = {name for label in PRESETS for name in preset(label).task_names}

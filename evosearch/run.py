@@ -12,31 +12,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from evosearch.errors import DataError, RunError, RunExists
+from evosearch.errors import RunError
 from evosearch.journal import Journal, read
 from evosearch.ledger import FINISHED, Ledger
 from evosearch.lock import Holder
+from evosearch.preflight import check_tasks, require_vacant
 
 if TYPE_CHECKING:
     from evosearch.candidate import Candidate
     from evosearch.config import Config
     from evosearch.executor import Executor
 
-__all__ = [
-    "HALL_OF_FAME",
-    "Observe",
-    "Run",
-    "check_task",
-    "check_tasks",
-    "require_vacant",
-    "start_workers",
-]
+__all__ = ["HALL_OF_FAME", "Observe", "Run"]
 
 Observe = Callable[[Ledger], None]
 """Is shown the sum of all records after every new one; what it raises ends the search safely."""
@@ -156,7 +149,7 @@ class Run:
             CorruptArchive: Its journal is damaged, or not what this version would have written.
         """
         from evosearch.executor import LocalExecutor
-        from evosearch.search import search
+        from evosearch.loop import search
 
         config = self.config
         executor = executor or LocalExecutor()
@@ -223,83 +216,3 @@ class _Scribe:
                 f"all results; make room and run `evosearch resume {directory}`."
             ) from error
         self._published = time.monotonic()
-
-
-def require_vacant(directory: Path) -> None:
-    """Check that a run can be started in a directory; `Run.create` does it, too.
-
-    Raises:
-        RunExists: There is something in it.
-    """
-    if (directory / "journal").is_dir():
-        raise RunExists(
-            f"{directory} already holds a run. Continue it with `evosearch resume {directory}`, or "
-            "choose another directory."
-        )
-    if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
-        raise RunExists(f"expected {directory} to be new or empty, found something there already.")
-
-
-def check_tasks(config: Config) -> None:
-    """Read the data of a search's tasks, so that what is missing shows before anything is written.
-
-    Raises:
-        DataError: A task's data cannot be read.
-    """
-    for name in config.task_names:
-        check_task(name, config.tasks.get(name, {}))
-
-
-def check_task(name: str, overrides: Mapping[str, Any]) -> None:
-    """Read a task's data: take one of its minibatches and its examination, and train nothing.
-
-    Raises:
-        DataError: The data cannot be read.
-    """
-    import torch
-
-    from proxy_tasks.data import DataError as Missing
-    from proxy_tasks.registry import get
-
-    try:
-        task = get(name, **overrides)
-        weights = {key: value[None] for key, value in task.initialize(0).items()}
-        batch = tuple(data[None, 0] for data in task.draw(0))
-        task.examination(0)
-        with torch.no_grad():
-            task.loss(weights, batch)
-    except Missing as error:
-        raise DataError(f"task `{name}`: {error}") from None
-
-
-@contextmanager
-def start_workers(
-    count: int | None, address: str | None, gpus_per_worker: float, config: Config
-) -> Iterator[Executor]:
-    """Start workers, and stop them at the end: in this process for one, otherwise on Ray.
-
-    Args:
-        count: How many; None means one for each core of this machine, or what a cluster holds.
-        address: A running Ray cluster, ``host:port``.
-        gpus_per_worker: Share of a GPU that each takes.
-        config: Of the search that they are for.
-
-    Raises:
-        ClusterError: No cluster answers, or it does not have what is asked for.
-    """
-    from evosearch.executor import LocalExecutor
-    from evosearch.manifest import cores
-
-    here = address is None and not gpus_per_worker
-    count = count or (cores() if here else None)
-    if here and count == 1:
-        executor: Executor = LocalExecutor()
-    else:
-        from evosearch.cluster import RayExecutor
-
-        deadline = config.budget.seconds_per_pack
-        executor = RayExecutor(count, address, gpus_per_worker, deadline)
-    try:
-        yield executor
-    finally:
-        executor.close()

@@ -10,8 +10,9 @@ import typer
 from evosearch.cli.output import AsJson, print_json, progress_console, table, write
 from evosearch.cli.subject import Subject, Words, resolve
 from evosearch.errors import UsageError
+from evosearch.preflight import check_tasks
 from evosearch.progress import score_text
-from evosearch.run import check_tasks, start_workers
+from evosearch.workers import start_workers
 
 if TYPE_CHECKING:
     from evosearch.comparison import Comparison, Contender

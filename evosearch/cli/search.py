@@ -6,20 +6,22 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evosearch.api import free_directory
 from evosearch.cli.failure import INTERRUPTED
 from evosearch.cli.fame import print_fame
 from evosearch.cli.interrupt import interruptible
 from evosearch.cli.output import AsJson, RunPath, print_json, progress_console, write
 from evosearch.errors import UsageError
 from evosearch.ledger import Ledger
+from evosearch.preflight import check_tasks, require_vacant
 from evosearch.progress import ProgressView, score_text
-from evosearch.run import Run, check_tasks, require_vacant, start_workers
+from evosearch.run import Run
+from evosearch.workers import start_workers
 
 if TYPE_CHECKING:
     from evosearch.config import Config
@@ -79,7 +81,7 @@ def search(
       evosearch search --preset quickstart --address 10.0.0.5:6379 --gpus-per-worker 0.25
     """
     chosen, label = _configuration(preset, config, settings or [], seed)
-    directory = run or _free_directory(label, chosen.seed)
+    directory = run or free_directory(label, chosen.seed)
     require_vacant(directory)
     check_tasks(chosen)
     with start_workers(workers, address, gpus_per_worker, chosen) as executor:
@@ -167,13 +169,6 @@ def _configuration(
         return load(file, settings), file.stem
     assert name is not None
     return preset(name, settings), name
-
-
-def _free_directory(label: str, seed: int) -> Path:
-    """Return a directory below runs/ that does not exist yet."""
-    stem = f"{label}-{seed}"
-    names = (stem if n == 1 else f"{stem}-{n}" for n in count(1))
-    return next(path for name in names if not (path := Path("runs") / name).exists())
 
 
 def _report(run: Run, as_json: bool) -> None:

@@ -63,8 +63,8 @@ def _check(run: Path) -> dict[str, object]:
     from evosearch.archive import verify as find_damage
     from evosearch.history import digest
     from evosearch.journal import read
+    from evosearch.loop import replay
     from evosearch.run import Run
-    from evosearch.search import replay
 
     if findings := find_damage(run):
         raise CorruptArchive("\n".join(findings))

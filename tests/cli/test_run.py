@@ -1,19 +1,35 @@
 """Runs from Python: what the ledger says is what the search itself knew."""
 
 import pytest
+from cli_runs import SETTINGS
 
 import evosearch
 from evosearch.archive import candidates, lineage
 from evosearch.errors import ConfigError, DataError, RunExists, UsageError
 from evosearch.history import digest
 from evosearch.journal import read
-from evosearch.run import Run, check_task
-from evosearch.search import replay
+from evosearch.loop import replay
+from evosearch.preflight import check_task
+from evosearch.run import Run
 
 
 @pytest.fixture
 def run(small_run):
     return evosearch.Run.open(small_run)
+
+
+def test_one_call_searches(tmp_path, run):
+    seen = []
+    config = evosearch.preset("smoke", SETTINGS)
+    found = evosearch.search(
+        config, tmp_path / "run", workers=1, observe=lambda ledger: seen.append(ledger.packs)
+    )
+    assert found.digest() == run.digest()
+    assert found.state == "finished"
+    assert seen == sorted(seen)
+    assert seen[-1] == run.ledger.packs
+    with pytest.raises(RunExists):
+        evosearch.search(config, tmp_path / "run")
 
 
 def test_the_ledger_agrees_with_the_population(run):
