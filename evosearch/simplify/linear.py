@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
-from evosearch.graph import Node, Operand, Terms
+from evosearch.simplify.graph import Node, Operand, Terms
 
 __all__ = ["LINEAR_OPS", "Order", "Sum", "combine", "scaled", "snap", "view"]
 
@@ -164,7 +164,8 @@ def _pair(
 ) -> tuple[float, Operand | None]:
     (x, y), (a, b) = nodes, weights
     if abs(a - b) <= _NOISE * abs(a):
-        return a, terms.make("add", x, y)
+        half = snap(a) == 0.5 and not free and x.shape == y.shape
+        return (1.0, terms.make("lerp", x, y, 0.5)) if half else (a, terms.make("add", x, y))
     if abs(a + b) <= _NOISE * abs(a):
         return (a, terms.make("sub", x, y)) if a > 0 else (b, terms.make("sub", y, x))
     decays = "w" in (x.name, y.name)  # then the other one gives the scale

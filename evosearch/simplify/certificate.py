@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evosearch.program import RuleSet
+
+if TYPE_CHECKING:
+    from evosearch.recognize import Recognition
 
 __all__ = ["PairedTest", "Simplified", "Step"]
 
@@ -89,8 +92,8 @@ class Simplified:
     """All steps in order, the rejected ones among them."""
     deviation: float
     """Largest relative deviation of the program after the exact steps from the original."""
-    name: str = ""
-    """The known optimizer that it is, with its constants; empty where it is none."""
+    recognition: Recognition | None = None
+    """The known optimizer that the program is, if it is one."""
 
     @property
     def accepted(self) -> tuple[Step, ...]:
@@ -124,8 +127,8 @@ class Simplified:
         if tests:
             runs, seconds = sum(t.trainings for t in tests), sum(t.seconds for t in tests)
             lines += [f"Tests: {len(tests)}, {runs} training runs, {seconds:.0f} core-seconds"]
-        if self.name:
-            lines += [f"This is {self.name}."]
+        if self.recognition is not None:
+            lines += [f"This is {self.recognition}."]
         return "\n".join(lines) + "\n"
 
     def to_json(self) -> dict[str, Any]:
@@ -133,7 +136,8 @@ class Simplified:
         return {
             "raw": str(self.original),
             "final": str(self.program),
-            "name": self.name or None,
+            "name": None if self.recognition is None else str(self.recognition),
+            "recognition": None if self.recognition is None else self.recognition.to_json(),
             "statements": [self.original.size, self.program.size],
             "state_memory": [r.matrix.state_memory for r in (self.original, self.program)],
             "factor": self.factor(),

@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from evosearch import linear, monomial
-from evosearch.graph import Graph, Node, Operand, Terms
-from evosearch.linear import Order
-from evosearch.monomial import Bounds
-from evosearch.pattern import Pattern
+from evosearch.simplify import linear, monomial
+from evosearch.simplify.graph import Graph, Node, Operand, Terms
+from evosearch.simplify.linear import Order
+from evosearch.simplify.monomial import Bounds
+from evosearch.simplify.pattern import Pattern
 from primitives.op import Law, Op
 from primitives.table import OPS
 

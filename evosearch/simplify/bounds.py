@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from evosearch.graph import Graph, Node, Operand
-from evosearch.monomial import Bounds
+from evosearch.simplify.graph import Graph, Node, Operand
+from evosearch.simplify.monomial import Bounds
 from primitives.op import Law
 from primitives.table import OPS
 

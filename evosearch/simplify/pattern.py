@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from evosearch.graph import Node, Operand, Terms
+from evosearch.simplify.graph import Node, Operand, Terms
 from primitives.op import Law
 from primitives.table import INFIX, OPS
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from evosearch.graph import Graph, Node, Terms, substitute
-from evosearch.linear import scaled, snap
-from evosearch.states import Proposal
+from evosearch.simplify.graph import Graph, Node, Terms, substitute
+from evosearch.simplify.linear import scaled, snap
+from evosearch.simplify.states import Proposal
 
 __all__ = ["restyle", "spell_decay"]
 

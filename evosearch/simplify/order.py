@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from evosearch.graph import Graph, Node
-from evosearch.linear import Order
+from evosearch.simplify.graph import Graph, Node
+from evosearch.simplify.linear import Order
 
 __all__ = ["canonical_order", "labels"]
 

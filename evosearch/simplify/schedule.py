@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evosearch.graph import Graph, Node, Operand
 from evosearch.program import INPUTS, Rule, State, Statement
+from evosearch.simplify.graph import Graph, Node, Operand
 
 __all__ = ["write"]
 

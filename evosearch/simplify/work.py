@@ -1,12 +1,4 @@
-"""Simplification: from a raw evolved program to the formula a person would write.
-
-The exact stages remove what is dead or repeated, then apply the rewrites of `evosearch.rewrite`
-and `evosearch.states` until none helps. A rewrite counts only if the rewritten value agrees with
-the old one on the probe trajectories to 1e-9, and if the program does not grow; one that fails is
-recorded as rejected. In the end the whole program is run against the original once more.
-
-    >>> simplify(parse_rules(text)).program
-"""
+"""The engine: one rule on its way from raw to simple."""
 
 from __future__ import annotations
 
@@ -14,80 +6,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from evosearch import linear
-from evosearch.bounds import bounds_of
-from evosearch.certificate import Simplified, Step
-from evosearch.graph import Graph, Node, Operand, Terms, read, substitute
-from evosearch.liveness import strip
-from evosearch.order import canonical_order, labels
-from evosearch.probe import TOLERANCE, Array, Values, deviation, probe, run
-from evosearch.program import Rule, RuleSet
-from evosearch.rewrite import EXACT, INEXACT, Context, Rewrite
-from evosearch.schedule import write
-from evosearch.states import Proposal, propose
-from evosearch.style import restyle, spell_decay
+from evosearch.program import Rule
+from evosearch.simplify import linear
+from evosearch.simplify.bounds import bounds_of
+from evosearch.simplify.certificate import Step
+from evosearch.simplify.graph import Graph, Node, Operand, Terms, read, substitute
+from evosearch.simplify.order import canonical_order, labels
+from evosearch.simplify.probe import TOLERANCE, Array, Values, deviation, probe, run
+from evosearch.simplify.rewrite import EXACT, Context, Rewrite
+from evosearch.simplify.schedule import write
+from evosearch.simplify.states import Proposal, propose
+from evosearch.simplify.style import restyle, spell_decay
 
-__all__ = ["simplify", "simplify_rule"]
+__all__ = ["Cause", "Work"]
+
+Cause = tuple[str, str]
+"""What a step was, so that it can be done without: the identity, and the node's digest."""
 
 _LONGEST: Final = 400
 """Rewrites of one rule; far more than any program needs, so that no bug can hang a search."""
-_RETRIES: Final = 8
-"""How often the culprit of a deviation that only shows in the end is looked for."""
-LOOSE: Final = 1e-4
-"""Largest relative deviation of a rewrite by a law that holds to a tolerance."""
-
-
-def simplify(rules: RuleSet, exact: bool = True) -> Simplified:
-    """Simplify both rules of an optimizer without any training.
-
-    Args:
-        rules: the program.
-        exact: apply exact laws only; otherwise also laws that hold to a tolerance, such as the
-            scale invariance of Newton-Schulz.
-    """
-    matrix, steps, worst = simplify_rule(rules.matrix, exact=exact)
-    rest = None
-    if rules.rest is not None:
-        rest, more, other = simplify_rule(rules.rest, exact=exact, label="rest")
-        steps, worst = (*steps, *more), max(worst, other)
-    return Simplified(rules, RuleSet(matrix, rest), steps, worst)
-
-
-def simplify_rule(
-    rule: Rule, *, exact: bool = True, label: str = "matrix"
-) -> tuple[Rule, tuple[Step, ...], float]:
-    """Return the simplified rule, the steps, and the deviation of the exact ones as a whole."""
-    stripped = strip(rule)
-    opening = _opening(rule, stripped, label)
-    banned: set[tuple[str, str]] = set()
-    for _ in range(_RETRIES):
-        work = _Work(stripped, label, frozenset(banned))
-        work.exhaust(EXACT)
-        culprit, worst = work.audit()
-        if culprit is None:
-            break
-        banned.add(culprit)
-    else:
-        return stripped, tuple(opening), 0.0
-    work.polish()
-    if not exact:
-        work.exhaust(INEXACT, LOOSE)
-    final = work.shortest()
-    return final, (*opening, *work.steps), worst
-
-
-def _opening(rule: Rule, stripped: Rule, label: str) -> list[Step]:
-    """Return the steps that reading a rule into a graph amounts to."""
-    steps: list[Step] = []
-    dead = [str(s) for s in rule.body if s not in stripped.body]
-    if len(stripped.body) < len(rule.body):
-        gone = {s.name for s in rule.states} - {s.name for s in stripped.states}
-        what = f"{len(rule.body) - len(stripped.body)} dead statements"
-        what += f", dead states {', '.join(sorted(gone))}" if gone else ""
-        why = "their values never reach an update, in this step or a later one"
-        text = "; ".join(dead) or "repeated statements"
-        steps.append(Step(label, "liveness", what, why, text, "", 0.0, program=str(stripped)))
-    return steps
 
 
 @dataclass(frozen=True)
@@ -96,14 +33,15 @@ class _Snapshot:
 
     graph: Graph
     factor: float
-    cause: tuple[str, str]
-    exact: bool
+    cause: Cause
+    steps: int
+    """How many steps it took, rejected ones included."""
 
 
-class _Work:
+class Work:
     """One rule on its way."""
 
-    def __init__(self, rule: Rule, label: str, banned: frozenset[tuple[str, str]]) -> None:
+    def __init__(self, rule: Rule, label: str, banned: frozenset[Cause]) -> None:
         self.rule = rule
         self.label = label
         self.banned = banned
@@ -114,13 +52,13 @@ class _Work:
         self.original = self.values.of(self.graph.update)
         self.factor = 1.0
         self.steps: list[Step] = []
-        self.history = [_Snapshot(self.graph, 1.0, ("", ""), True)]
         self._seen: set[tuple[object, ...]] = set()
         self._idle: set[tuple[str, Node]] = set()
         self._context = self._fresh_context()
         merged = len(rule.body) - self.graph.size
         if merged > 0:
             self._record("repetition", f"{merged} repeated expressions", "same op, same arguments")
+        self.history = [_Snapshot(self.graph, 1.0, ("", ""), len(self.steps))]
 
     # -- the loop
 
@@ -163,7 +101,7 @@ class _Work:
         licence = row.law if tolerance <= TOLERANCE else f"{row.law} ({tolerance:g})"
         step = Step(self.label, stage, row.identity, licence, repr(node), repr(value), error)
         if error > tolerance:
-            self.steps.append(replace(step, accepted=False))
+            self._reject(step)
             return False
         self._accept(graph, step, cause, run(graph, self.data) if tolerance > TOLERANCE else None)
         return True
@@ -224,7 +162,7 @@ class _Work:
         text = proposal.identity, proposal.licence
         step = Step(self.label, stage, *text, before, after, error, factor=scale)
         if error > TOLERANCE:
-            self.steps.append(replace(step, accepted=False))
+            self._reject(step)
             self._seen.add(self._key(graph))
             return False
         self._accept(graph, step, (proposal.identity, "state"), values)
@@ -251,16 +189,19 @@ class _Work:
 
     # -- bookkeeping
 
-    def _accept(
-        self, graph: Graph, step: Step, cause: tuple[str, str], values: Values | None = None
-    ) -> None:
+    def _accept(self, graph: Graph, step: Step, cause: Cause, values: Values | None = None) -> None:
         self._seen.add(self._key(self.graph))
         self.graph = graph
         self.factor *= step.factor
         self.values = self.values if values is None else values
         self._context = self._fresh_context()
         self.steps.append(replace(step, program=str(write(graph, self.rule.name))))
-        self.history.append(_Snapshot(graph, self.factor, cause, step.stage != "tolerance"))
+        self.history.append(_Snapshot(graph, self.factor, cause, len(self.steps)))
+
+    def _reject(self, step: Step) -> None:
+        rejected = replace(step, accepted=False)
+        if rejected not in self.steps:
+            self.steps.append(rejected)
 
     def _record(self, stage: str, identity: str, licence: str) -> None:
         before, after = str(self.rule), str(write(self.graph, self.rule.name))
@@ -271,7 +212,7 @@ class _Work:
         bounds = bounds_of(self.graph)
         return Context(self.terms, self.graph, bounds, canonical_order(self.graph))
 
-    def audit(self) -> tuple[tuple[str, str] | None, float]:
+    def audit(self) -> tuple[Cause | None, float]:
         """Run the result against the original; return the step at fault, if any, and the error."""
 
         def error(snapshot: _Snapshot) -> float:
@@ -290,7 +231,7 @@ class _Work:
         return self.history[bad].cause, worst
 
     def polish(self) -> None:
-        """Choose between equally short forms, and order the states by what they are."""
+        """Choose between equally short forms."""
         for proposal in restyle(self.graph, self.terms):
             fits = proposal.graph.size <= self.graph.size
             if fits and self._adopt(proposal, "style", proposal.graph):
@@ -299,17 +240,29 @@ class _Work:
             if len(write(proposal.graph, "u").body) <= len(self.rule.body):
                 self._adopt(proposal, "style", proposal.graph)
                 break
-        kinds = labels(self.graph)
-        ranked = sorted(self.graph.states, key=lambda item: kinds[item[0]])
-        self.graph = Graph(self.graph.update, tuple(ranked))
 
-    def shortest(self) -> Rule:
-        """Return the last graph whose rule is no longer than the original."""
-        for graph in (self.graph, *(s.graph for s in reversed(self.history))):
-            rule = write(graph, self.rule.name)
+    def finish(self) -> Rule:
+        """Return the rule after the last step that leaves it no longer than the original.
+
+        A graph can be shorter and its rule still longer, where states have to be copied.
+        """
+        for snapshot in reversed(self.history):
+            rule = self._written(snapshot.graph)
             if len(rule.body) <= len(self.rule.body):
+                undone = (
+                    replace(step, accepted=False, licence="longer when written out", program="")
+                    for step in self.steps[snapshot.steps :]
+                )
+                self.steps[snapshot.steps :] = list(undone)
                 return rule
+        self.steps.clear()
         return self.rule
+
+    def _written(self, graph: Graph) -> Rule:
+        """Return the graph as a rule, its states in an order that names have no part in."""
+        kinds = labels(graph)
+        ranked = tuple(sorted(graph.states, key=lambda item: kinds[item[0]]))
+        return write(Graph(graph.update, ranked), self.rule.name)
 
 
 def _neighbours(graph: Graph, context: Context) -> Iterator[Graph]:

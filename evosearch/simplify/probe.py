@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from evosearch.graph import Graph, Node, Operand
+from evosearch.simplify.graph import Graph, Node, Operand
 from primitives.table import OPS
 
 __all__ = ["SHAPES", "STEPS", "TOLERANCE", "Array", "Probe", "Values", "deviation", "probe", "run"]
@@ -114,15 +114,13 @@ class Values:
         row = OPS[node.op]
         if not row.arity:  # the step number
             return [self.data.times] * len(self.data.weights)
-        inputs = [self._known[a] if isinstance(a, Node) else a for a in node.tensors]
         extra = (*node.constants, self.data.times) if row.uses_step else node.constants
-        with np.errstate(all="ignore"):
-            return [
-                np.asarray(
-                    row.numpy(*(a if isinstance(a, float) else a[i] for a in inputs), *extra)
-                )
-                for i in range(len(self.data.weights))
-            ]
+        results: list[Array] = []
+        for i in range(len(self.data.weights)):
+            inputs = [self._known[a][i] if isinstance(a, Node) else a for a in node.tensors]
+            with np.errstate(all="ignore"):
+                results.append(np.asarray(row.numpy(*inputs, *extra)))
+        return results
 
 
 def run(graph: Graph, data: Probe) -> Values:

@@ -11,10 +11,11 @@ from typing import Final
 
 import numpy as np
 
-from evosearch import linear
-from evosearch.graph import Graph, Node, Operand, Terms, substitute
-from evosearch.linear import Order, snap
-from evosearch.probe import Values, deviation
+from evosearch.simplify import linear
+from evosearch.simplify.graph import Graph, Node, Operand, Terms, substitute
+from evosearch.simplify.linear import Order, snap
+from evosearch.simplify.probe import Values, deviation
+from primitives.shape import FULL
 
 __all__ = ["Proposal", "propose"]
 
@@ -45,7 +46,9 @@ def _merged(graph: Graph, terms: Terms, values: Values) -> Iterator[Proposal]:
         leaf = leaves[name]
         mine = values.of(leaf)
         if all(not array.any() for array in mine):
-            yield from _replaced(graph, terms, leaf, 0.0, f"{name} = 0")
+            g = terms.leaf("g", FULL)
+            zero = terms.make("sub", g, g) if leaf.shape == FULL else 0.0  # sums drop either
+            yield from _replaced(graph, terms, leaf, zero, f"{name} = 0")
             continue
         for other in names[:j]:
             base = leaves[other]

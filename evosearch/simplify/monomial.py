@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from evosearch.graph import Node, Operand, Terms
-from evosearch.linear import Order, scaled, snap
+from evosearch.simplify.graph import Node, Operand, Terms
+from evosearch.simplify.linear import Order, scaled, snap
 
 __all__ = ["PRODUCT_OPS", "Bounds", "Monomial", "combine", "view"]
 

@@ -3,7 +3,7 @@
 Every value of a rule is a `Node`; equal expressions are one node, so nodes compare by identity.
 What remains of a rule are its roots: the update and the next value of each state. Reading a rule
 into a graph therefore already removes dead statements, dead states and common subexpressions, and
-renames overwritten variables. `evosearch.schedule` writes a graph out as a rule again.
+renames overwritten variables. `evosearch.simplify.schedule` writes a graph out as a rule again.
 """
 
 from __future__ import annotations

@@ -1,0 +1,84 @@
+"""Simplification: from a raw evolved program to the formula a person would write.
+
+The exact stages remove what is dead or repeated, then apply the rewrites of
+`evosearch.simplify.rewrite` and `evosearch.simplify.states` until none helps. A rewrite counts only
+if the rewritten value agrees with the old one on the probe trajectories to 1e-9, and if the program
+does not grow; one that fails is recorded as rejected. In the end the whole program is run against
+the original once more.
+
+    simplified = simplify(parse_rules(text))
+    print(simplified.program, simplified.story())
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from evosearch.liveness import live_statements, strip
+from evosearch.program import Rule, RuleSet
+from evosearch.simplify.certificate import PairedTest, Simplified, Step
+from evosearch.simplify.rewrite import EXACT, INEXACT
+from evosearch.simplify.work import Cause, Work
+
+__all__ = ["PairedTest", "Simplified", "Step", "simplify", "simplify_rule"]
+
+_RETRIES: Final = 8
+"""How often the culprit of a deviation that only shows in the end is looked for."""
+_LOOSE: Final = 1e-4
+"""Largest relative deviation of a rewrite by a law that holds to a tolerance."""
+
+
+def simplify(rules: RuleSet, exact: bool = True) -> Simplified:
+    """Simplify both rules of an optimizer without any training.
+
+    Args:
+        rules: the program.
+        exact: apply exact laws only; otherwise also laws that hold to a tolerance, such as the
+            scale invariance of Newton-Schulz.
+    """
+    matrix, steps, worst = simplify_rule(rules.matrix, exact=exact)
+    rest = None
+    if rules.rest is not None:
+        rest, more, other = simplify_rule(rules.rest, exact=exact, label="rest")
+        steps, worst = (*steps, *more), max(worst, other)
+    from evosearch.recognize import recognize
+
+    final = RuleSet(matrix, rest)
+    return Simplified(rules, final, steps, worst, recognize(final))
+
+
+def simplify_rule(
+    rule: Rule, *, exact: bool = True, label: str = "matrix"
+) -> tuple[Rule, tuple[Step, ...], float]:
+    """Return the simplified rule, the steps, and the deviation of the exact ones as a whole."""
+    stripped = strip(rule)
+    opening = _opening(rule, stripped, label)
+    banned: set[Cause] = set()
+    for _ in range(_RETRIES):
+        work = Work(stripped, label, frozenset(banned))
+        work.exhaust(EXACT)
+        culprit, worst = work.audit()
+        if culprit is None:
+            break
+        banned.add(culprit)
+    else:
+        return stripped, tuple(opening), 0.0
+    work.polish()
+    if not exact:
+        work.exhaust(INEXACT, _LOOSE)
+    return work.finish(), (*opening, *work.steps), worst
+
+
+def _opening(rule: Rule, stripped: Rule, label: str) -> list[Step]:
+    """Return the steps that reading a rule into a graph amounts to."""
+    steps: list[Step] = []
+    marks, _ = live_statements(rule)
+    dead = [str(s) for s, live in zip(rule.body, marks, strict=True) if not live]
+    if len(stripped.body) < len(rule.body):
+        gone = {s.name for s in rule.states} - {s.name for s in stripped.states}
+        what = f"{len(dead)} dead statement{'s' if len(dead) > 1 else ''}"
+        what += f", dead states: {', '.join(sorted(gone))}" if gone else ""
+        why = "their values never reach an update, in this step or a later one"
+        text = "; ".join(dead)
+        steps.append(Step(label, "liveness", what, why, text, "", 0.0, program=str(stripped)))
+    return steps

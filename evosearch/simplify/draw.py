@@ -1,0 +1,30 @@
+"""Random programs, drawn without selection."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from evosearch.check import infer
+from evosearch.mutate import EDITS
+from evosearch.program import Rule
+from evosearch.rng import Rng
+from evosearch.space import Space
+
+__all__ = ["random_rule"]
+
+_GROWING: Final = ("insert", "insert_free", "add_state", "rewire", "change_constant", "move")
+_TRIES: Final = 2_000
+
+
+def random_rule(rng: Rng, statements: int, space: Space | None = None) -> Rule:
+    """Return a legal rule with this many statements, grown from nothing by random edits."""
+    space = Space(max_statements=statements, max_states=3) if space is None else space
+    edits = [edit for edit, _ in EDITS if edit.__name__ in _GROWING]
+    rule = Rule("drawn", (), (), "g")
+    for _ in range(_TRIES):
+        new = rng.pick(edits)(rule, space, rng)
+        if new is not None and space.holds(new) and infer(new) is not None:
+            rule = new
+        if len(rule.body) >= statements:
+            break
+    return rule
