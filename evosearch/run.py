@@ -38,6 +38,8 @@ HALL_OF_FAME: Final = 20
 """Candidates in the hall of fame's files."""
 _REFRESH: Final = 5.0
 """Seconds between writings of the hall of fame."""
+_SEAL_EVERY: Final = 256
+"""Journal records between Parquet parts."""
 
 
 class Run:
@@ -184,6 +186,7 @@ class _Scribe:
         self._observe = observe
         self._reported = len(executor.faults)
         self._published = time.monotonic()
+        self._sealed = journal.sequence
 
     def append(self, record: Mapping[str, Any]) -> None:
         faults = self._executor.faults[self._reported :]
@@ -194,14 +197,20 @@ class _Scribe:
             self.ledger.take(item)
         if time.monotonic() - self._published > _REFRESH:
             self._write_hall_of_fame()
+        if self._journal.sequence - self._sealed >= _SEAL_EVERY:
+            self._seal()
         self._observe(self.ledger)
 
     def publish(self) -> None:
         """Bring all derived files up to date."""
+        self._write_hall_of_fame()
+        self._seal()
+
+    def _seal(self) -> None:
         from evosearch.archive import seal
 
-        self._write_hall_of_fame()
         seal(self._journal.directory)
+        self._sealed = self._journal.sequence
 
     def _write_hall_of_fame(self) -> None:
         from evosearch.hall_of_fame import write_hall_of_fame

@@ -48,6 +48,10 @@ def show(subject: Words, as_json: AsJson = False) -> None:
         write("\nin LaTeX:\n")
         for line in lines:
             write(f"  {line['latex']}")
+    if chosen.rules.rest is None:
+        same = chosen.rules.matrix.rank_free
+        rest = "the same rule" if same else "Adam with betas 0.9 and 0.95"
+        write(f"\nAll other parameters: {rest}.")
     if chosen.run and chosen.candidate:
         ancestors = chosen.run.ledger.ancestors(chosen.candidate.id)
         write("\nLineage:\n")
@@ -71,12 +75,17 @@ def diff(
       evosearch diff adamw runs/quickstart-0:231
     """
     first, second = _pair(words)
-    left, right = (_canonical(s.rules).splitlines() for s in (first, second))
-    lines = list(difflib.unified_diff(left, right, first.label, second.label, "", "", 99, ""))
+    parts = {
+        kind: _difference(left, right, (first.label, second.label))
+        for (kind, left), (_, right) in zip(_parts(first.rules), _parts(second.rules), strict=True)
+    }
     if as_json:
-        print_json({"first": first.label, "second": second.label, "diff": lines})
-    else:
-        write("\n".join(lines) or "The programs are the same.")
+        print_json({"first": first.label, "second": second.label, "diff": parts})
+        return
+    for kind, lines in parts.items():
+        write(f"{kind}:\n")
+        write("\n".join(lines) if lines else "The rules are the same.")
+        write()
 
 
 def _pair(words: list[str]) -> tuple[Subject, Subject]:
@@ -88,10 +97,23 @@ def _pair(words: list[str]) -> tuple[Subject, Subject]:
     raise UsageError(f"expected RUN ID ID or two programs, found {len(words)} words")
 
 
-def _canonical(rules: RuleSet) -> str:
-    from evosearch.liveness import strip_rules
+def _parts(rules: RuleSet) -> list[tuple[str, Rule]]:
+    """Return what trains which parameters, stripped and all under one name."""
+    from evosearch.liveness import strip
 
-    return str(strip_rules(rules))
+    both = (("Hidden matrices", rules.matrix), ("Everything else", _rest(rules)))
+    return [(kind, strip(rule).renamed("rule")) for kind, rule in both]
+
+
+def _rest(rules: RuleSet) -> Rule:
+    from evosearch.library import default_rest
+
+    return rules.rest or (rules.matrix if rules.matrix.rank_free else default_rest())
+
+
+def _difference(left: Rule, right: Rule, labels: tuple[str, str]) -> list[str]:
+    lines = (str(left).splitlines(), str(right).splitlines())
+    return list(difflib.unified_diff(*lines, *labels, n=99, lineterm=""))
 
 
 def _facts(subject: Subject) -> dict[str, Any]:

@@ -82,10 +82,14 @@ def test_lineage_goes_back_to_the_start(evosearch, as_json, small_run):
 def test_diff_shows_the_lines_that_differ(evosearch, as_json, small_run):
     text = evosearch("diff", "adam", "adamw").stdout
     added = [line[1:].strip() for line in text.splitlines() if line.startswith("+ ")]
-    assert added == ["r = w * 0.01", "u = u + r"]
-    assert "the same" in evosearch("diff", "lion", "lion").stdout
-    assert as_json("diff", small_run, 0, 0)["diff"] == []
-    assert as_json("diff", "adamw", f"{small_run}:0")["diff"] == []
+    assert added == ["r = w * 0.01", "u = u + r"] * 2  # one rule for matrices and all else
+    same = {"Hidden matrices": [], "Everything else": []}
+    assert as_json("diff", small_run, 0, 0)["diff"] == same
+    assert as_json("diff", "adamw", f"{small_run}:0")["diff"] == same
+    assert evosearch("diff", "lion", "lion").stdout.count("The rules are the same.") == 2
+    muon = as_json("diff", "muon", "lion")["diff"]
+    assert "-    o = newton_schulz5(c)" in muon["Hidden matrices"]
+    assert "-    v = lerp(v, g2, 0.05)" in muon["Everything else"]
 
 
 def test_simplify_tells_the_story_and_writes_the_program(evosearch, as_json, tmp_path):
