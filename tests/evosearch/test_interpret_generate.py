@@ -79,9 +79,9 @@ def test_the_interpreter_agrees_with_numpy(rule: Rule, seed: int) -> None:
             arguments = [values[a] if isinstance(a, str) else a for a in statement.args]
             with np.errstate(all="ignore"):
                 found = op.numpy(*arguments, *([float(t)] if op.uses_step else []))
-            magnitude = np.nanmax(np.abs(torchs.numpy()), initial=0.0)
-            if not np.isfinite(magnitude) or magnitude > 1e3:
-                return  # what follows amplifies rounding
+            magnitude = np.abs(torchs.numpy()).max()
+            if not magnitude < 1e3:
+                return  # what follows amplifies rounding, or differs in what it makes of NaN
             np.testing.assert_allclose(torchs, found, rtol=1e-6, atol=1e-7 * (1 + magnitude))
             values[statement.target] = torchs.numpy()
 
