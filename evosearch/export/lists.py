@@ -55,6 +55,8 @@ CHAINS: Final[dict[str, tuple[str, ...]]] = {
 _TAKEN: Final = frozenset(
     {"abs", "closure", "list", "loss", "map", "max", "min", "p", "params", "t", "torch", "zip"}
 )
+_STACK: Final = "_all"
+"""Ends the names of variables that hold the stack of a list."""
 _WIDTH: Final = 88
 
 
@@ -71,8 +73,8 @@ class RuleCode:
     """The functions of `primitives.kernels` that are called."""
     stacked: bool
     """Whether all tensors must be matrices of one shape."""
-    stacked_update: bool
-    """Whether the update is a stack rather than a list."""
+    fresh: bool
+    """Whether the caller may overwrite the update: it is neither a state nor the gradient."""
 
 
 def write_rule(named: NamedRule) -> RuleCode:
@@ -98,7 +100,8 @@ def _choose_names(named: NamedRule, memory: dict[int, int], *, short: bool) -> d
         if short and root >= len(INPUTS):
             stem, separator = ("v" if nodes[root].op else "s"), ""
         names = (f"{stem}{separator}{k}" for k in itertools.count(1))
-        chosen[root] = next(n for n in itertools.chain([stem], names) if n not in taken)
+        free = (n for n in itertools.chain([stem], names) if n not in taken)
+        chosen[root] = next(n for n in free if not n.endswith(_STACK))
         taken.add(chosen[root])
     return chosen
 
@@ -113,6 +116,8 @@ class _Writer:
     """The first value that lay where a value lies; itself where the memory is new."""
     stacks: set[int] = field(default_factory=set)
     """Values that are stacks of matrices; the others are lists."""
+    stacked: dict[int, str] = field(default_factory=dict)
+    """Variables that hold stacks of what is a list."""
     owned: set[int] = field(default_factory=set)
     """Values in memory that the rule may overwrite."""
 
@@ -154,7 +159,7 @@ class _Writer:
             lines=tuple(self.lines),
             kernels=self._kernels(body),
             stacked=self.matrices,
-            stacked_update=flow.update in self.stacks,
+            fresh=flow.update in self.stacks or flow.nodes[self.memory[flow.update]].op is not None,
         )
 
     def _kernels(self, body: str) -> tuple[str, ...]:
@@ -272,20 +277,21 @@ class _Writer:
 
     def _write_stack(self, node: Node, op: Op) -> None:
         """One call on the stack of all matrices."""
-        arguments = [
-            self._as_stack(x) if isinstance(x, int) else str(self.named.word(node, i))
-            for i, x in enumerate(node.operands)
-        ]
+        template = self._template(node, op)
+        arguments: list[str] = []
+        for i, operand in enumerate(node.operands):
+            if isinstance(operand, int):
+                arguments.append(self._as_stack(operand, template.count(f"{{{i}}}")))
+            else:
+                arguments.append(str(self.named.word(node, i)))
         arguments += map(str, self._constants(node, op))
         self.stacks.add(node.index)
-        self._assign(node, self._template(node, op).format(*arguments))
+        self._assign(node, template.format(*arguments))
 
     def _template(self, node: Node, op: Op) -> str:
         if op.name == "lerp":
-            rest = self.named.word(node, 2).other
-            return (
-                f"torch.add({{0}} * {f'({rest})' if rest.complement else rest}, {{1}}, alpha={{2}})"
-            )
+            rest = self.named.word(node, op.arity).other
+            return op.torch.replace("(1 - {2})", f"({rest})" if rest.complement else str(rest))
         if op.name in ITERATIONS and self.named.iterated:
             return op.torch.replace(str(ITERATIONS[op.name]), "ns_steps")
         return op.torch
@@ -294,9 +300,18 @@ class _Writer:
         name = self._variable(value)
         return f"{name}.unbind()" if value in self.stacks else name
 
-    def _as_stack(self, value: int) -> str:
+    def _as_stack(self, value: int, uses: int) -> str:
+        """Return a list as a stack, by a name of its own where it is used more than once."""
         name = self._variable(value)
-        return name if value in self.stacks else f"torch.stack({name})"
+        if value in self.stacks:
+            return name
+        readers = sum(value in node.reads for node in self.flow.computed)
+        if readers == 1 and uses == 1:
+            return f"torch.stack({name})"
+        if value not in self.stacked:
+            self.stacked[value] = name + _STACK
+            self.lines.append(f"{name}{_STACK} = torch.stack({name})")
+        return self.stacked[value]
 
     def _assign(self, node: Node, text: str) -> None:
         self.lines.append(f"{self._name(node, None)} = {text}")

@@ -120,7 +120,14 @@ class Part:
         if stacked:
             lines.append("u = [x.reshape(p.shape) for x, p in zip(u, params, strict=True)]")
         rate = 'group["lr"] * group["lr_ratio"]' if self.prefix else 'group["lr"]'
-        arguments = ["params", "u", rate, f'group["{self.decay}"]']
+        arguments = ["params", "u", rate]
+        decay = f'group["{self.decay}"]'
+        if not self.named.weight_decay:
+            arguments.append(decay)
+        elif self.code.fresh:
+            lines.append(f"torch._foreach_add_(u, params, alpha={decay})")
+        else:
+            lines.append(f"u = torch._foreach_add(u, params, alpha={decay})")
         return [*lines, *wrapped("_descend(", arguments, ")", indent)]
 
     def _arguments(self) -> list[str]:

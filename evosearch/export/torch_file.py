@@ -10,7 +10,7 @@ from typing import Final
 
 from evosearch.errors import UsageError
 from evosearch.export.hyper import NamedRule, name_constants
-from evosearch.export.part import Option, Part
+from evosearch.export.part import WIDTH, Option, Part
 from evosearch.export.torch_template import FILE, FUNCTIONS, METHODS
 from evosearch.library import default_rest
 from evosearch.liveness import strip
@@ -59,7 +59,8 @@ def export(
 
     Args:
         rules: the rule set; redundant statements are left out.
-        name: the class's name; made from the rule's by default (``lion`` becomes ``Lion``).
+        name: the class's name, or one that it is made from: ``my_lion`` becomes ``MyLion``. The
+            rule's name by default.
         lr: default learning rate, as found by the search; the customary one of a known optimizer,
             else 1e-3.
         rest_lr: default learning rate of the rule for what is no hidden matrix (3e-4).
@@ -68,7 +69,7 @@ def export(
     Raises:
         UsageError: the name cannot name a class.
     """
-    title = class_name(rules.name) if name is None else name
+    title = class_name(name or rules.name)
     if not title.isidentifier() or title in ("Optimizer", "ParamsT", "Tensor"):
         raise UsageError(f"`{title}` cannot name a class; expected a plain name such as `MyLion`")
     lr = LEARNING_RATES.get(rules.name, 1e-3) if lr is None else lr
@@ -85,7 +86,7 @@ def export(
 
 
 def class_name(name: str) -> str:
-    """Return the class name for a rule's name: ``my_lion`` becomes ``MyLion``."""
+    """Return the class name for a name: ``my_lion`` becomes ``MyLion``, ``MyLion`` stays."""
     words = name.split("_")
     return CLASS_NAMES.get(name) or "".join(word[:1].upper() + word[1:] for word in words)
 
@@ -147,7 +148,7 @@ class _File:
 
     def _signature(self) -> list[str]:
         lines = [f"{o.name}: {o.annotation} = {o.default}," for o in self._options()]
-        first = len(self.parts[0].options)
+        first = min(4, len(self.parts[0].options))  # what may be passed by position, after params
         return [*lines[:first], "*,", *lines[first:]]
 
     def _documentation(self) -> list[str]:
@@ -204,7 +205,8 @@ class _File:
         kind, states, batch, batches = [], ["if not state:", *zeros[0]], "key", "batches.values()"
         if self.routed:
             kind = ["matrix = _is_matrix(group, i)"]
-            states = ["if not state and matrix:", *zeros[0], "elif not state:", *zeros[1]]
+            if zeros[0] != zeros[1]:
+                states = ["if not state and matrix:", *zeros[0], "elif not state:", *zeros[1]]
             batch = "matrix, key"
             batches = "[(key[0], params) for key, params in batches.items()]"
         key = "p.device, p.dtype"
@@ -223,12 +225,11 @@ class _File:
     def _functions(self) -> list[str]:
         pieces = ["\n".join(part.source()) for part in self.parts]
         for kernel in sorted({k for part in self.parts for k in part.code.kernels}):
-            pieces.append(inspect.getsource(getattr(kernels, kernel)))
+            pieces.append(_kernel(kernel))
         called = [*self._apply(), *self._checks(), *self._methods(), *_RESTORE]
         used = {word for line in called for word in re.findall(r"_\w+(?=\()", line)}
         pieces += [text for name, text in FUNCTIONS.items() if name in used]
-        text = "\n\n\n".join(piece.rstrip() for piece in pieces)
-        return text.replace("torch.Tensor", "Tensor").split("\n")
+        return "\n\n\n".join(piece.rstrip() for piece in pieces).split("\n")
 
 
 _RESTORE = [
@@ -236,6 +237,12 @@ _RESTORE = [
     '    if "step" in self.state.get(p, {}):',
     '        self.state[p]["step"] = _counter(self.state[p]["step"], p, group)',
 ]
+
+
+def _kernel(name: str) -> str:
+    """Return the source of a kernel, without comments that make a line too long."""
+    lines = inspect.getsource(getattr(kernels, name)).replace("torch.Tensor", "Tensor").split("\n")
+    return "\n".join(x.partition("  # ")[0] if len(x) > WIDTH else x for x in lines)
 
 
 def _moves(named: NamedRule) -> str:

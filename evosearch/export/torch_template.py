@@ -137,7 +137,7 @@ def _matrix(x):
     return x.flatten(1) if x.ndim > 1 else x.reshape(1, -1)
 ''',
     "_descend": '''\
-def _descend(params, u, lr, weight_decay):
+def _descend(params, u, lr, weight_decay=0.0):
     """Subtract lr * (u + weight_decay * params) from the parameters."""
     if isinstance(lr, Tensor):  # multiplies where it is: nobody waits for its value
         lr = lr.reshape(())
