@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from statistics import median
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from evosearch.program import RuleSet
+    from evosearch.recognize import Recognition
 
-__all__ = ["Candidate", "Measurement", "known_as"]
+__all__ = ["Candidate", "Measurement"]
 
 
 @dataclass(frozen=True)
@@ -145,14 +146,14 @@ class Candidate:
         return parse_rules(self.canonical)
 
     @property
-    def known_as(self) -> str | None:
-        """The name of the known optimizer that computes the same, up to the learning rate."""
-        return known_as(self.fingerprint)
+    def recognized(self) -> Recognition | None:
+        """The known optimizer that it is up to constants, or None."""
+        return _recognize(self.canonical)
 
     @property
     def name(self) -> str:
         """What to call it outside of its run."""
-        return self.known_as or f"evolved_{self.id}"
+        return self.recognized.name if self.recognized else f"evolved_{self.id}"
 
     @property
     def seeds(self) -> int:
@@ -198,7 +199,7 @@ class Candidate:
             "states": self.states,
             "state_memory": self.state_memory,
             "cost": self.cost,
-            "known_as": self.known_as,
+            "recognized": str(self.recognized) if self.recognized else None,
             "parents": list(self.parents),
             "mutation": self.mutation,
             "fingerprint": self.fingerprint,
@@ -217,15 +218,9 @@ def _middle(rates: Sequence[float]) -> float | None:
     return float(f"{median(positive):.2g}") if positive else None
 
 
-def known_as(fingerprint: str | None) -> str | None:
-    """Return the name of the known optimizer with this fingerprint, or None."""
-    return None if fingerprint is None else _known().get(fingerprint)
+@lru_cache(maxsize=4096)
+def _recognize(text: str) -> Recognition | None:
+    from evosearch.parse import parse_rules
+    from evosearch.recognize import recognize
 
-
-@cache
-def _known() -> Mapping[str, str]:
-    """Return the names of the known optimizers by what they compute."""
-    from evosearch.fingerprint import fingerprint
-    from evosearch.library import KNOWN, known
-
-    return {print_: name for name in KNOWN if (print_ := fingerprint(known(name))) is not None}
+    return recognize(parse_rules(text))

@@ -13,7 +13,16 @@ __all__ = ["print_fame"]
 
 def print_fame(candidates: Sequence[Candidate]) -> None:
     """Print the best candidates, best first."""
-    columns = ("rank", "id", "score ± se", "rounds", "seeds", "statements", "states", "known as")
+    columns = (
+        "rank",
+        "id",
+        "score ± se",
+        "rounds",
+        "seeds",
+        "statements",
+        "states",
+        "recognized as",
+    )
     rows = [
         (
             rank,
@@ -23,8 +32,8 @@ def print_fame(candidates: Sequence[Candidate]) -> None:
             candidate.seeds,
             candidate.statements,
             candidate.states,
-            candidate.known_as or "",
+            str(candidate.recognized or ""),
         )
         for rank, candidate in enumerate(candidates, 1)
     ]
-    table(columns, rows, left=("known as",))
+    table(columns, rows, left=("recognized as",))

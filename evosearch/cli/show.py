@@ -118,14 +118,14 @@ def _difference(left: Rule, right: Rule, labels: tuple[str, str]) -> list[str]:
 
 def _facts(subject: Subject) -> dict[str, Any]:
     """Return all there is to say about a program as plain JSON."""
-    from evosearch.candidate import known_as
     from evosearch.fingerprint import fingerprint
     from evosearch.liveness import strip_rules
+    from evosearch.recognize import recognize
     from evosearch.records import update_cost
 
     rules = subject.rules
     stripped = strip_rules(rules)
-    print_ = fingerprint(rules)
+    recognized = recognize(rules)
     facts: dict[str, Any] = {
         "name": rules.name,
         "program": str(rules),
@@ -134,8 +134,8 @@ def _facts(subject: Subject) -> dict[str, Any]:
         "states": len(stripped.matrix.states),
         "state_memory": float(stripped.matrix.state_memory),
         "cost": update_cost(stripped),
-        "fingerprint": print_,
-        "known_as": known_as(print_),
+        "fingerprint": fingerprint(rules),
+        "recognized": str(recognized) if recognized else None,
         "equations": {
             rule.name: _equations(rule)
             for rule in (stripped.matrix, stripped.rest)
@@ -160,8 +160,8 @@ def _equations(rule: Rule) -> list[dict[str, str]]:
 def _print_origin(subject: Subject, facts: dict[str, Any]) -> None:
     candidate = subject.candidate
     write(f"{subject.label}")
-    if facts["known_as"]:
-        write(f"Known as      {facts['known_as']}, up to the learning rate")
+    if facts["recognized"]:
+        write(f"This is       {facts['recognized']}")
     write(f"Statements    {facts['statements']} that matter, of {subject.rules.size}")
     write(f"State memory  {facts['state_memory']:g} buffers of the parameter's size")
     write(f"Cost          {facts['cost']:.3g} operations for each entry of a matrix and step")
