@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from evosearch.library import default_rest
+from evosearch.library import rest_of
 from evosearch.liveness import strip
 from evosearch.program import Rule, RuleSet
 from evosearch.trajectory import trajectory
@@ -38,9 +38,7 @@ def fingerprint(rules: RuleSet) -> str | None:
     matrix = rule_fingerprint(rules.matrix)
     if matrix is None:
         return None
-    if rules.rest is None and rules.matrix.rank_free:
-        return matrix + matrix
-    rest = rule_fingerprint(default_rest() if rules.rest is None else rules.rest)
+    rest = rule_fingerprint(rest_of(rules))
     return None if rest is None else matrix + rest
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
-from evosearch.library import default_rest
+from evosearch.library import rest_of
 from evosearch.liveness import strip
 from evosearch.program import Argument, Rule, RuleSet, Statement
 from primitives.op import Law
@@ -82,10 +82,7 @@ def compile_rule(rule: Rule) -> CompiledRule:
 
 def compile_rules(rules: RuleSet) -> CompiledRules:
     """Compile a rule set; a missing rest is filled in as `RuleSet` documents."""
-    matrix = compile_rule(rules.matrix)
-    if rules.rest is not None:
-        return CompiledRules(matrix, compile_rule(rules.rest))
-    return CompiledRules(matrix, matrix if matrix.rank_free else compile_rule(default_rest()))
+    return CompiledRules(compile_rule(rules.matrix), compile_rule(rest_of(rules)))
 
 
 def source(rule: Rule, name: str) -> str:

@@ -8,10 +8,11 @@ from importlib.resources import files
 from typing import Final
 
 from evosearch.errors import UsageError
+from evosearch.liveness import strip
 from evosearch.parse import parse_rules
 from evosearch.program import Rule, RuleSet
 
-__all__ = ["KNOWN", "default_rest", "known", "resolve"]
+__all__ = ["KNOWN", "default_rest", "known", "resolve", "rest_of"]
 
 KNOWN: Final = (
     "sgd",
@@ -60,3 +61,10 @@ def default_rest() -> Rule:
     Source: the recipe in https://github.com/KellerJordan/Muon (betas 0.9 and 0.95, eps 1e-10).
     """
     return parse_rules(files(_FOLDER).joinpath("rest.py").read_text(encoding="utf-8")).matrix
+
+
+def rest_of(rules: RuleSet) -> Rule:
+    """Return the rule that serves all but the hidden matrices, whether or not it is spelled out."""
+    if rules.rest is not None:
+        return rules.rest
+    return rules.matrix if strip(rules.matrix).rank_free else default_rest()

@@ -122,8 +122,8 @@ class Rule:
 class RuleSet:
     """An optimizer: `matrix` for hidden matrices, `rest` for everything else.
 
-    Without a `rest`, the matrix rule serves all parameters when it is rank-free; otherwise the rest
-    is trained by AdamW (`evosearch.library.default_rest`).
+    Without a `rest`, the matrix rule serves all parameters when what is live in it is rank-free;
+    otherwise the rest is trained by AdamW (`evosearch.library.rest_of`).
     """
 
     matrix: Rule
