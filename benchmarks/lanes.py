@@ -85,10 +85,10 @@ def compare(contest: Contest, options: argparse.Namespace) -> tuple[float, float
         slow = {n: time_plain(contest, n, options.runs, 100 + repetition) for n in plain.OPTIMIZERS}
         fast = {n: time_packs(contest, [n] * options.candidates, repetition) for n in slow}
         mixed = time_packs(contest, names, 1000 + repetition)
-        ratios.append(statistics.fmean(slow.values()) / mixed)
+        ratios.append(statistics.fmean(slow[n] for n in names) / mixed)
         single = "  ".join(f"{n} {slow[n] / fast[n]:5.1f}x" for n in slow)
         print(
-            f"{contest.key}: plain {statistics.fmean(slow.values()) * 1e3:8.2f} ms/run, "
+            f"{contest.key}: plain {ratios[-1] * mixed * 1e3:8.2f} ms/run, "
             f"packs {mixed * 1e3:7.3f} ms/run, {1 / (mixed * RUNS):7.2f} candidates/s, "
             f"ratio {ratios[-1]:5.1f}   ({single})",
             flush=True,
