@@ -82,18 +82,21 @@ def bypass(rule: Rule, i: int, heir: str | None) -> Rule:
     """Return the rule without statement i, whose readers read the variable `heir` instead."""
     gone = rule.body[i]
     if heir is None:
-        return replace(rule, body=rule.body[:i] + rule.body[i + 1 :])
+        return _rewritten(rule, rule.body[:i] + rule.body[i + 1 :])
     body = list(rule.body[:i])
     update = rule.update
     for k, statement in enumerate(rule.body[i + 1 :], start=i + 1):
-        args = tuple(heir if a == gone.target else a for a in statement.args)
-        body.append(replace(statement, args=args))
+        if gone.target in statement.args:
+            args = tuple(heir if a == gone.target else a for a in statement.args)
+            body.append(Statement(statement.target, statement.op, args))
+        else:
+            body.append(statement)
         if statement.target == gone.target:
             body.extend(rule.body[k + 1 :])
             break
     else:
         update = heir if update == gone.target else update
-    return replace(rule, body=tuple(body), update=update)
+    return Rule(rule.name, rule.states, tuple(body), update)
 
 
 def replace_op(rule: Rule, space: Space, rng: Rng) -> Rule | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from evosearch.check import infer
 from evosearch.fingerprint import rule_fingerprint
+from evosearch.library import default_rest, rest_of
 from evosearch.liveness import strip
 from evosearch.mutate import bypass
 from evosearch.program import Rule, RuleSet
@@ -21,7 +22,10 @@ __all__ = ["shrink"]
 def shrink(rules: RuleSet) -> RuleSet:
     """Return the core of a rule set; its fingerprint is the same."""
     matrix = _shrink(rules.matrix)
-    return RuleSet(matrix, None if rules.rest is None else _shrink(rules.rest))
+    if rules.rest is not None:
+        return RuleSet(matrix, _shrink(rules.rest))
+    default = rest_of(rules) is default_rest()
+    return RuleSet(matrix, default_rest() if default and matrix.rank_free else None)
 
 
 def _shrink(rule: Rule) -> Rule:
