@@ -117,7 +117,9 @@ class ProgressView:
         passed = f"{duration(now - self._start)} passed"
         done = len(self._ledger.candidates)
         new = done - (self._resumed_at or 0)
-        if new <= 0 or done >= self._budget:
+        if done >= self._budget and not self._ledger.finished:
+            return f"{passed}, confirming the best"
+        if new <= 0 or self._ledger.finished:
             return passed
         left = (now - self._first_commit) * (self._budget - done) / new
         return f"{passed}, about {duration(left)} left"

@@ -83,7 +83,7 @@ def search(
     chosen, label = _configuration(preset, config, settings or [], seed)
     directory = run or free_directory(label, chosen.seed)
     require_vacant(directory)
-    check_tasks(chosen)
+    _prepare(chosen, quiet)
     with start_workers(workers, address, gpus_per_worker, chosen) as executor:
         started = Run.create(directory, chosen)
         _go_on(started, executor, time_limit, quiet, as_json)
@@ -109,9 +109,16 @@ def resume(
     if opened.ledger.finished:
         _report(opened, as_json)
         return
-    check_tasks(opened.config)
+    _prepare(opened.config, quiet)
     with start_workers(workers, address, gpus_per_worker, opened.config) as executor:
         _go_on(opened, executor, time_limit, quiet, as_json)
+
+
+def _prepare(config: Config, quiet: bool) -> None:
+    """Check the tasks' data; that and starting workers takes some silent seconds."""
+    if not quiet:
+        print("Reading the tasks' data and starting workers.", file=sys.stderr)
+    check_tasks(config)
 
 
 class _TimeIsUp(Exception):

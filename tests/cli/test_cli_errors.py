@@ -45,7 +45,7 @@ def one_paragraph(text):
 def test_a_bad_search_writes_nothing(tmp_path, monkeypatch, evosearch, case):
     monkeypatch.chdir(tmp_path)
     words, expected = BAD_SEARCHES[case]
-    result = evosearch("search", *words, code=2)
+    result = evosearch("search", "--quiet", *words, code=2)
     assert expected in result.stderr
     assert one_paragraph(result.stderr)
     assert result.stdout == ""
@@ -55,7 +55,7 @@ def test_a_bad_search_writes_nothing(tmp_path, monkeypatch, evosearch, case):
 @pytest.mark.ray
 def test_gpus_that_are_not_there(tmp_path, evosearch):
     directory = tmp_path / "run"
-    words = ("--preset", "smoke", "--gpus-per-worker", "1000", "--run", directory)
+    words = ("--quiet", "--preset", "smoke", "--gpus-per-worker", "1000", "--run", directory)
     result = evosearch("search", *words, code=2)
     assert "1000 GPU" in result.stderr
     assert one_paragraph(result.stderr)

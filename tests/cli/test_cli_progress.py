@@ -32,6 +32,11 @@ def plain_view(budget, **options):
     return stream, ProgressView(console, "the title", budget, 1, **options)
 
 
+def unfinished(directory):
+    """Return the records of a run up to its end, which is not told."""
+    return [record for record in read(directory) if record.kind != "note"]
+
+
 def replay(view, directory, clock, seconds_per_record):
     """Show a run's records as if they came in one by one."""
     ledger = Ledger()
@@ -67,7 +72,7 @@ def test_the_time_left_is_that_of_the_candidates_left(small_run, clock):
     stream, view = plain_view(32)  # twice what the run has: when it ends, half the time is over
     ledger = Ledger()
     with view:
-        for record in read(small_run):
+        for record in unfinished(small_run):
             ledger.take(record.body)
             if record.kind == "pack":
                 clock.now += 10
@@ -75,9 +80,17 @@ def test_the_time_left_is_that_of_the_candidates_left(small_run, clock):
     assert "0:40 passed, about 0:40 left" in stream.getvalue().splitlines()[-1]
 
 
+def test_when_all_are_evaluated_the_best_are_confirmed(small_run, clock):
+    stream, view = plain_view(16)
+    with view:
+        view.observe(Ledger(record.body for record in unfinished(small_run)))
+        clock.now += 5
+    assert stream.getvalue().endswith("0:05 passed, confirming the best\n")
+
+
 def test_after_resuming_the_time_left_does_not_count_what_was_there(small_run, clock):
     stream, view = plain_view(24)
-    ledger = Ledger(record.body for record in read(small_run))
+    ledger = Ledger(record.body for record in unfinished(small_run))
     with view:
         view.observe(ledger)
         clock.now += 30
