@@ -19,7 +19,7 @@ def test_a_core_is_smaller_and_computes_the_same(program: RuleSet) -> None:
     check_rules(core)
     assert fingerprint(core) == fingerprint(program)
     assert strip_rules(core) == core
-    assert core.size <= strip_rules(program).size
+    assert len(core.matrix.body) <= len(strip_rules(program).matrix.body)
     assert shrink(core) == core
 
 
