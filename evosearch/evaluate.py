@@ -12,8 +12,9 @@ from torch import Tensor
 from evosearch.allocator import keep_freed_memory
 from evosearch.grid import Grid, Point, UpdateSize, measure, recorded
 from evosearch.job import Job, Outcome, Status, TaskRef, TaskResult, TrialResult
-from evosearch.lanes import Entry, Problem, UpdateRules, arithmetic, state_entries, train
+from evosearch.lanes import Entry, UpdateRules, arithmetic, state_entries, train
 from evosearch.layout import Layout
+from evosearch.problem import Problem
 from evosearch.score import BOUND, Score, best_trial, combine, mean_score, paired
 from evosearch.seeds import evaluation_seed
 from proxy_tasks.task import Task

@@ -18,8 +18,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from evosearch.lanes import Problem, Trial, UpdateRules, rehearse
+from evosearch.lanes import Trial, UpdateRules, rehearse
 from evosearch.layout import Layout, Region
+from evosearch.problem import Problem
 from evosearch.seeds import grid_seed
 from proxy_tasks.task import Task
 

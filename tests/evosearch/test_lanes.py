@@ -7,9 +7,10 @@ from small_tasks import ADAM, MATRIX, SGD, Closure, Regression, Rules, both
 from torch import nn
 
 from evosearch.evaluate import compile_text
-from evosearch.lanes import Entry, Problem, Trial, UpdateRules, arithmetic, state_entries, train
+from evosearch.lanes import Entry, Trial, UpdateRules, arithmetic, state_entries, train
 from evosearch.layout import Layout
 from evosearch.library import known
+from evosearch.problem import Problem
 from primitives.shape import FULL, ROWWISE, SCALAR
 from proxy_tasks.digits import TRAINING, digits
 from proxy_tasks.digits_mlp import DigitsMLP
