@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -26,13 +27,24 @@ from typing import TYPE_CHECKING, Any, Final
 from evosearch.atomic import write_atomic
 from evosearch.errors import EvosearchError, RunError, UsageError
 from evosearch.executor import LocalExecutor, Timed
-from evosearch.run import Run
+from evosearch.ledger import Ledger
+from evosearch.run import Observe, Run
 from evosearch.verdict import FORMAT, TARGETS, judge
 
 if TYPE_CHECKING:
     from evosearch.config import Config
 
-__all__ = ["CONTROLS", "EVOLUTION", "STARTS", "Study", "Trial", "run_trial", "run_trials"]
+__all__ = [
+    "CONTROLS",
+    "EVOLUTION",
+    "STARTS",
+    "Report",
+    "Study",
+    "Trial",
+    "run_trial",
+    "run_trials",
+    "starting_program",
+]
 
 EVOLUTION: Final = "evolution"
 """The arm that the claim is about."""
@@ -41,6 +53,8 @@ CONTROLS: Final = {"random": 1, "constants-1x": 1, "constants-4x": 4, "random-4x
 STARTS: Final = ("adamw", "momentum", "sgd")
 """Where a search may begin; none of them computes a target."""
 _VERDICT: Final = "verdict.json"
+_TICK: Final = 1.0
+"""Seconds between looks at searches in other processes."""
 
 
 @dataclass(frozen=True)
@@ -156,28 +170,35 @@ class Metered(LocalExecutor):
         return result, seconds
 
 
-def run_trial(trial: Trial) -> dict[str, Any]:
-    """Run one trial to its end, or from where it was stopped, and return its verdict."""
+def run_trial(trial: Trial, observe: Observe = lambda _: None) -> dict[str, Any]:
+    """Run one trial to its end, or from where it was stopped, and return its verdict.
+
+    Args:
+        trial: What to run.
+        observe: Is shown the ledger of the search as it grows.
+    """
     verdict = trial.verdict()
     if verdict is None:
         started = (trial.directory / "journal").is_dir()
         run = Run.open(trial.directory) if started else Run.create(trial.directory, trial.config)
         executor = Metered()
-        verdict = judge(run.search(executor), TARGETS[trial.target], executor)
+        verdict = judge(run.search(executor, observe), TARGETS[trial.target], executor)
         verdict["arm"] = trial.arm
         write_atomic(trial.directory / _VERDICT, json.dumps(verdict, indent=1) + "\n")
     return verdict
 
 
-def run_trials(
-    trials: Sequence[Trial], workers: int, report: Callable[[Trial, dict[str, Any]], None]
-) -> list[dict[str, Any]]:
+Report = Callable[[Trial, int, dict[str, Any] | None], None]
+"""Is told of a trial: how many candidates it has evaluated, and its verdict once it is there."""
+
+
+def run_trials(trials: Sequence[Trial], workers: int, report: Report) -> list[dict[str, Any]]:
     """Run all trials, `workers` of them at a time, and return their verdicts in order.
 
     Args:
         trials: In the order in which they are begun.
         workers: Processes; with one, everything happens in this process.
-        report: Is called with each trial and its verdict when it is there.
+        report: Is called now and then while a trial goes on, and when it is done.
 
     Raises:
         UsageError: A directory holds a run of another configuration.
@@ -188,34 +209,36 @@ def run_trials(
     def take(trial: Trial, verdict: dict[str, Any] | None) -> None:
         if verdict is not None:
             verdicts[trial.directory] = verdict
-            report(trial, verdict)
+            report(trial, verdict["evaluations"], verdict)
 
     for trial in trials:
         take(trial, trial.verdict())
     waiting = [trial for trial in trials if trial.directory not in verdicts]
-    for trial in map(_ran, waiting) if workers == 1 else _side_by_side(waiting, workers):
+    for trial in (_here if workers == 1 else partial(_side_by_side, workers))(waiting, report):
         take(trial, trial.verdict())
     return [verdicts[trial.directory] for trial in trials]
 
 
-def _ran(trial: Trial) -> Trial:
-    run_trial(trial)
-    return trial
+def _here(trials: Sequence[Trial], report: Report) -> Iterator[Trial]:
+    """Run trials one after another in this process and yield each when it is done."""
+    for trial in trials:
+        run_trial(trial, lambda ledger, trial=trial: report(trial, len(ledger.candidates), None))
+        yield trial
 
 
-def _side_by_side(trials: Sequence[Trial], workers: int) -> Iterator[Trial]:
+def _side_by_side(workers: int, trials: Sequence[Trial], report: Report) -> Iterator[Trial]:
     """Run trials in processes of their own and yield each when it is done."""
     context = multiprocessing.get_context("spawn")
     waiting, running = list(reversed(trials)), {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                trial = waiting.pop()
-                process = context.Process(target=_work, args=(trial,), daemon=True)
+                trial, evaluated = waiting.pop(), context.Value("l", 0)
+                process = context.Process(target=_work, args=(trial, evaluated), daemon=True)
                 process.start()
-                running[process.sentinel] = process, trial
-            for sentinel in wait(list(running)):
-                process, trial = running.pop(sentinel)
+                running[process.sentinel] = process, trial, evaluated
+            for sentinel in wait(list(running), _TICK):
+                process, trial, _ = running.pop(sentinel)
                 process.join()
                 if process.exitcode:
                     raise RunError(
@@ -223,22 +246,28 @@ def _side_by_side(trials: Sequence[Trial], workers: int) -> Iterator[Trial]:
                         "above, and the same command goes on where it stopped"
                     )
                 yield trial
+            for _, trial, evaluated in running.values():
+                report(trial, evaluated.value, None)
     finally:
-        for process, _ in running.values():
+        for process, _, _ in running.values():
             process.terminate()
-        for process, _ in running.values():
+        for process, _, _ in running.values():
             process.join()
 
 
-def _work(trial: Trial) -> None:
+def _work(trial: Trial, evaluated: Any) -> None:
     """Run a trial in a process of its own; the parent is who is interrupted and ends it."""
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     torch.set_num_threads(1)
+
+    def observe(ledger: Ledger) -> None:
+        evaluated.value = len(ledger.candidates)
+
     try:
-        run_trial(trial)
+        run_trial(trial, observe)
     except EvosearchError as error:
         sys.exit(f"{trial.title}: {error}")
 

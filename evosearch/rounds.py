@@ -3,6 +3,9 @@
 A round is what it is in the search: the same replicates of the same run seed, hence paired with all
 others'. Rounds that the search did itself are taken from its journal, and the ones after those
 continue the count; which worker computes them does not show in the result.
+
+The first round is what candidates were chosen by, so it flatters those that were lucky in it. Once
+a candidate has all its rounds, its score is that of the later ones alone, the fresh seeds.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ class Rounds:
     Args:
         run: A finished run.
         executor: Where further rounds are computed.
-        count: Rounds after which a candidate is known well enough.
+        count: Rounds after which a candidate is known well enough, the first included.
     """
 
     def __init__(self, run: Run, executor: Executor, count: int) -> None:
@@ -36,7 +39,7 @@ class Rounds:
         self.count = count
         last = len(self.config.tiers) - 1
         self.candidates: dict[int, Candidate] = {
-            c.id: c
+            c.id: self._scored(c)
             for c in run.ledger.candidates.values()
             if c.score is not None and c.tier == last
         }
@@ -45,7 +48,6 @@ class Rounds:
         """Time that workers spent on further rounds."""
         self._executor = executor
         self._recorded = {task: str(r["program"]) for task, r in run.ledger.references.items()}
-        self._results: dict[int, dict[tuple[str, int], float]] = {}
         self._numbers = 0
 
     def complete(self, id_: int) -> bool:
@@ -61,12 +63,11 @@ class Rounds:
         return sorted(self.candidates.values(), key=lambda c: c.rank, reverse=True)
 
     def ahead(self, first: int, second: int) -> Difference:
-        """Return by how much one is better than another on the seeds that both have met."""
+        """Return by how much one is better than another on fresh seeds; both have all rounds."""
         mine, theirs = self._scores(first), self._scores(second)
         tasks: dict[str, list[float]] = {}
-        for key, score in mine.items():
-            if key in theirs:
-                tasks.setdefault(key[0], []).append(score - theirs[key])
+        for (task, replicate), score in mine.items():
+            tasks.setdefault(task, []).append(score - theirs[task, replicate])
         return difference(tasks.values())
 
     def advance(self, ids: Iterable[int]) -> None:
@@ -92,22 +93,28 @@ class Rounds:
                 self._take_in(id_, outcome)
 
     def _take_in(self, id_: int, outcome: Outcome) -> None:
-        self._results.pop(id_, None)
         if outcome.status is not Status.OK:
             del self.candidates[id_]
             return
         old = self.candidates[id_]
         fresh = tuple(Measurement.of(result.to_json()) for result in outcome.tasks)
-        new = replace(old, measurements=old.measurements + fresh, rounds=old.rounds + 1)
-        total = combine(list(new.task_scores().values()))
-        self.candidates[id_] = replace(new, score=total.mean, error=total.se)
+        measurements = old.measurements + fresh
+        new = replace(old, measurements=measurements, rounds=old.rounds + 1)
+        self.candidates[id_] = self._scored(new)
+
+    def _scored(self, candidate: Candidate) -> Candidate:
+        """Return a candidate with the score of its fresh seeds, if it has all rounds."""
+        known = candidate.measurements
+        if candidate.rounds >= self.count:
+            known = tuple(m for m in known if m.replicate >= self.config.evaluation.seeds)
+        total = combine(list(replace(candidate, measurements=known).task_scores().values()))
+        return replace(candidate, score=total.mean, error=total.se)
 
     def _scores(self, id_: int) -> dict[tuple[str, int], float]:
-        """Return a candidate's scores by task and replicate."""
-        if id_ not in self._results:
-            measured = self.candidates[id_].measurements
-            self._results[id_] = {(m.task, m.replicate): m.score for m in measured}
-        return self._results[id_]
+        """Return a candidate's scores on fresh seeds by task and replicate."""
+        seeds = self.config.evaluation.seeds
+        measured = self.candidates[id_].measurements
+        return {(m.task, m.replicate): m.score for m in measured if m.replicate >= seeds}
 
     def _job(self, round_: int, ids: list[int]) -> Job:
         seeds = self.config.evaluation.seeds

@@ -102,7 +102,8 @@ def markdown(summary: Mapping[str, Any]) -> str:
         f"# {target} from {summary['start']}",
         "",
         f"{_count(summary, 'strict')} seeds found it; with its relatives "
-        f"{_count(summary, 'family')}; in {_count(summary, 'best')} it is the run's single best program.",
+        f"{_count(summary, 'family')}; in {_count(summary, 'best')} it is the run's single best "
+        "program.",
         f"What counts is fixed in `{summary['definition']}`. Intervals are Wilson's, 95 %; medians "
         "are until the first program that counts, a seed without one counting as infinite.",
         "",
@@ -179,9 +180,8 @@ def _programs(run: Mapping[str, Any]) -> list[str]:
         how = "beyond" if rival["beyond"] else "within"
         kind = "no larger" if rival["smaller"] else "larger"
         error = "" if rival["ahead_se"] is None else f" ± {rival['ahead_se']:.3f}"
-        lines.append(
-            f"- #{rival['id']} is ahead of it by {rival['ahead']:.3f}{error}, {how}, {kind}"
-        )
+        lead = f"{rival['ahead']:.3f}{error}, {how} the error"
+        lines.append(f"- #{rival['id']}, {kind}, is ahead of it by {lead}")
     return [*lines, ""] if run["rivals"] else lines
 
 

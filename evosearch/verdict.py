@@ -2,8 +2,8 @@
 
 A target is found when a candidate that computes it stands on the run's front of score against
 program size and state memory: nothing of its size or smaller, with no more state, scores better
-beyond the error. Scores are means over all rounds; what looks better than the target on fewer is
-evaluated further before it decides anything.
+beyond the error. Scores are on fresh seeds; what looks better than the target is evaluated on as
+many of them before it decides anything.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["FORMAT", "SEEDS", "TARGETS", "Recognized", "Recognizer", "Target", "
 FORMAT: Final = 1
 """Version of the definition and of the verdict's JSON form."""
 SEEDS: Final = 8
-"""Paired seeds a task, at least, that a verdict rests on."""
+"""Fresh paired seeds a task, at least, that a verdict rests on."""
 _RIVALS: Final = 5
 """Better programs that a verdict lists."""
 
@@ -89,7 +89,7 @@ def judge(
         recognizer: What names a rule; `evosearch.recognize` unless given.
     """
     config = run.config
-    count = max(config.elites.rounds, math.ceil(SEEDS / config.evaluation.seeds))
+    count = max(config.elites.rounds, 1 + math.ceil(SEEDS / config.evaluation.seeds))
     hearing = _Hearing(Rounds(run, executor, count), recognizer or _recognize())
     strict, family = hearing.try_(target.strict), hearing.try_(target.family)
     leader = hearing.leader()
@@ -100,7 +100,7 @@ def judge(
         "target": target.name,
         "seed": config.seed,
         "level": LEVEL,
-        "seeds_per_task": count * config.evaluation.seeds,
+        "seeds_per_task": (count - 1) * config.evaluation.seeds,
         "strict": bool(strict.hits),
         "family": bool(family.hits),
         "best": best is not None,
@@ -151,9 +151,10 @@ class _Hearing:
     def try_(self, form: Form) -> _Finding:
         """Return what the run holds of a form."""
         kin = frozenset(i for i, found in self._forms.items() if found and form(found))
-        front = self._settled_front(kin)
-        hits = [i for i in front if not self._beaten(i, kin)]
-        return _Finding(kin, front, hits, self._first(kin) if hits else None)
+        front = self._front(kin)
+        hits = [i for i in front if self._stands(i, kin)]
+        first = next((i for i in sorted(kin) if self._stands(i, kin)), None) if hits else None
+        return _Finding(kin, front, hits, first)
 
     def leader(self) -> int | None:
         """Return the run's single best program; None where no candidate passed all tiers."""
@@ -202,23 +203,29 @@ class _Hearing:
             "simplified": str(simplified),
         }
 
-    def _settled_front(self, kin: Collection[int]) -> list[int]:
-        """Return the recognised candidates' own front once all it depends on is evaluated."""
+    def _front(self, kin: Collection[int]) -> list[int]:
+        """Return those that no other of them beats at its size and state, all fully evaluated."""
         while True:
-            front = self._front(kin)
+            front: list[int] = []
+            for candidate in self.rounds.ranking():
+                if candidate.id in kin and not any(self._fits(i, candidate.id) for i in front):
+                    front.append(candidate.id)
             due = self.rounds.incomplete(front)
-            if not due:
-                due = [r for i in front if not self._beaten(i, kin) for r in self._open(i, kin)]
             if not due:
                 return front
             self.rounds.advance(due)
 
-    def _front(self, kin: Collection[int]) -> list[int]:
-        front: list[int] = []
-        for candidate in self.rounds.ranking():
-            if candidate.id in kin and not any(self._fits(i, candidate.id) for i in front):
-                front.append(candidate.id)
-        return front
+    def _stands(self, id_: int, kin: Collection[int]) -> bool:
+        """Whether no rival beats a candidate, once all that looks better is fully evaluated."""
+        while id_ in self.rounds.candidates:
+            due = self.rounds.incomplete([id_])
+            if not due and self._beaten(id_, kin):
+                return False
+            due = due or self._open(id_, kin)
+            if not due:
+                return True
+            self.rounds.advance(due)
+        return False
 
     def _beaten(self, id_: int, kin: Collection[int]) -> bool:
         """Whether a fully evaluated rival scores better beyond the error."""
@@ -235,19 +242,10 @@ class _Hearing:
 
     def _rivals(self, id_: int, kin: Collection[int]) -> list[int]:
         """Return what looks better at no more size and state, strongest first."""
-        others = [i for i in self.rounds.candidates if i not in kin]
-        leads = {i: self.rounds.ahead(i, id_).mean for i in others}
-        rivals = [i for i in others if leads[i] > 0.0 and self._fits(i, id_)]
-        return sorted(rivals, key=lambda i: (-leads[i], i))
-
-    def _first(self, kin: Collection[int]) -> int | None:
-        """Return the earliest recognised candidate that nothing known by now beats."""
-        for id_ in sorted(kin):
-            while id_ in self.rounds.candidates and not self.rounds.complete(id_):
-                self.rounds.advance([id_])
-            if id_ in self.rounds.candidates and not self._beaten(id_, kin):
-                return id_
-        return None
+        level = self.rounds.candidates[id_].score
+        assert level is not None
+        better = (c for c in self.rounds.ranking() if c.score is not None and c.score > level)
+        return [c.id for c in better if c.id not in kin and self._fits(c.id, id_)]
 
     def _fits(self, id_: int, limit: int) -> bool:
         """Whether a program has no more statements and no more state than another."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from evosearch.rediscover import Trial
 
 __all__ = ["rediscover"]
+
+_INTERVAL: Final = 20.0
+"""Seconds between lines about a search that goes on."""
 
 
 class Goal(StrEnum):
@@ -94,12 +98,18 @@ def rediscover(
     )
     trials = study.trials()
     console = progress_console()
-    done = 0
+    done, lines = 0, {trial.directory: time.monotonic() for trial in trials}
 
-    def report(trial: Trial, verdict: dict[str, Any]) -> None:
+    def report(trial: Trial, evaluated: int, verdict: dict[str, Any] | None) -> None:
         nonlocal done
-        done += 1
-        console.print(f"{done:3} of {len(trials)}  {_sentence(trial, verdict)}", soft_wrap=True)
+        now = time.monotonic()
+        if verdict is not None:
+            done += 1
+            console.print(f"{done} of {len(trials)}: {_sentence(trial, verdict)}", soft_wrap=True)
+        elif now - lines[trial.directory] > _INTERVAL:
+            lines[trial.directory] = now
+            of = f"{evaluated:,} of {trial.config.budget.evaluations:,} evaluated"
+            console.print(f"{trial.title}: {of}", soft_wrap=True)
 
     console.print(f"{len(trials)} searches in {where}", soft_wrap=True)
     try:
