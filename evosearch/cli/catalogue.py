@@ -17,7 +17,7 @@ __all__ = ["primitives", "tasks"]
 
 
 def tasks(as_json: AsJson = False) -> None:
-    """List the proxy tasks: small training problems that candidates are tried on.
+    """List the proxy tasks that candidates are tried on.
 
     Only tasks of the search split take part in a search's decisions unless you name others.
 

@@ -18,7 +18,7 @@ def doctor(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check versions, cores, GPUs, data and disk, and say what to do about problems.
+    """Check versions, cores, GPUs, data and disk.
 
     Exit code 1 if there is a problem. A note concerns single tasks or speed only.
 

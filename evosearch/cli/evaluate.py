@@ -49,7 +49,10 @@ def evaluate(
     workers: Workers = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a program on fresh seeds, tuned as freely as AdamW, which it is compared with.
+    """Evaluate a program against tuned AdamW on fresh seeds.
+
+    Both are tuned with the same freedom. The score is the log of AdamW's excess loss over the
+    program's: positive is better than AdamW.
 
     Examples:
       evosearch evaluate lion
@@ -86,7 +89,9 @@ def compare(
     workers: Workers = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Compare optimizers on the same tasks and seeds, each with its own best learning rate.
+    """Compare optimizers on the same tasks and seeds.
+
+    Each has its own best learning rate; scores are against tuned AdamW.
 
     Examples:
       evosearch compare adamw lion muon signum

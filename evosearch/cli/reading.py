@@ -95,7 +95,7 @@ def lineage(
     id_: Annotated[int, typer.Argument(metavar="ID", help="A candidate's id.")],
     as_json: AsJson = False,
 ) -> None:
-    """List what a candidate descends from, itself first, with what each step changed.
+    """List what a candidate descends from, itself first.
 
     Examples:
       evosearch lineage runs/quickstart-0 231

@@ -44,9 +44,10 @@ def simplify(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Simplify a program by exact algebraic laws, and say why each step is allowed.
+    """Simplify a program by exact laws, step by step.
 
-    With -o, write the simplified program's text to a file, which all commands read.
+    Every step says why it is allowed. With -o, write the simplified program's text to a file,
+    which all commands read.
 
     Examples:
       evosearch simplify runs/quickstart-0 231
@@ -77,9 +78,9 @@ def export(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Export a program, as a torch.optim.Optimizer in one file that imports torch alone.
+    """Export a program as a torch.optim.Optimizer in one file.
 
-    Without -o, the text goes to stdout.
+    The file imports torch alone. Without -o, the text goes to stdout.
 
     Examples:
       evosearch export runs/quickstart-0 231 -o optimizer.py
@@ -104,7 +105,8 @@ def export(
 
 def _title(subject: Subject, output: Path | None) -> str:
     """Return what to call an optimizer: a known one by its name, another by its file or place."""
-    if output is not None and output.stem.isidentifier():
+    free = output is not None and output.stem.lower() != "optimizer"  # torch has that class
+    if output is not None and free and output.stem.isidentifier():
         return output.stem
     return subject.rules.name if subject.candidate is None else subject.candidate.name
 
@@ -116,11 +118,9 @@ def _details(subject: Subject) -> dict[str, Any]:
         return {}
     lr, rest_lr = candidate.rates
     score = score_text(candidate.score, candidate.error)
-    tasks = ", ".join(candidate.task_scores())
-    origin = (
-        f"Candidate {candidate.id} of a search with seed {run.manifest['seeds']['run']}; "
-        f"score {score} against tuned AdamW on {tasks}."
-    )
+    tasks = ", ".join(task.partition("[")[0] for task in candidate.task_scores())
+    seed = run.manifest["seeds"]["run"]
+    origin = f"Candidate {candidate.id}, seed {seed}; score {score} against tuned AdamW ({tasks})."
     return {"lr": lr, "rest_lr": rest_lr, "provenance": origin}
 
 

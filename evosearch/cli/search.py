@@ -99,7 +99,9 @@ def resume(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Continue a run that was stopped or killed, as if it had not been.
+    """Continue a run that was stopped or killed.
+
+    The result is that of an uninterrupted run, with any number of workers.
 
     Examples:
       evosearch resume runs/quickstart-0

@@ -22,7 +22,7 @@ _ANCESTORS = 8
 
 
 def show(subject: Words, as_json: AsJson = False) -> None:
-    """Show a program: text, scores on each task, lineage, equations, cost, state memory.
+    """Show a program: text, scores, lineage, equations, cost.
 
     Examples:
       evosearch show runs/quickstart-0 231
@@ -68,7 +68,9 @@ def diff(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Show what two programs do not have in common, redundant statements left out.
+    """Show what two programs do not have in common.
+
+    Redundant statements are left out.
 
     Examples:
       evosearch diff runs/quickstart-0 17 231

@@ -25,8 +25,9 @@ def verify(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check the stored bytes of a run, and that its history follows from its configuration.
+    """Check that a run is whole, or that two are the same.
 
+    A whole run has the bytes that were written, and a history that follows from its configuration.
     With --same, compare what configuration and seed determine: programs, scores, their order. Exit
     code 0: the same; 1: different, with the first difference.
 
