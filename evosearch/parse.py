@@ -145,8 +145,10 @@ class _Reader:
         if not isinstance(node, ast.Assign) or len(node.targets) != 1:
             _refuse(node, "expected an assignment `name = op(...)`")
         target = node.targets[0]
-        if not isinstance(target, ast.Name) or not (valid_name(target.id) or target.id in INPUTS):
-            _refuse(target, "expected a plain, unreserved name to the left of `=`")
+        if not isinstance(target, ast.Name):
+            _refuse(target, "expected one plain name to the left of `=`")
+        if not valid_name(target.id) and target.id not in INPUTS:
+            _refuse(target, f"`{target.id}` cannot name a variable: reserved or not a plain name")
         if not isinstance(node.value, ast.Call | ast.BinOp | ast.UnaryOp):
             _refuse(node.value, "expected one op, such as `lerp(m, g, 0.1)` or `m / v`")
         self._expression(node.value, target.id, 0)
