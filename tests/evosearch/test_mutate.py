@@ -95,10 +95,12 @@ def test_every_op_is_reached() -> None:
         "def f(w, g):\n"
         "    b = transpose(g)\n"
         "    a = gram_left(g)\n"
+        "    c = triu(a)\n"
+        "    d = triu(c)\n"
         "    u = newton_schulz5(g)\n"
         "    return u\n"
     )
-    born = {s.op for child, _ in children(parent, WIDE, 6000) for s in child.matrix.body}
+    born = {s.op for child, _ in children(parent, WIDE, 8000) for s in child.matrix.body}
     assert born == set(OPS)
 
 
