@@ -79,8 +79,8 @@ def rediscover(
     """
     from evosearch.config import preset
     from evosearch.manifest import cores
+    from evosearch.preflight import check_tasks
     from evosearch.rediscover import Study, run_trials
-    from evosearch.run import check_tasks
     from evosearch.tally import markdown, summarize, write_summary
 
     changes = [*(settings or []), *([] if budget is None else [f"budget.evaluations={budget}"])]
