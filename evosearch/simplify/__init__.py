@@ -15,12 +15,14 @@ from __future__ import annotations
 from typing import Final
 
 from evosearch.liveness import live_statements, strip
+from evosearch.naming import named_rule
 from evosearch.program import Rule, RuleSet
+from evosearch.simplify.algebra import Algebra, shared
 from evosearch.simplify.certificate import PairedTest, Simplified, Step
 from evosearch.simplify.rewrite import EXACT, INEXACT
 from evosearch.simplify.work import Cause, Work
 
-__all__ = ["PairedTest", "Simplified", "Step", "simplify", "simplify_rule"]
+__all__ = ["Algebra", "PairedTest", "Simplified", "Step", "simplify", "simplify_rule"]
 
 _RETRIES: Final = 8
 """How often the culprit of a deviation that only shows in the end is looked for."""
@@ -28,18 +30,19 @@ _LOOSE: Final = 1e-4
 """Largest relative deviation of a rewrite by a law that holds to a tolerance."""
 
 
-def simplify(rules: RuleSet, exact: bool = True) -> Simplified:
+def simplify(rules: RuleSet, exact: bool = True, algebra: Algebra | None = None) -> Simplified:
     """Simplify both rules of an optimizer without any training.
 
     Args:
         rules: the program.
         exact: apply exact laws only; otherwise also laws that hold to a tolerance, such as the
             scale invariance of Newton-Schulz.
+        algebra: the sympy process to ask; by default this process's own, started when needed.
     """
-    matrix, steps, worst = simplify_rule(rules.matrix, exact=exact)
+    matrix, steps, worst = simplify_rule(rules.matrix, exact=exact, algebra=algebra)
     rest = None
     if rules.rest is not None:
-        rest, more, other = simplify_rule(rules.rest, exact=exact, label="rest")
+        rest, more, other = simplify_rule(rules.rest, exact=exact, label="rest", algebra=algebra)
         steps, worst = (*steps, *more), max(worst, other)
     from evosearch.recognize import recognize
 
@@ -48,25 +51,28 @@ def simplify(rules: RuleSet, exact: bool = True) -> Simplified:
 
 
 def simplify_rule(
-    rule: Rule, *, exact: bool = True, label: str = "matrix"
+    rule: Rule, *, exact: bool = True, label: str = "matrix", algebra: Algebra | None = None
 ) -> tuple[Rule, tuple[Step, ...], float]:
     """Return the simplified rule, the steps, and the deviation of the exact ones as a whole."""
+    algebra = shared() if algebra is None else algebra
     stripped = strip(rule)
     opening = _opening(rule, stripped, label)
     banned: set[Cause] = set()
     for _ in range(_RETRIES):
         work = Work(stripped, label, frozenset(banned))
         work.exhaust(EXACT)
+        while work.consult(algebra):
+            work.exhaust(EXACT)
         culprit, worst = work.audit()
         if culprit is None:
             break
         banned.add(culprit)
     else:
-        return stripped, tuple(opening), 0.0
+        return named_rule(stripped), tuple(opening), 0.0
     work.polish()
     if not exact:
         work.exhaust(INEXACT, _LOOSE)
-    return work.finish(), (*opening, *work.steps), worst
+    return named_rule(work.finish()), (*opening, *work.steps), worst
 
 
 def _opening(rule: Rule, stripped: Rule, label: str) -> list[Step]:

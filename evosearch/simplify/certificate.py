@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from evosearch.formula import latex, pseudo_code
 from evosearch.program import RuleSet
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class Simplified:
         for number, step in enumerate(self.steps, start=1):
             lines += [*_told(number, step), ""]
         lines += ["After:", "", _indented(str(self.program)), ""]
+        lines += [_indented(pseudo_code(self.program)), "", _indented(latex(self.program)), ""]
         lines += [f"Statements: {self.original.size} -> {self.program.size}"]
         memory = (rules.matrix.state_memory for rules in (self.original, self.program))
         lines += [f"State memory in parameter-sized buffers: {' -> '.join(map(str, memory))}"]
@@ -138,6 +140,8 @@ class Simplified:
             "final": str(self.program),
             "name": None if self.recognition is None else str(self.recognition),
             "recognition": None if self.recognition is None else self.recognition.to_json(),
+            "pseudo_code": pseudo_code(self.program),
+            "latex": latex(self.program),
             "statements": [self.original.size, self.program.size],
             "state_memory": [r.matrix.state_memory for r in (self.original, self.program)],
             "factor": self.factor(),

@@ -8,11 +8,13 @@ from typing import Final
 
 from evosearch.program import Rule
 from evosearch.simplify import linear
+from evosearch.simplify.algebra import Algebra
 from evosearch.simplify.bounds import bounds_of
 from evosearch.simplify.certificate import Step
 from evosearch.simplify.graph import Graph, Node, Operand, Terms, read, substitute
 from evosearch.simplify.order import canonical_order, labels
 from evosearch.simplify.probe import TOLERANCE, Array, Values, deviation, probe, run
+from evosearch.simplify.regions import regions
 from evosearch.simplify.rewrite import EXACT, Context, Rewrite
 from evosearch.simplify.schedule import write
 from evosearch.simplify.states import Proposal, propose
@@ -147,7 +149,7 @@ class Work:
 
     def _rewrite_states(self) -> bool:
         for proposal in propose(self.graph, self.terms, self.values, self._context.order):
-            if (proposal.identity, "state") not in self.banned:
+            if (proposal.identity, "states") not in self.banned:
                 scale, graph = self._settled(proposal.graph)
                 if self._shorter(graph) and self._adopt(proposal, "states", graph, scale):
                     return True
@@ -165,8 +167,27 @@ class Work:
             self._reject(step)
             self._seen.add(self._key(graph))
             return False
-        self._accept(graph, step, (proposal.identity, "state"), values)
+        self._accept(graph, step, (proposal.identity, stage), values)
         return True
+
+    def consult(self, algebra: Algebra) -> bool:
+        """Ask sympy about the elementwise parts; return whether that helped."""
+        for region in regions(self.graph, self._context.bounds):
+            for tree in algebra.suggest(region.tree, region.signs):
+                value = region.build(self.terms, tree)
+                if value is None or value is region.root:
+                    continue
+                new = substitute(self.graph, self.terms, {region.root: value})
+                if new is None:
+                    continue
+                scale, graph = self._settled(new)
+                identity = f"{region.root!r} -> {value!r}"
+                proposal = Proposal(identity, "algebra of real numbers, by sympy", graph)
+                if (identity, "sympy") in self.banned or graph.size >= self.graph.size:
+                    continue
+                if self._adopt(proposal, "sympy", graph, scale):
+                    return True
+        return False
 
     def _settled(self, graph: Graph) -> tuple[float, Graph]:
         """Return a proposed graph with its sums and products in order, unchecked."""

@@ -59,7 +59,7 @@ def simple(body: str, states: str = "", exact: bool = True) -> str:
         ("a = cube(g); b = square(g); u = a / b", "return g"),
         ("a = cube(g); b = cbrt(a); u = b * 1.0", "return g"),
         # what is 1 except at 0 is not 1
-        ("a = sign(g); u = a * a", "x1 = sign(g); u = square(x1); return u"),
+        ("a = sign(g); u = a * a", "s = sign(g); u = square(s); return u"),
         ("u = g / g", "u = g / g; return u"),
         ("a = arctan(g); b = cosh(a); c = b / b; u = c * g", "return g"),
         # sums
@@ -80,7 +80,7 @@ def simple(body: str, states: str = "", exact: bool = True) -> str:
         ("a = neg(g); b = newton_schulz5(a); u = neg(b)", "u = newton_schulz5(g); return u"),
         (
             "a = newton_schulz5(g); u = newton_schulz5(a)",
-            "x1 = newton_schulz5(g); u = newton_schulz5(x1); return u",
+            "o = newton_schulz5(g); u = newton_schulz5(o); return u",
         ),
         ("a = abs(g); b = cos(a); c = cos(g); d = b - c; u = g + d", "return g"),
         ("a = abs(g); u = maximum(a, a)", "u = abs(g); return u"),
@@ -88,7 +88,7 @@ def simple(body: str, states: str = "", exact: bool = True) -> str:
         ("a = g * 3.0; u = a / 0.5", "return g"),
         (
             "a = sign(g); b = a * 2.0; c = w * 0.1; u = b + c",
-            "x1 = sign(g); x2 = w * 0.05; u = x1 + x2; return u",
+            "s = sign(g); decay = w * 0.05; u = s + decay; return u",
         ),
         ("u = neg(g)", "u = neg(g); return u"),
     ],
@@ -110,13 +110,13 @@ def test_identities(body: str, expected: str) -> None:
         (
             "c = lerp(g, m, 0.9); m = lerp(g, c, 1.1); u = sign(c)",
             "m",
-            "x1 = lerp(m, g, 0.1); u = sign(x1); m = lerp(m, g, 0.01); return u",
+            "c = lerp(m, g, 0.1); u = sign(c); m = lerp(m, g, 0.01); return u",
         ),
         # two states, one of them three times the other
         (
             "a = lerp(a, g, 0.1); x = g * 0.3; b = heavy_ball(b, x, 0.9); c = a + b; u = sign(c)",
             "a b",
-            "a = lerp(a, g, 0.1); u = sign(a); return u",
+            "m = lerp(m, g, 0.1); u = sign(m); return u",
         ),
         # a state that never leaves zero
         ("z = z * 0.5; u = g + z", "z", "return g"),
@@ -144,15 +144,15 @@ def test_lions_raw_program() -> None:
     raw = parse_rules((EXAMPLES / "lion_raw.py").read_text())
     found = simplify(raw)
     assert str(found.program.matrix) == (
-        "def lion_raw(w, g, v):\n"
-        "    x1 = clip(g, 1.0)\n"
-        "    x2 = arcsin(x1)\n"
-        "    x3 = lerp(v, x2, 0.101)\n"
-        "    x4 = sign(x3)\n"
-        "    x5 = w * 0.4602\n"
-        "    u = x4 + x5\n"
-        "    v = lerp(v, x2, 0.003009)\n"
-        "    return u, v\n"
+        "def lion_raw(w, g, m):\n"
+        "    clipped = clip(g, 1.0)\n"
+        "    x1 = arcsin(clipped)\n"
+        "    c = lerp(m, x1, 0.101)\n"
+        "    s = sign(c)\n"
+        "    decay = w * 0.4602\n"
+        "    u = s + decay\n"
+        "    m = lerp(m, x1, 0.003009)\n"
+        "    return u, m\n"
     )
     assert found.factor() == pytest.approx(0.0002, rel=1e-12)
     np.testing.assert_allclose(
@@ -198,8 +198,8 @@ def test_steps_are_checked_and_rejected() -> None:
     text = "def lossy(w, g):\n    a = cube(g)\n    b = a + w\n    u = b - w\n    return u\n"
     found = simplify(parse_rules(text))
     assert [s.op for s in found.program.matrix.body] == ["cube", "add", "sub"]
-    (step,) = found.rejected
-    assert step.deviation > 1e-9
+    assert found.rejected
+    assert all(step.deviation > 1e-9 for step in found.rejected)
     assert "REJECTED" in found.story()
 
 
