@@ -73,7 +73,7 @@ def export(
         str | None, typer.Option(help="Name of the optimizer; by default after the file.")
     ] = None,
     format_: Annotated[
-        str, typer.Option("--format", help="torch, optax, text, latex or json.")
+        str, typer.Option("--format", help="torch, or another one that is installed.")
     ] = "torch",
     force: Force = False,
     as_json: AsJson = False,
@@ -85,15 +85,15 @@ def export(
     Examples:
       evosearch export runs/quickstart-0 231 -o optimizer.py
       evosearch export lion -o lion.py --name Lion
-      evosearch export muon --format latex
     """
-    if format_ not in _WRITERS:
-        raise UsageError(f"unknown format `{format_}`; expected one of {', '.join(_WRITERS)}")
+    exporters = import_module("evosearch.export")
+    writers = {key: value for key, value in _WRITERS.items() if value in exporters.__all__}
+    if format_ not in writers:
+        raise UsageError(f"unknown format `{format_}`; expected one of {', '.join(writers)}")
     chosen = resolve(subject)
     title = name or _title(chosen, output)
     details = _details(chosen) if format_ == "torch" else {}
-    write_text = getattr(import_module("evosearch.export"), _WRITERS[format_])
-    text = write_text(chosen.rules, name=title, **details)
+    text = getattr(exporters, writers[format_])(chosen.rules, name=title, **details)
     if output is not None:
         _save(output, text, force)
     if as_json:
