@@ -6,18 +6,18 @@ and values out of range are refused by name.
 
 from __future__ import annotations
 
-import difflib
-import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from evosearch.errors import ConfigError, UsageError
+from evosearch.errors import ConfigError
+from evosearch.settings import apply, explain, member
 
 if TYPE_CHECKING:
     from evosearch.grid import Grid
@@ -31,6 +31,8 @@ PRESETS: Final = ("quickstart", "smoke", "rediscover-lion", "rediscover-muon")
 
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Factor = Annotated[float, Field(gt=0.0)]
+Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class _Section(BaseModel):
@@ -55,14 +57,14 @@ class SpaceConfig(_Section):
         from evosearch.mutate import EDITS
 
         names = [edit.__name__ for edit, _ in EDITS]
-        return tuple(_member("mutation", name, names) for name in edits)
+        return tuple(member("mutation", name, names) for name in edits)
 
     @field_validator("ops")
     @classmethod
     def _known(cls, ops: tuple[str, ...]) -> tuple[str, ...]:
         from primitives.table import OPS
 
-        return tuple(_member("op", name, OPS) for name in ops)
+        return tuple(member("op", name, OPS) for name in ops)
 
     def space(self) -> Space:
         """Return the space itself."""
@@ -87,7 +89,7 @@ class TierConfig(_Section):
     def _known(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
         from proxy_tasks.registry import TASKS
 
-        return tuple(_member("task", name, TASKS) for name in tasks)
+        return tuple(member("task", name, TASKS) for name in tasks)
 
 
 class EvaluationConfig(_Section):
@@ -97,10 +99,17 @@ class EvaluationConfig(_Section):
     """Paired seeds of one evaluation."""
     rates: Annotated[int, Field(ge=3)] = 5
     """Learning rates at first, half a decade apart, around the candidate's own update size."""
-    ratios: tuple[Annotated[float, Field(gt=0)], ...] = (0.3, 1.0, 3.0)
+    ratios: Annotated[tuple[Factor, ...], Field(min_length=1)] = (0.3, 1.0, 3.0)
     """How far what is no hidden matrix moves, relative to the matrices; increasing."""
     extensions: Annotated[int, Field(ge=0)] = 2
     """How often the grid grows where its best point lies at the edge."""
+
+    @field_validator("ratios")
+    @classmethod
+    def _increasing(cls, ratios: tuple[float, ...]) -> tuple[float, ...]:
+        if any(a >= b for a, b in pairwise(ratios)):
+            raise ValueError(f"expected increasing numbers, found {list(ratios)}")
+        return ratios
 
     def grid(self) -> Grid:
         """Return the grid of learning rates."""
@@ -112,14 +121,17 @@ class EvaluationConfig(_Section):
 class ReferenceConfig(_Section):
     """AdamW, tuned: the best of these constants on each task, with the same grid as candidates."""
 
-    betas: Annotated[tuple[tuple[float, float], ...], Field(min_length=1)] = (
+    betas: Annotated[tuple[tuple[Decay, Decay], ...], Field(min_length=1)] = (
         (0.9, 0.999),
         (0.9, 0.99),
         (0.9, 0.95),
         (0.8, 0.99),
         (0.95, 0.99),
     )
-    weight_decay: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0, 0.01)
+    weight_decay: Annotated[tuple[Annotated[float, Field(ge=0.0)], ...], Field(min_length=1)] = (
+        0.0,
+        0.01,
+    )
 
 
 class PopulationConfig(_Section):
@@ -179,7 +191,7 @@ class BudgetConfig(_Section):
     """Candidates in a pack."""
     window: Positive = 4
     """Packs in flight: how many results a proposal may lag behind. At least the workers."""
-    seconds_per_pack: Annotated[float, Field(gt=0)] = 600.0
+    seconds_per_pack: Factor = 600.0
     """Deadline of one pack on a worker."""
 
 
@@ -204,9 +216,19 @@ class Config(_Section):
     def _start_is_an_optimizer(self) -> Config:
         from evosearch.fingerprint import fingerprint
         from evosearch.library import resolve
+        from evosearch.mutate import mutate
+        from evosearch.rng import Rng
 
-        if fingerprint(resolve(self.start)) is None:
-            raise ValueError("`start` never updates the weights, or not finitely")
+        start = resolve(self.start)
+        if fingerprint(start) is None:
+            raise ValueError("`start` never updates the weights by its gradient, or not finitely")
+        try:
+            mutate(start, self.space.space(), Rng())
+        except RuntimeError:
+            raise ValueError(
+                "no edit of `start` stays within `space`; raise `space.max_statements` or "
+                "`space.max_states`, choose another `space.scope`, or start from something smaller"
+            ) from None
         return self
 
     @model_validator(mode="after")
@@ -215,8 +237,10 @@ class Config(_Section):
 
         for name in self.task_names:
             get(name, **self.tasks.get(name, {}))
+            if self.task_names.count(name) > 1:
+                raise ValueError(f"task `{name}` is listed {self.task_names.count(name)} times")
         for name in self.tasks:
-            _member("task", name, self.task_names)
+            member("task of this search", name, self.task_names)
         return self
 
     def tiers_of_tasks(self) -> tuple[tuple[TaskRef, ...], ...]:
@@ -240,7 +264,7 @@ def preset(name: str, settings: Iterable[str] = ()) -> Config:
     Raises:
         ConfigError: unknown preset or key, or a value out of range.
     """
-    _member("preset", name, PRESETS)
+    member("preset", name, PRESETS)
     text = files("evosearch.presets").joinpath(f"{name}.toml").read_text(encoding="utf-8")
     return configure(tomllib.loads(text), settings, f"preset `{name}`")
 
@@ -270,56 +294,8 @@ def configure(data: dict[str, Any], settings: Iterable[str], origin: str) -> Con
         ConfigError: unknown key, or a value out of range.
     """
     for setting in settings:
-        _apply(data, setting)
+        apply(data, setting)
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"{origin}: {_explain(error)}") from None
-
-
-def _apply(data: dict[str, Any], setting: str) -> None:
-    key, sign, text = setting.partition("=")
-    if not sign or not key:
-        raise ConfigError(f"`{setting}` is no setting; expected `key=value`, e.g. `budget.pack=8`")
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        value = text
-    *path, last = key.strip().split(".")
-    node: Any = data
-    for part in path:
-        if isinstance(node, list) and part.isdigit() and int(part) < len(node):
-            node = node[int(part)]
-        elif isinstance(node, dict):
-            node = node.setdefault(part, {})
-        else:
-            node = None
-        if not isinstance(node, dict | list):
-            raise ConfigError(f"`{key}`: `{part}` is not a section of the configuration")
-    if isinstance(node, list):
-        if not last.isdigit() or int(last) >= len(node):
-            raise ConfigError(f"`{key}`: expected an index below {len(node)}, found `{last}`")
-        node[int(last)] = value
-    else:
-        node[last] = value
-
-
-def _member(kind: str, name: str, choices: Iterable[str]) -> str:
-    known = tuple(choices)
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean `{near[0]}`? " if near else ""
-        raise ConfigError(f"unknown {kind} `{name}`; {hint}known are {', '.join(known)}")
-    return name
-
-
-def _explain(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    key = ".".join(map(str, first["loc"]))
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, UsageError):
-        return f"{key}: {cause}" if key else str(cause)
-    if first["type"] == "extra_forbidden":
-        return f"unknown key `{key}`"
-    found = f", found {first['input']!r}" if isinstance(first["input"], str | int | float) else ""
-    return f"`{key}`: {first['msg']}{found}"
+        raise ConfigError(f"{origin}: {explain(error, Config)}") from None

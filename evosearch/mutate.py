@@ -33,7 +33,8 @@ Site = tuple[int, int]
 _ARITY: Final = {op.name: op.arity for op in OPS.values()}
 _LITERAL: Final = 0.15
 """How often an operand that may be a number is one."""
-_TRIES: Final = 200
+_TRIES: Final = 10_000
+"""Edits to try before giving up: where a parent is at its limits, few keep them."""
 
 
 def insert(rule: Rule, space: Space, rng: Rng) -> Rule | None:

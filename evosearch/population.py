@@ -126,6 +126,8 @@ class Population:
         if outcome.status is not Status.OK:
             self.standings.pop(individual.id, None)
             self._results.pop(individual.id, None)
+            for island in self._islands:
+                island.discard(individual.id)
             return
         results = self._results.setdefault(individual.id, [])
         self._rounds[individual.id] = self._rounds.get(individual.id, 0) + 1
@@ -284,6 +286,9 @@ class _Island:
             self.record, self.stale = standing, 0
         else:
             self.stale += 1
+
+    def discard(self, id_: int) -> None:
+        self.members = deque(member for member in self.members if member != id_)
 
     def best(self, standings: Mapping[int, Standing]) -> int:
         return max(self.members, key=lambda i: (standings[i], -i))

@@ -1,0 +1,90 @@
+"""Single settings of a configuration, ``a.b=c``, and what to say about those that are wrong."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from evosearch.errors import ConfigError
+
+__all__ = ["apply", "explain", "member"]
+
+
+def apply(data: dict[str, Any], setting: str) -> None:
+    """Change plain data as ``a.b=c`` says; the value is JSON, or a string where it is not.
+
+    Raises:
+        ConfigError: No ``key=value``, or a key that leads through what is no section.
+    """
+    key, sign, text = setting.partition("=")
+    if not sign or not key:
+        raise ConfigError(f"`{setting}` is no setting; expected `key=value`, e.g. `budget.pack=8`")
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = text
+    *path, last = key.strip().split(".")
+    node: Any = data
+    for part in path:
+        if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+        elif isinstance(node, dict):
+            node = node.setdefault(part, {})
+        else:
+            node = None
+        if not isinstance(node, dict | list):
+            raise ConfigError(f"`{key}`: `{part}` is not a section of the configuration")
+    if isinstance(node, list):
+        if not last.isdigit() or int(last) >= len(node):
+            raise ConfigError(f"`{key}`: expected an index below {len(node)}, found `{last}`")
+        node[int(last)] = value
+    else:
+        node[last] = value
+
+
+def member(kind: str, name: str, choices: Iterable[str]) -> str:
+    """Return the name if it is one of the choices.
+
+    Raises:
+        ConfigError: It is not; says which kind of thing it is, what is near and what there is.
+    """
+    known = tuple(choices)
+    if name not in known:
+        nearest = _hint(name, known)
+        raise ConfigError(f"unknown {kind} `{name}`; {nearest}known are {', '.join(known)}")
+    return name
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return the first fault that pydantic found in the data of a model, in a sentence."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(map(str, first["loc"]))
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, Exception):
+        return f"`{key}`: {cause}" if key else str(cause)
+    if first["type"] == "extra_forbidden":
+        section = key.rpartition(".")[0]
+        known = [name for name in _keys(model) if name.startswith(section)]
+        return f"unknown key `{key}`; {_hint(key, known)}known are {', '.join(known)}"
+    found = f", found {first['input']!r}" if isinstance(first["input"], str | int | float) else ""
+    return f"`{key}`: {first['msg']}{found}"
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of a model and of the sections that are its direct fields."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _keys(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    """Say which known name was meant; a dotted one may lack its section."""
+    near = [key for key in known if key.rpartition(".")[2] == name.rpartition(".")[2]]
+    near = near or difflib.get_close_matches(name, known, n=1)
+    return f"did you mean `{near[0]}`? " if near else ""
