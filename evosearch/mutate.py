@@ -178,7 +178,7 @@ EDITS: Final[tuple[tuple[Edit, float], ...]] = (
     (rewire, 2.0),
     (change_constant, 1.5),
     (move, 1.0),
-    (add_state, 0.7),
+    (add_state, 1.0),
 )
 """The edits of a rule and their relative frequencies; insertion and deletion balance."""
 
