@@ -11,7 +11,6 @@ Everything is a function of the configuration and of what was committed, in orde
 
 from __future__ import annotations
 
-import math
 from bisect import insort
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -20,11 +19,12 @@ from dataclasses import dataclass, field
 from evosearch.breed import offspring
 from evosearch.config import Config
 from evosearch.fingerprint import fingerprint
-from evosearch.job import Outcome, Status, TaskResult
+from evosearch.job import Outcome, Status
 from evosearch.library import resolve
 from evosearch.mutate import crossover
 from evosearch.program import RuleSet
 from evosearch.rng import Rng
+from evosearch.score import combine, mean_score
 from evosearch.shrink import shrink
 from evosearch.standing import Standing
 
@@ -89,10 +89,10 @@ class Population:
         self._start = resolve(config.start)
         self._start_print = fingerprint(self._start) or ""  # the configuration refuses others
         self._islands = [_Island() for _ in range(config.population.islands)]
-        self._results: dict[int, list[TaskResult]] = {}
+        self._scores: dict[int, dict[str, list[float]]] = {}
         self._rounds: dict[int, int] = {}
         """Evaluations of each individual, those that a hurdle ended early included."""
-        self._tier_tasks = [{str(ref) for ref in tier} for tier in config.tiers_of_tasks()]
+        self._tier_tasks = [[str(ref) for ref in tier] for tier in config.tiers_of_tasks()]
         self._tier_scores: list[list[float]] = [[] for _ in self._tier_tasks]
         self._seen: set[str] = set()
         self._numbers = 0
@@ -125,19 +125,21 @@ class Population:
         """Update an individual's standing; one that fails, at first or later, has none."""
         if outcome.status is not Status.OK:
             self.standings.pop(individual.id, None)
-            self._results.pop(individual.id, None)
+            self._scores.pop(individual.id, None)
             for island in self._islands:
                 island.discard(individual.id)
             return
-        results = self._results.setdefault(individual.id, [])
-        self._rounds[individual.id] = self._rounds.get(individual.id, 0) + 1
-        if not results:
+        first = individual.id not in self._scores
+        scores = self._scores.setdefault(individual.id, {})
+        for result in outcome.tasks:
+            scores.setdefault(result.task, []).append(result.score)
+        if first:
             for tier in range(outcome.tier + 1):
-                scores = [r.score for r in outcome.tasks if r.task in self._tier_tasks[tier]]
-                insort(self._tier_scores[tier], math.fsum(scores) / len(scores))
-        results.extend(outcome.tasks)
+                mean = combine([mean_score(scores[task]) for task in self._tier_tasks[tier]]).mean
+                insort(self._tier_scores[tier], mean)
+        self._rounds[individual.id] = self._rounds.get(individual.id, 0) + 1
         seeds = self.config.evaluation.seeds
-        self.standings[individual.id] = Standing.of(results, outcome.tier, seeds)
+        self.standings[individual.id] = Standing.of(scores, outcome.tier, seeds)
 
     def ranking(self) -> list[Individual]:
         """Return the individuals that have a standing, best first."""

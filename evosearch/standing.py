@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from evosearch.job import TaskResult
-from evosearch.score import Score, combine, mean_score
+from evosearch.score import combine, mean_score
 
-__all__ = ["Standing", "task_scores"]
+__all__ = ["Scores", "Standing"]
+
+Scores = Mapping[str, Sequence[float]]
+"""Task to its score on every seed so far."""
 
 
 @dataclass(frozen=True, order=True)
@@ -25,17 +27,8 @@ class Standing:
     """Independent evaluations that the score is the mean of."""
 
     @classmethod
-    def of(cls, results: Iterable[TaskResult], tier: int, seeds: int) -> Standing:
-        """Return the standing after these results, with `seeds` of them a task and round."""
-        scores = task_scores(results)
-        total = combine([score for score, _ in scores.values()])
-        rounds = min(count for _, count in scores.values()) // seeds
+    def of(cls, scores: Scores, tier: int, seeds: int) -> Standing:
+        """Return the standing after these scores, with `seeds` of them a task and round."""
+        total = combine([mean_score(values) for values in scores.values()])
+        rounds = min(map(len, scores.values())) // seeds
         return cls(tier, total.mean, total.se, rounds)
-
-
-def task_scores(results: Iterable[TaskResult]) -> dict[str, tuple[Score, int]]:
-    """Return each task's mean score over seeds, and the number of seeds, in order of first use."""
-    by_task: dict[str, list[float]] = {}
-    for result in results:
-        by_task.setdefault(result.task, []).append(result.score)
-    return {task: (mean_score(scores), len(scores)) for task, scores in by_task.items()}
