@@ -111,9 +111,13 @@ def newton_schulz(x: torch.Tensor, steps: int) -> torch.Tensor:
     tall = x.shape[-2] > x.shape[-1]
     y = x.mT if tall else x  # the Gram matrix of the shorter side is the smaller one
     y = y / (torch.linalg.vector_norm(y, dim=(-2, -1), keepdim=True) + 1e-7)
+    shape = y.shape
+    y = y.unsqueeze(0).flatten(0, -3)  # baddbmm scales and adds as it multiplies, in 3-D alone
     for _ in range(steps):
-        gram = y @ y.mT
-        y = a * y + (b * gram + c * (gram @ gram)) @ y
+        gram = torch.bmm(y, y.mT)
+        poly = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        y = torch.baddbmm(y, poly, y, beta=a)
+    y = y.reshape(shape)
     return y.mT if tall else y
 
 
@@ -133,9 +137,13 @@ def polar_express(x: torch.Tensor) -> torch.Tensor:
     tall = x.shape[-2] > x.shape[-1]
     y = x.mT if tall else x
     y = y / (1.02 * torch.linalg.vector_norm(y, dim=(-2, -1), keepdim=True) + 1e-7)
+    shape = y.shape
+    y = y.unsqueeze(0).flatten(0, -3)  # baddbmm scales and adds as it multiplies, in 3-D alone
     for a, b, c in coefficients:
-        gram = y @ y.mT
-        y = a * y + (b * gram + c * (gram @ gram)) @ y
+        gram = torch.bmm(y, y.mT)
+        poly = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        y = torch.baddbmm(y, poly, y, beta=a)
+    y = y.reshape(shape)
     return y.mT if tall else y
 
 
