@@ -140,9 +140,7 @@ def test_a_damaged_journal_is_refused_and_left_alone(tmp_path, evosearch, small_
 def test_a_damaged_part_is_found_and_rebuilt(tmp_path, evosearch, small_run):
     run = shutil.copytree(small_run, tmp_path / "run")
     part = next((run / "candidates").iterdir())
-    data = bytearray(part.read_bytes())
-    data[len(data) // 3] ^= 1
-    part.write_bytes(data)
+    part.write_bytes(part.read_bytes()[:-1])
     result = evosearch("verify", run, code=2)
     assert f"evosearch verify --rebuild {run}" in result.stderr
     assert "sound" in evosearch("verify", "--rebuild", run).stdout
