@@ -72,6 +72,8 @@ def evaluate(
         return
     _print_tasks(comparison, contender)
     write(f"\n{contender.label}: {_score(contender.total)}, the mean over tasks")
+    if seed == 0 and not settings:
+        _print_stored(contender, seeds)
 
 
 def compare(
@@ -117,10 +119,14 @@ def _compare(
     workers: int,
 ) -> Comparison:
     from evosearch.comparison import compare as compare_programs
+    from evosearch.held_out import LOG, note_look
 
     config = _configuration(subjects, tasks, settings)
     check_tasks(config)
     console = progress_console()
+    texts = [str(subject.rules) for subject in subjects]
+    if count := note_look("evaluate", config.task_names, texts, seeds):
+        console.print(f"look {count} at held-out tasks, noted in {LOG}", soft_wrap=True)
     with start_workers(workers, None, 0.0, config) as executor:
         return compare_programs(
             [(subject.label, subject.rules) for subject in subjects],
@@ -172,6 +178,21 @@ def _print_tasks(comparison: Comparison, contender: Contender) -> None:
         )
     columns = ("task", "score ± se", "seeds", "value", "AdamW", "lr of matrices / rest", "")
     table(columns, rows, left=("task", "lr of matrices / rest", ""))
+
+
+def _print_stored(contender: Contender, seeds: int) -> None:
+    """Compare a program with the figures that are stored of it, where there are any."""
+    from evosearch.leaderboard import SEEDS, figure, stored
+    from evosearch.score import mean_score
+
+    for task, scores in contender.scores.items():
+        board = stored(task) if seeds == SEEDS else None
+        known = figure(board, str(contender.rules)) if board else None
+        if known is not None:
+            level, error = known
+            near = abs(mean_score(scores).mean - level) <= max(error or 0.0, 1e-3)
+            word = "reproduced" if near else "not reproduced"
+            write(f"Stored for {task}: {score_text(level, error)}, {word}")
 
 
 def _print_contenders(comparison: Comparison) -> None:

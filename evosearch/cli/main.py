@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from evosearch.cli import (
+    baselines,
     catalogue,
     doctor,
     evaluate,
+    promote,
     reading,
     rediscover,
     report,
@@ -67,7 +69,9 @@ for command in (
     evaluate.compare,
     reading.lineage,
     report.report,
+    promote.promote,
     rediscover.rediscover,
+    baselines.baselines,
     catalogue.tasks,
     catalogue.primitives,
     verify.verify,

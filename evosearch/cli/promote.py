@@ -44,7 +44,8 @@ def promote(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes; 1: no Ray.")] = 1,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the JSON here, too.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the JSON here, too."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -135,10 +136,8 @@ def _splits(tasks: str | None) -> dict[str, list[str]]:
 def _print(promotion: Promotion) -> None:
     for split, tasks in promotion.splits.items():
         write(f"{split.capitalize()} tasks: {', '.join(tasks)}; {promotion.seeds} seeds each\n")
-        rows = []
-        for label in promotion.scores:
-            row = [label, score_text(*promotion.total(label, split))]
-            rows.append(row if label in promotion.programs else [f"tuned {label}", row[1]])
+        totals = {label: promotion.total(label, split) for label in promotion.scores}
+        rows = [(label, score_text(*total)) for label, total in totals.items()]
         table(("optimizer", "score ± se"), rows, left=("optimizer",))
         write()
         found = [finding for finding in promotion.findings if finding.split == split]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from told_scores import Teller, told_config, told_run
+from told_scores import TASK, Teller, told_config, told_run
 
 from evosearch.library import known
 from evosearch.verdict import TARGETS, judge
@@ -138,9 +138,9 @@ def test_a_target_that_did_not_pass_all_tiers_does_not_count(tmp_path):
 
 def test_a_target_that_fails_on_further_seeds_does_not_count(tmp_path):
     class LateFailure(Teller):
-        def outcome(self, text, replicates, tier=0):
+        def outcome(self, text, replicates, tier=0, task=TASK):
             self.failing = [LION] if replicates[0] else []
-            return super().outcome(text, replicates, tier)
+            return super().outcome(text, replicates, tier, task)
 
     teller = LateFailure({ADAMW: 0.0, LION: 0.6})
     run = told_run(tmp_path / "run", [[ADAMW, LION]], Teller(teller.levels))

@@ -56,14 +56,14 @@ class Teller:
         spread = derive(text, replicate) % 1001 / 500 - 1
         return self.levels[text] + self.noise * spread
 
-    def outcome(self, text: str, replicates: Sequence[int], tier: int = 0) -> Outcome:
+    def outcome(
+        self, text: str, replicates: Sequence[int], tier: int = 0, task: str = TASK
+    ) -> Outcome:
         if text in self.failing:
             return Outcome(Status.DIVERGED, "told to", 0, -10.0, None, ())
+        trials = (TrialResult(0.1, 0.1, 1.0, 0.5),)
         results = tuple(
-            TaskResult(
-                TASK, r, 7, self.score(text, r), 0, False, (TrialResult(0.1, 0.1, 1.0, 0.5),)
-            )
-            for r in replicates
+            TaskResult(task, r, 7, self.score(text, r), 0, False, trials) for r in replicates
         )
         mean = sum(result.score for result in results) / len(results)
         return Outcome(Status.OK, "", tier, mean, 0.1, results)
@@ -73,7 +73,9 @@ class Teller:
             values = (0.5,) * (job.seeds * job.rounds)
             return Baseline(str(job.task), job.programs[0], values, False, ()), 1.0
         self.evaluated += [(text, job.replicates[0]) for text in job.candidates]
-        return tuple(self.outcome(text, job.replicates) for text in job.candidates), 1.0
+        (task,) = (str(ref) for stage in job.stages for ref in stage.tasks)
+        texts = job.candidates
+        return tuple(self.outcome(text, job.replicates, task=task) for text in texts), 1.0
 
 
 def told_run(

@@ -1,0 +1,115 @@
+"""``evosearch baselines``: how well tuned known optimizers do on each task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evosearch.cli.output import AsJson, print_json, progress_console, table, write
+from evosearch.errors import UsageError
+from evosearch.progress import score_text
+from evosearch.workers import start_workers
+
+if TYPE_CHECKING:
+    from evosearch.leaderboard import Board
+
+__all__ = ["baselines"]
+
+
+def baselines(
+    tasks: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TASK...]", help="Tasks; by default all that were measured."),
+    ] = None,
+    *,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure again, and replace the stored figures.")
+    ] = False,
+    folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to store; by default the package.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; 1: no Ray.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Show stored scores of tuned SGD, momentum, Nesterov, AdamW, Signum, Lion and Muon.
+
+    Each is the best of ten settings on some seeds, scored on others against tuned AdamW. The files
+    hold every trial. Measuring takes minutes a task.
+
+    Examples:
+      evosearch baselines
+      evosearch baselines varying_batch --json
+      evosearch baselines digits_mlp least_squares --measure --workers 2
+    """
+    from evosearch.leaderboard import measured, stored
+    from proxy_tasks.registry import TASKS
+
+    for name in tasks or ():
+        if name not in TASKS:
+            raise UsageError(f"unknown task `{name}`; `evosearch tasks` lists them")
+    if measure:
+        if not tasks:
+            raise UsageError("expected the names of tasks to measure, found none")
+        boards = {name: _measure(name, folder, workers) for name in tasks}
+    else:
+        found = {name: stored(name) for name in tasks or measured()}
+        missing = [name for name, board in found.items() if board is None]
+        if missing:
+            names = " ".join(missing)
+            raise UsageError(
+                f"no figures are stored for {names}; measure them with "
+                f"`evosearch baselines {names} --measure`"
+            )
+        boards = {name: board for name, board in found.items() if board is not None}
+    if as_json:
+        print_json(boards)
+    else:
+        _print(boards)
+
+
+def _measure(task: str, folder: Path | None, workers: int) -> Board:
+    from importlib.resources import files
+
+    from evosearch.atomic import write_atomic
+    from evosearch.config import configure
+    from evosearch.families import FAMILIES
+    from evosearch.held_out import LOG, note_look
+    from evosearch.leaderboard import SEEDS, measure, text
+    from evosearch.preflight import check_task
+
+    check_task(task, {})
+    console = progress_console()
+    programs = [program for members in FAMILIES.values() for program in members]
+    if count := note_look("baselines", [task], programs, SEEDS):
+        console.print(f"look {count} at held-out tasks, noted in {LOG}", soft_wrap=True)
+    config = configure({"tiers": [{"tasks": [task]}]}, (), "the measurement")
+    with start_workers(workers, None, 0.0, config) as executor:
+        board = measure(task, executor, report=console.print)
+    path = (folder or Path(str(files("evosearch.leaderboards")))) / f"{task}.json"
+    try:
+        write_atomic(path, text(board))
+    except OSError as error:
+        raise UsageError(f"expected to write {path}, but: {error}") from None
+    return board
+
+
+def _print(boards: dict[str, Board]) -> None:
+    from evosearch.leaderboard import excluded
+    from evosearch.score import mean_score
+
+    rows = []
+    for task, board in boards.items():
+        for name, optimizer in board["optimizers"].items():
+            best = optimizer["members"][optimizer["best"]]
+            score = mean_score(best["testing"]) if best["testing"] else None
+            lr, rest_lr, _ = best["trials"][best["best"]] if best["testing"] else (0.0, 0.0, 0.0)
+            remark = "at the grid's edge" if best["edge"] else ""
+            if excluded(board, name):
+                remark = "worse than a member"
+            text = score_text(score.mean, score.se) if score else "failed"
+            rows.append((task, name, text, f"{lr:.2g} / {rest_lr:.2g}", remark))
+    columns = ("task", "optimizer", "score ± se", "lr of matrices / rest", "")
+    table(columns, rows, left=("task", "optimizer", "lr of matrices / rest", ""))
+    write(f"\n{len(boards)} tasks; scores against AdamW as `evosearch evaluate` tunes it.")

@@ -1,0 +1,1 @@
+"""Tuned baselines' figures, one file a task; `evosearch.leaderboard` writes and reads them."""
