@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from hypothesis import assume, given, settings
+from random_programs import WIDE, bred, seeds
+
+from evosearch.breed import Child, offspring
+from evosearch.check import check_rules
+from evosearch.fingerprint import fingerprint
+from evosearch.library import known
+from evosearch.mutate import EDITS
+from evosearch.program import RuleSet
+from evosearch.rng import Rng
+from evosearch.space import Space
+
+ADAMW = known("adamw")
+
+
+class Everything:
+    """Knows every fingerprint."""
+
+    def __contains__(self, item: object) -> bool:
+        return True
+
+
+class KnownFor(Everything):
+    """Knows every fingerprint, for so many questions."""
+
+    def __init__(self, questions: int) -> None:
+        self.questions = questions
+
+    def __contains__(self, item: object) -> bool:
+        self.questions -= 1
+        return self.questions >= 0
+
+
+def child_of(parent: RuleSet, known_prints, *key: int, drift: float = 0.5) -> Child:
+    child = offspring(parent, WIDE, Rng("child", *key), known_prints, drift)
+    assert child is not None
+    return child
+
+
+@given(seeds)
+@settings(max_examples=50)
+def test_a_child_is_legal_and_computes_something_new(seed: int) -> None:
+    parent = bred(seed, edits=4)
+    assume(fingerprint(parent) is not None)
+    seen = {fingerprint(parent)}
+    child = child_of(parent, seen, seed)
+    check_rules(child.rules)
+    assert child.fingerprint == fingerprint(child.rules)
+    assert child.fingerprint not in seen
+    assert 0 <= child.hits < child.proposals
+    assert child == child_of(parent, seen, seed)
+    names = {edit.__name__ for edit, _ in EDITS}
+    for edit in child.mutation.split(", "):
+        assert edit.partition(" in ")[0] in names
+
+
+def test_no_function_is_proposed_twice() -> None:
+    seen = {fingerprint(ADAMW)}
+    children = []
+    for k in range(300):
+        children.append(child_of(ADAMW, seen, k))
+        seen.add(children[-1].fingerprint)
+    assert len({child.fingerprint for child in children}) == 300
+    assert sum(child.hits for child in children) > 20
+
+
+def test_with_drift_edits_without_effect_are_built_upon() -> None:
+    """A chain of hits grows to five edits and starts again from the parent."""
+    mutations = [child_of(ADAMW, KnownFor(5 + k % 9), k, drift=1.0).mutation for k in range(80)]
+    lengths = [len(mutation.split(", ")) for mutation in mutations]
+    assert set(lengths) == {1, 2, 3, 4, 5}
+    mutations = [child_of(ADAMW, KnownFor(9), k, drift=0.0).mutation for k in range(20)]
+    assert all(", " not in mutation for mutation in mutations)
+
+
+def test_proposals_and_hits_are_counted() -> None:
+    """Of the programs made, those without a fingerprint are neither new nor hits."""
+    one = child_of(ADAMW, set(), 1)
+    assert one.hits == 0
+    many = child_of(ADAMW, {child_of(ADAMW, set(), 1).fingerprint}, 1)
+    assert many.proposals > one.proposals
+    assert many.hits >= 1
+
+
+def test_no_child_where_everything_is_known(monkeypatch) -> None:
+    monkeypatch.setattr("evosearch.breed._GIVE_UP", 50)
+    assert offspring(ADAMW, WIDE, Rng(0), Everything(), 0.5) is None
+
+
+def test_a_child_stays_within_the_space() -> None:
+    space = Space(max_statements=11, max_states=2, scope="single")
+    seen = {fingerprint(ADAMW)}
+    for k in range(100):
+        child = offspring(ADAMW, space, Rng("space", k), seen, 0.5)
+        assert child is not None
+        assert space.contains(child.rules)
+        assert child.rules.rest is None
