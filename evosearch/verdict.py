@@ -258,11 +258,17 @@ class _Hearing:
         return self._simplify(id_).matrix.state_memory
 
     def _simplify(self, id_: int) -> RuleSet:
+        """Return a program with a simplified rule for matrices.
+
+        sympy is not asked: it answers within a deadline, and no machine's speed may decide a size.
+        """
         if id_ not in self._simplified:
-            from evosearch.simplify import simplify
+            from evosearch.simplify import simplify_rule
+            from evosearch.simplify.algebra import Algebra
 
             stripped = self.rounds.candidates[id_].stripped
-            self._simplified[id_] = simplify(stripped, exact=False).program
+            matrix, *_ = simplify_rule(stripped.matrix, exact=False, algebra=Algebra(0.0))
+            self._simplified[id_] = RuleSet(matrix, stripped.rest)
         return self._simplified[id_]
 
 
