@@ -37,7 +37,7 @@ __all__ = [
 
 
 class UpdateRule(Protocol):
-    """One rule as a pure function on tensors; `evosearch.generate` makes them from programs."""
+    """One rule as a function on tensors; `evosearch.generate` makes them from programs."""
 
     @property
     def states(self) -> tuple[Shape, ...]:
@@ -53,7 +53,8 @@ class UpdateRule(Protocol):
     def update(self) -> Any:
         """A function ``(w, g, t, *states) -> (u, *states)`` on tensors (..., m, n).
 
-        Leading dimensions are lanes and matrices of a stack; `t` is the step number, from 1.
+        Leading dimensions are lanes and matrices of a stack; `t` is the step number, from 1. It
+        only reads w and g; the states are its own, and it may overwrite and return their memory.
         """
         ...
 

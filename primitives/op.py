@@ -146,6 +146,11 @@ class Op:
     """
     doc: str
     cost: Cost
+    inplace: str = ""
+    """Template that leaves the same result, bit for bit, in the memory of ``{0}``; empty: none.
+
+    It requires ``{0}`` to have the result's shape and to be none of the other arguments.
+    """
     constants: tuple[Constant, ...] = ()
     laws: frozenset[Law] = frozenset()
     inexact: frozenset[Law] = frozenset()

@@ -92,6 +92,21 @@ def test_every_matrix_format(op, size):
             assert_matches(op, actual, run_numpy(op, args, constants), args, constants)
 
 
+@pytest.mark.parametrize("op", [r for r in ROWS if r.values[0].inplace])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_inplace_form_is_the_template_bit_by_bit(op, dtype):
+    for constants, layout in product(samples.constants_of(op), samples.LAYOUTS):
+        args = [samples.lay_out(a, layout) for a in samples.arguments(op, 0, (6, 37))]
+        x, *others = tensors = [torch.from_numpy(a).to(dtype) for a in args]
+        expected = op.function(*tensors, *constants, t=samples.STEP)
+        scope = {f"x{i}": v for i, v in enumerate([*tensors, *constants])} | {"t": samples.STEP}
+        result = eval(op.inplace.format(*scope), {}, scope)
+        assert result is x
+        torch.testing.assert_close(x, expected, rtol=0, atol=0, equal_nan=True)
+        for other, arg in zip(others, args[1:], strict=True):
+            assert torch.equal(other, torch.from_numpy(arg).to(dtype))
+
+
 @pytest.mark.parametrize("op", ROWS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
 def test_is_pure_and_keeps_the_dtype(op, dtype):
