@@ -99,8 +99,13 @@ def test_parents_are_the_better_ones() -> None:
 
 
 def test_the_oldest_leave_an_island() -> None:
-    config = config_of("budget.evaluations=60", "population.front=0", "population.size=5",
-                       "population.patience=1000", tiers=1)  # fmt: skip
+    config = config_of(
+        "budget.evaluations=60",
+        "population.front=0",
+        "population.size=5",
+        "population.patience=1000",
+        tiers=1,
+    )
     population = Population(config)
     packs = [p for p in drive(population) if not p.confirms]
     for pack in packs[4:]:
@@ -118,8 +123,15 @@ def test_until_an_island_has_filled_up_all_descend_from_the_start() -> None:
 
 
 def test_an_island_that_stands_still_restarts_from_its_best() -> None:
-    config = config_of("budget.evaluations=60", "population.patience=6", "population.front=0",
-                       "population.warmup=1", "population.size=20", "elites.every=100", tiers=1)  # fmt: skip
+    config = config_of(
+        "budget.evaluations=60",
+        "population.patience=6",
+        "population.front=0",
+        "population.warmup=1",
+        "population.size=20",
+        "elites.every=100",
+        tiers=1,
+    )
     population = Population(config)
     pack = next_pack(population)
     population.commit(pack, told(pack, 1.0, 0.0))
@@ -131,8 +143,14 @@ def test_an_island_that_stands_still_restarts_from_its_best() -> None:
 
 
 def test_islands_take_turns_and_migrate() -> None:
-    config = config_of("population.islands=3", "budget.evaluations=120", "population.front=0",
-                       "population.migrate_every=4", "elites.every=1000", tiers=1)  # fmt: skip
+    config = config_of(
+        "population.islands=3",
+        "budget.evaluations=120",
+        "population.front=0",
+        "population.migrate_every=4",
+        "elites.every=1000",
+        tiers=1,
+    )
     population = Population(config)
     packs = [p for p in drive(population) if not p.confirms]
     home = {i.id: pack.number % 3 for pack in packs for i in pack.individuals}
@@ -199,8 +217,9 @@ def test_a_lucky_score_does_not_survive() -> None:
 
 
 def test_hurdles_let_a_share_pass() -> None:
-    config = config_of("hurdle.promote=0.25", "hurdle.warmup=12", "hurdle.initial=0.5",
-                       "elites.every=100", tiers=2)  # fmt: skip
+    config = config_of(
+        "hurdle.promote=0.25", "hurdle.warmup=12", "hurdle.initial=0.5", "elites.every=100", tiers=2
+    )
     population = Population(config)
     assert population.hurdles() == (0.5, 0.5)
     for k in range(4):
@@ -284,8 +303,13 @@ def test_a_budget_that_is_no_multiple_of_the_pack_is_kept() -> None:
 
 def test_a_space_without_new_programs_ends_the_search(monkeypatch) -> None:
     monkeypatch.setattr("evosearch.breed._GIVE_UP", 200)
-    config = config_of("start=signsgd", 'space.ops=["sign", "neg"]', "space.scope=single",
-                       "space.max_statements=2", "space.max_states=0")  # fmt: skip
+    config = config_of(
+        "start=signsgd",
+        'space.ops=["sign", "neg"]',
+        "space.scope=single",
+        "space.max_statements=2",
+        "space.max_states=0",
+    )
     population = Population(config)
     drive(population)
     assert 2 <= population.evaluations < 40
