@@ -70,6 +70,12 @@ class Recognition:
         plain = dict(vars(self)) | {"constants": dict(self.constants)}
         return plain | {"rest": None if self.rest is None else self.rest.to_json()}
 
+    @property
+    def title(self) -> str:
+        """Its name without constants, for tables."""
+        name = _TITLES[self.name]
+        return name if self.rest is None else f"{name}, rest {_TITLES[self.rest.name]}"
+
     def __str__(self) -> str:
         text = _TITLES[self.name] + _described(self.name, self.constants)
         return text if self.rest is None else f"{text}, and {self.rest} for the rest"

@@ -32,7 +32,7 @@ def print_fame(candidates: Sequence[Candidate]) -> None:
             candidate.seeds,
             candidate.statements,
             candidate.states,
-            str(candidate.recognized or ""),
+            candidate.recognized.title if candidate.recognized else "",
         )
         for rank, candidate in enumerate(candidates, 1)
     ]
