@@ -125,9 +125,7 @@ def _train(problem: Problem, entries: Sequence[Entry]) -> list[Tensor | Exceptio
     repeats = sum(len(entry.trials) for entry in entries)
     flat = problem.initial.repeat(repeats, 1)
     grad = torch.zeros_like(flat)
-    weights, rows_of = layout.views(flat), layout.views(grad)
-    # Batched products want to write contiguous matrices; copying these to the rows is cheaper.
-    gradients = {name: view.new_empty(view.shape) for name, view in rows_of.items()}
+    weights, gradients = layout.views(flat), layout.views(grad)
 
     running: dict[int, list[_Application]] = {}
     outcome: list[Tensor | Exception] = [torch.empty(0)] * len(entries)
@@ -138,8 +136,6 @@ def _train(problem: Problem, entries: Sequence[Entry]) -> list[Tensor | Exceptio
     for step in range(task.steps):
         batch = tuple(_lanes(data[step], repeats) for data in problem.batches)
         task.gradient(weights, batch, gradients)
-        for name, gradient in gradients.items():
-            rows_of[name].copy_(gradient)
         decay = 1 - step / task.steps
         for index in list(running):
             try:

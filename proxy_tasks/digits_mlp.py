@@ -68,9 +68,12 @@ class DigitsMLP(DigitsTask):
 
 
 def _images(weights: Weights, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return pixels (L, 64, N) and labels (L, N)."""
+    """Return pixels (L, 64, N) and labels (L, N); lanes that share a batch share its memory."""
     (index,) = batch
     like = weights["layer0.weight"]
     images, labels = digits(like.dtype, like.device)
-    x = images.index_select(0, index.reshape(-1)).view(*index.shape, 64)
-    return x.transpose(1, 2), labels[index]
+    lanes = index.shape[0]
+    if index.stride(0) == 0:
+        index = index[:1]
+    x = images.index_select(0, index.reshape(-1)).view(*index.shape, 64).transpose(1, 2)
+    return x.expand(lanes, -1, -1), labels[index].expand(lanes, -1)
