@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: search test check install clean
+.PHONY: search test check discovered install clean
 
 install: .venv/.installed
 
@@ -21,6 +21,10 @@ check: install
 	$(BIN)/ruff format --diff .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+
+# The exports and the table in discovered/ follow from the JSON files there; this leaves no diff.
+discovered: install
+	$(BIN)/python -m evosearch.discovered
 
 clean:
 	rm -rf .venv build *.egg-info

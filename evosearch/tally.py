@@ -13,7 +13,7 @@ from evosearch.atomic import write_atomic
 from evosearch.rediscover import EVOLUTION, Study
 from evosearch.significance import wilson
 
-__all__ = ["markdown", "summarize", "write_summary"]
+__all__ = ["counts_table", "markdown", "markdown_table", "summarize", "write_summary"]
 
 _COUNTS: Final = ("strict", "family", "best")
 _KEPT: Final = (
@@ -107,14 +107,11 @@ def markdown(summary: Mapping[str, Any]) -> str:
         f"What counts is fixed in `{summary['definition']}`. Intervals are Wilson's, 95 %; medians "
         "are until the first program that counts, a seed without one counting as infinite.",
         "",
-        *_table(
-            ("arm", "budget", "found", "family", "best", "proposals", "evaluations", "core-s"),
-            [_arm_cells(name, arm, summary) for name, arm in _arms(summary)],
-        ),
+        *counts_table(summary),
         "",
         "## Seeds",
         "",
-        *_table(
+        *markdown_table(
             ("arm", "seed", "found", "first", "evaluations", "core-s", "score", "best", "by"),
             [_seed_cells(run) for run in summary["runs"]],
         ),
@@ -125,6 +122,12 @@ def markdown(summary: Mapping[str, Any]) -> str:
     for run in summary["runs"]:
         lines += _programs(run)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def counts_table(summary: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a Markdown table of all arms' counts and costs."""
+    columns = ("arm", "budget", "found", "family", "best", "proposals", "evaluations", "core-s")
+    return markdown_table(columns, [_arm_cells(name, a, summary) for name, a in _arms(summary)])
 
 
 def _arms(summary: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -202,7 +205,8 @@ def _program(title: str, candidate: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table, its columns aligned."""
     widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:

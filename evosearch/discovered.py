@@ -1,0 +1,291 @@
+"""The record of discoveries: provenance files, and the exports and tables that follow from them.
+
+Each `discovered/NAME.json` says where an optimizer comes from: the run, the program as it was bred
+and simplified, its ancestors, its scores and tests. `discovered/studies/*.json` are summaries of
+rediscovery studies. Everything else in the folder is written from these:
+
+    python -m evosearch.discovered                      write exports and README.md again
+    python -m evosearch.discovered add NAME RUN ID      a new provenance file, then the same
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from evosearch.atomic import write_atomic
+from evosearch.errors import EvosearchError, UsageError
+
+__all__ = ["add", "main", "provenance", "regenerate"]
+
+FOLDER: Final = Path("discovered")
+_SPLITS: Final = ("select", "held-out")
+_LEVEL: Final = 0.01
+
+Record = Mapping[str, Any]
+"""A provenance file, as plain JSON."""
+
+
+def provenance(
+    run_directory: Path,
+    id_: int,
+    *,
+    program: str | None = None,
+    promotion: Mapping[str, Any] | None = None,
+    note: str = "",
+) -> dict[str, Any]:
+    """Return where a candidate comes from and what is known of it, as plain JSON.
+
+    Args:
+        run_directory: Its run.
+        id_: Its id.
+        program: What to export; by default the candidate simplified by exact laws.
+        promotion: Result of `evosearch promote` on the candidate or the program.
+        note: A sentence about it.
+
+    Raises:
+        UsageError: There is no such candidate, or the promotion is of something else.
+    """
+    from evosearch.parse import parse_rules
+    from evosearch.run import Run
+    from evosearch.simplify import simplify
+
+    run = Run.open(run_directory)
+    candidate = run.candidate(id_)
+    simplified = simplify(candidate.program)
+    lr, rest_lr = candidate.rates
+    if program is None:
+        final = simplified.program
+        lr = None if lr is None else float(f"{lr * simplified.factor():.2g}")
+        kind = "matrix" if final.rest is None else "rest"
+        rest_lr = None if rest_lr is None else float(f"{rest_lr * simplified.factor(kind):.2g}")
+    else:
+        final = parse_rules(program)
+    texts = {candidate.text, candidate.canonical, str(simplified.program), str(final)}
+    verdict = run_directory / "verdict.json"
+    return {
+        "note": note,
+        "run": {
+            "manifest": {k: v for k, v in run.manifest.items() if k != "kind"},
+            "digest": run.digest(),
+            "evaluations": len(run.ledger.candidates),
+            "proposals": run.ledger.proposals,
+        },
+        "candidate": candidate.to_json() | {"seeds": candidate.seeds},
+        "verdict": json.loads(verdict.read_text(encoding="utf-8")) if verdict.is_file() else None,
+        "lineage": [
+            {
+                "id": ancestor.id,
+                "parents": list(ancestor.parents),
+                "mutation": ancestor.mutation,
+                "score": ancestor.score,
+                "program": ancestor.canonical,
+            }
+            for ancestor in run.ledger.ancestors(id_)
+        ],
+        "simplification": [
+            f"{step.stage}: {step.identity} ({step.licence})" for step in simplified.accepted
+        ],
+        "export": {"program": str(final), "lr": lr, "rest_lr": rest_lr},
+        "promotion": None if promotion is None else _promoted(promotion, texts),
+    }
+
+
+def _promoted(promotion: Mapping[str, Any], texts: set[str]) -> dict[str, Any]:
+    """Return what a promotion says of one program."""
+    labels = [label for label, text in promotion["programs"].items() if text in texts]
+    if len(labels) != 1:
+        found = ", ".join(promotion["programs"])
+        raise UsageError(
+            f"expected the program once among the promotion's finalists, found {found}"
+        )
+    (label,) = labels
+    kept = ("seed", "seeds", "splits", "look")
+    return {
+        **{key: promotion[key] for key in kept},
+        "totals": promotion["totals"][label],
+        "scores": promotion["scores"][label],
+        "findings": [row for row in promotion["findings"] if row["finalist"] == label],
+        "finalists": len(promotion["programs"]),
+    }
+
+
+def add(folder: Path, name: str, record: Record) -> Path:
+    """Write a provenance file and return where it is.
+
+    Raises:
+        UsageError: The name cannot name a module.
+    """
+    if not name.isidentifier() or not name.islower():
+        raise UsageError(f"expected a name in lower case such as `my_lion`, found `{name}`")
+    path = folder / f"{name}.json"
+    write_atomic(path, json.dumps(record, indent=1) + "\n")
+    return path
+
+
+def regenerate(folder: Path) -> list[Path]:
+    """Write the exports, the package's `__init__.py` and `README.md` again.
+
+    Returns:
+        All files written.
+
+    Raises:
+        UsageError: A provenance file is not one.
+    """
+    records = {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
+    studies = [_read(path) for path in sorted((folder / "studies").glob("*.json"))]
+    texts = {f"{name}.py": _export(name, record) for name, record in records.items()}
+    texts["__init__.py"] = _package(list(records))
+    texts["README.md"] = _readme(records, studies)
+    for name, text in texts.items():
+        write_atomic(folder / name, text)
+    return [folder / name for name in texts]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from None
+
+
+def _export(name: str, record: Record) -> str:
+    from evosearch.export import export
+    from evosearch.parse import parse_rules
+
+    rules = parse_rules(record["export"]["program"])
+    rates = {key: record["export"][key] for key in ("lr", "rest_lr")}
+    return export(rules, name=name, provenance=f"{_origin(record)}.", **rates)
+
+
+def _origin(record: Record) -> str:
+    manifest = record["run"]["manifest"]
+    config = manifest["config"]
+    start = config["start"].partition("(")[0].removeprefix("def ").strip()
+    return (
+        f"Candidate {record['candidate']['id']} of {record['run']['evaluations']:,}, "
+        f"found from {start} with seed {config['seed']}"
+    )
+
+
+def _package(names: Sequence[str]) -> str:
+    from evosearch.export.torch_file import class_name
+
+    lines = ['"""Optimizers that searches found; each module needs torch alone."""', ""]
+    lines += [f"from discovered.{name} import {class_name(name)}" for name in names]
+    classes = ", ".join(f'"{name}"' for name in sorted(map(class_name, names)))
+    return "\n".join([*lines, *([""] if names else []), f"__all__ = [{classes}]"]) + "\n"
+
+
+def _readme(records: Mapping[str, Record], studies: Sequence[Mapping[str, Any]]) -> str:
+    from evosearch.tally import counts_table
+
+    lines = [
+        "# Discovered optimizers",
+        "",
+        "Written by `make discovered` from the JSON files here; do not edit. Each module is a",
+        "`torch.optim.Optimizer` that imports torch alone, and the JSON file beside it says where",
+        "it comes from: run, program as bred, ancestors, scores.",
+        "",
+        "Scores are the log of tuned AdamW's excess loss over the optimizer's, mean ± standard",
+        "error; positive is better than AdamW. Search tasks chose the program; select and held-out",
+        "tasks did not: there, constants are frozen and seeds fresh, and learning rates are tuned for",
+        "everybody alike.",
+        "",
+    ]
+    for name, record in records.items():
+        lines += _section(name, record)
+    for study in studies:
+        lines += [f"## Rediscovery: {study['target'].capitalize()} from {study['start']}", ""]
+        lines += [f"Seeds {_range(study['seed_numbers'])}; `{study['definition']}`.", ""]
+        lines += [*counts_table(study), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(name: str, record: Record) -> list[str]:
+    candidate, promotion = record["candidate"], record["promotion"]
+    known = f"; recognized as {candidate['recognized']}" if candidate["recognized"] else ""
+    lines = [f"## {name}", "", f"{_origin(record)}{known}."]
+    lines += [record["note"]] if record["note"] else []
+    lines += ["", "```python", record["export"]["program"].rstrip(), "```", ""]
+    rows = [["search", str(candidate["seeds"]), _score(candidate), "", "", ""]]
+    for split in _SPLITS if promotion else ():
+        total = promotion["totals"].get(split)
+        if total is not None:
+            tests = [_test(f) for f in promotion["findings"] if f["split"] == split]
+            rows.append([split, str(promotion["seeds"]), _score(total), *tests])
+    from evosearch.tally import markdown_table
+
+    columns = ("tasks", "seeds", "score", "against AdamW", "against Lion", "against Muon")
+    lines += [*markdown_table(columns, rows), ""]
+    if promotion:
+        tasks = [
+            f"{split}: {', '.join(promotion['splits'][split])}" for split in promotion["splits"]
+        ]
+        lines += [
+            f"Tasks of {'; '.join(tasks)}. One-sided paired tests against tuned baselines, Holm "
+            f"over {3 * promotion['finalists']} comparisons; look {promotion['look']} at held-out "
+            "tasks.",
+            "",
+        ]
+    return lines
+
+
+def _test(finding: Mapping[str, Any]) -> str:
+    """Return a comparison in a cell: the lead, the corrected p value and the outcome."""
+    outcome = "undecided"
+    if finding["better"]:
+        outcome = "**better**"
+    elif 1.0 - finding["p"] < _LEVEL:
+        outcome = "worse"
+    lead = _number(finding["ahead"], finding["ahead_se"])
+    return f"{lead}, p {finding['p_holm']:.2g}: {outcome}"
+
+
+def _score(row: Mapping[str, Any]) -> str:
+    return _number(row["score"], row["score_se"])
+
+
+def _number(mean: float, error: float | None) -> str:
+    return f"{mean:+.3f}" + ("" if error is None else f" ± {error:.3f}")
+
+
+def _range(numbers: Sequence[int]) -> str:
+    first, last = min(numbers), max(numbers)
+    return str(first) if first == last else f"{first} to {last}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line of this module; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m evosearch.discovered", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    commands = parser.add_subparsers(dest="command")
+    adder = commands.add_parser("add", help="write a new provenance file")
+    adder.add_argument("name", help="of the module, in lower case")
+    adder.add_argument("run", type=Path)
+    adder.add_argument("id", type=int)
+    adder.add_argument("--program", type=Path, help="text to export instead of the simplified one")
+    adder.add_argument("--promotion", type=Path, help="result of `evosearch promote -o`")
+    adder.add_argument("--note", default="", help="a sentence about it")
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "add":
+            program = options.program.read_text(encoding="utf-8") if options.program else None
+            promotion = _read(options.promotion) if options.promotion else None
+            details = {"program": program, "promotion": promotion, "note": options.note}
+            record = provenance(options.run, options.id, **details)
+            add(options.folder, options.name, record)
+        for path in regenerate(options.folder):
+            print(path)
+    except (EvosearchError, OSError) as error:
+        print(f"discovered: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
