@@ -34,6 +34,7 @@ def provenance(
     run_directory: Path,
     id_: int,
     *,
+    name: str,
     program: str | None = None,
     promotion: Mapping[str, Any] | None = None,
     note: str = "",
@@ -43,6 +44,7 @@ def provenance(
     Args:
         run_directory: Its run.
         id_: Its id.
+        name: What to call it.
         program: What to export; by default the candidate simplified by exact laws.
         promotion: Result of `evosearch promote` on the candidate or the program.
         note: A sentence about it.
@@ -90,7 +92,7 @@ def provenance(
         "simplification": [
             f"{step.stage}: {step.identity} ({step.licence})" for step in simplified.accepted
         ],
-        "export": {"program": str(final), "lr": lr, "rest_lr": rest_lr},
+        "export": {"program": str(final.renamed(name)), "lr": lr, "rest_lr": rest_lr},
         "promotion": None if promotion is None else _promoted(promotion, texts),
     }
 
@@ -193,7 +195,7 @@ def _readme(records: Mapping[str, Record], studies: Sequence[Mapping[str, Any]])
         "",
         "Scores are the log of tuned AdamW's excess loss over the optimizer's, mean ± standard",
         "error; positive is better than AdamW. Search tasks chose the program; select and held-out",
-        "tasks did not: there, constants are frozen and seeds fresh, and learning rates are tuned for",
+        "tasks did not: there, constants are frozen, seeds fresh, and learning rates tuned for",
         "everybody alike.",
         "",
     ]
@@ -276,8 +278,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "add":
             program = options.program.read_text(encoding="utf-8") if options.program else None
             promotion = _read(options.promotion) if options.promotion else None
-            details = {"program": program, "promotion": promotion, "note": options.note}
-            record = provenance(options.run, options.id, **details)
+            record = provenance(
+                options.run,
+                options.id,
+                name=options.name,
+                program=program,
+                promotion=promotion,
+                note=options.note,
+            )
             add(options.folder, options.name, record)
         for path in regenerate(options.folder):
             print(path)

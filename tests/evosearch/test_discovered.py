@@ -1,4 +1,4 @@
-"""The record of discoveries: what is written from a run, and that doing so twice changes nothing."""
+"""The record of discoveries: what is written, and that writing it twice changes nothing."""
 
 from __future__ import annotations
 
@@ -85,6 +85,7 @@ def test_the_provenance_says_where_it_comes_from(folder):
     discover(folder)
     record = json.loads((folder / "lion.json").read_text())
     assert record["candidate"]["program"] == BLOATED_LION
+    assert record["export"]["program"].startswith("def lion(")
     assert "sign" in record["export"]["program"]
     assert " * 2.0" not in record["export"]["program"]
     assert record["run"]["manifest"]["config"]["start"] == "adamw"
