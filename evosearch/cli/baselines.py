@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evosearch.cli.look import look
 from evosearch.cli.output import AsJson, print_json, progress_console, table, write
 from evosearch.errors import UsageError
 from evosearch.progress import score_text
@@ -75,15 +76,13 @@ def _measure(task: str, folder: Path | None, workers: int) -> Board:
     from evosearch.atomic import write_atomic
     from evosearch.config import configure
     from evosearch.families import FAMILIES
-    from evosearch.held_out import LOG, note_look
     from evosearch.leaderboard import SEEDS, measure, text
     from evosearch.preflight import check_task
 
     check_task(task, {})
     console = progress_console()
     programs = [program for members in FAMILIES.values() for program in members]
-    if count := note_look("baselines", [task], programs, SEEDS):
-        console.print(f"look {count} at held-out tasks, noted in {LOG}", soft_wrap=True)
+    look("baselines", [task], programs, SEEDS)
     config = configure({"tiers": [{"tasks": [task]}]}, (), "the measurement")
     with start_workers(workers, None, 0.0, config) as executor:
         board = measure(task, executor, report=console.print)

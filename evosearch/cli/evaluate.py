@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evosearch.cli.look import look
 from evosearch.cli.output import AsJson, print_json, progress_console, table, write
 from evosearch.cli.subject import Subject, Words, resolve
 from evosearch.errors import UsageError
@@ -119,14 +120,12 @@ def _compare(
     workers: int,
 ) -> Comparison:
     from evosearch.comparison import compare as compare_programs
-    from evosearch.held_out import LOG, note_look
 
     config = _configuration(subjects, tasks, settings)
     check_tasks(config)
     console = progress_console()
     texts = [str(subject.rules) for subject in subjects]
-    if count := note_look("evaluate", config.task_names, texts, seeds):
-        console.print(f"look {count} at held-out tasks, noted in {LOG}", soft_wrap=True)
+    look("evaluate", config.task_names, texts, seeds)
     with start_workers(workers, None, 0.0, config) as executor:
         return compare_programs(
             [(subject.label, subject.rules) for subject in subjects],

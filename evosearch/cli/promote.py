@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evosearch.cli.look import look
 from evosearch.cli.output import AsJson, print_json, progress_console, table, write
 from evosearch.cli.subject import Subject, resolve
 from evosearch.errors import DataError, UsageError
@@ -61,7 +62,6 @@ def promote(
     """
     from evosearch.atomic import write_atomic
     from evosearch.config import configure
-    from evosearch.held_out import LOG, note_look
     from evosearch.preflight import check_tasks
     from evosearch.promotion import promote as test
 
@@ -72,9 +72,7 @@ def promote(
     check_tasks(config)
     programs = {subject.label: str(subject.rules) for subject in subjects}
     console = progress_console()
-    count = note_look("promote", names, programs.values(), seeds)
-    if count:
-        console.print(f"look {count} at held-out tasks, noted in {LOG}", soft_wrap=True)
+    count = look("promote", names, programs.values(), seeds)
     with start_workers(workers, None, 0.0, config) as executor:
         promotion = test(
             programs, splits, config, executor, seeds=seeds, seed=seed, report=console.print

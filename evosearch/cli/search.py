@@ -15,6 +15,7 @@ from evosearch.api import free_directory
 from evosearch.cli.failure import INTERRUPTED
 from evosearch.cli.fame import print_fame
 from evosearch.cli.interrupt import interruptible
+from evosearch.cli.look import look
 from evosearch.cli.output import AsJson, RunPath, print_json, progress_console, write
 from evosearch.errors import UsageError
 from evosearch.ledger import Ledger
@@ -84,6 +85,7 @@ def search(
     directory = run or free_directory(label, chosen.seed)
     require_vacant(directory)
     _prepare(chosen, quiet)
+    look("search", chosen.task_names, [chosen.start], chosen.evaluation.seeds)
     with start_workers(workers, address, gpus_per_worker, chosen) as executor:
         started = Run.create(directory, chosen)
         _go_on(started, executor, time_limit, quiet, as_json)
