@@ -19,6 +19,8 @@ from evosearch.naming import named_rule
 from evosearch.program import Rule, RuleSet
 from evosearch.simplify.algebra import Algebra, shared
 from evosearch.simplify.certificate import PairedTest, Simplified, Step
+from evosearch.simplify.graph import Terms, read
+from evosearch.simplify.probe import TOLERANCE, deviation, probe, replay, run
 from evosearch.simplify.rewrite import EXACT, INEXACT
 from evosearch.simplify.work import Cause, Work
 
@@ -56,10 +58,14 @@ def simplify_rule(
     """Return the simplified rule, the steps, and the deviation of the exact ones as a whole."""
     algebra = shared() if algebra is None else algebra
     stripped = strip(rule)
-    opening = _opening(rule, stripped, label)
+    graph = read(stripped, Terms())
+    data = probe(flat=rule.elementwise)
+    original = replay(rule, data)
+    error = deviation(original, run(graph, data).of(graph.update))
+    opening = _opening(rule, stripped, label, error)
     banned: set[Cause] = set()
-    for _ in range(_RETRIES):
-        work = Work(stripped, label, frozenset(banned))
+    for _ in range(_RETRIES if error <= TOLERANCE else 0):
+        work = Work(stripped, label, data, original, frozenset(banned))
         work.exhaust(EXACT)
         while work.consult(algebra):
             work.exhaust(EXACT)
@@ -68,14 +74,14 @@ def simplify_rule(
             break
         banned.add(culprit)
     else:
-        return named_rule(stripped), tuple(opening), 0.0
+        return named_rule(stripped), tuple(opening), error
     work.polish()
     if not exact:
         work.exhaust(INEXACT, _LOOSE)
     return named_rule(work.finish()), (*opening, *work.steps), worst
 
 
-def _opening(rule: Rule, stripped: Rule, label: str) -> list[Step]:
+def _opening(rule: Rule, stripped: Rule, label: str, error: float) -> list[Step]:
     """Return the steps that reading a rule into a graph amounts to."""
     steps: list[Step] = []
     marks, _ = live_statements(rule)
@@ -86,5 +92,5 @@ def _opening(rule: Rule, stripped: Rule, label: str) -> list[Step]:
         what += f", dead states: {', '.join(sorted(gone))}" if gone else ""
         why = "their values never reach an update, in this step or a later one"
         text = "; ".join(dead)
-        steps.append(Step(label, "liveness", what, why, text, "", 0.0, program=str(stripped)))
+        steps.append(Step(label, "liveness", what, why, text, "", error, program=str(stripped)))
     return steps

@@ -37,7 +37,7 @@ class PairedTest:
     def __str__(self) -> str:
         return (
             f"score {self.difference:+.3f} [{self.low:+.3f}, {self.high:+.3f}] in {self.pairs} "
-            f"pairs on {', '.join(self.tasks)}; allowed loss {self.margin:g}"
+            f"pairs; allowed loss {self.margin:g}"
         )
 
 
@@ -128,7 +128,9 @@ class Simplified:
         tests = [step.test for step in self.steps if step.test is not None]
         if tests:
             runs, seconds = sum(t.trainings for t in tests), sum(t.seconds for t in tests)
+            names = ", ".join(dict.fromkeys(name for t in tests for name in t.tasks))
             lines += [f"Tests: {len(tests)}, {runs} training runs, {seconds:.0f} core-seconds"]
+            lines += [f"Tasks: {names}"]
         if self.recognition is not None:
             lines += [f"This is {self.recognition}."]
         return "\n".join(lines) + "\n"
@@ -157,9 +159,10 @@ def _told(number: int, step: Step) -> list[str]:
     lines = [f"{number}. [{step.stage}{where}]{verdict} {step.identity}"]
     if "\n" in step.before + step.after:
         lines += ["   from", _indented(step.before, 6), "   to", _indented(step.after, 6)]
-    else:
-        lines += [f"   {step.before}  ->  {step.after}"]
-    lines += [f"   by {step.licence}; deviation {step.deviation:.2g}"]
+    elif step.identity != f"{step.before} -> {step.after}":
+        lines += [f"   {step.before}  ->  {step.after or 'nothing'}"]
+    lines += [f"   {'because' if step.accepted else 'not done'}: {step.licence}"]
+    lines += [f"   deviation on the probes {step.deviation:.2g}"]
     if step.factor != 1.0:
         lines += [f"   the learning rate takes a factor of {step.factor:.6g}"]
     if step.test is not None:

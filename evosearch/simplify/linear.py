@@ -12,7 +12,7 @@ from typing import Final
 
 from evosearch.simplify.graph import Node, Operand, Terms
 
-__all__ = ["LINEAR_OPS", "Order", "Sum", "combine", "scaled", "snap", "view"]
+__all__ = ["LINEAR_OPS", "Order", "Sum", "combine", "scaled", "snap", "spelled", "view"]
 
 LINEAR_OPS: Final = frozenset({"add", "sub", "neg", "lerp", "heavy_ball", "mul", "div"})
 """What `view` takes apart; products and quotients only by numbers."""
@@ -105,6 +105,24 @@ def scaled(terms: Terms, operand: Operand | None, factor: float) -> Operand | No
     if factor == 1.0:
         return operand
     return terms.make("neg", operand) if factor == -1.0 else terms.make("mul", operand, factor)
+
+
+def spelled(terms: Terms, operand: Operand) -> Operand | None:
+    """Return a sum with ``u + c w`` for ``heavy_ball(w, u, c)``: one op more."""
+    if not isinstance(operand, Node) or _parts(operand) is None:
+        return operand
+    args: list[Operand] = []
+    for a in operand.args:
+        made = spelled(terms, a)
+        if made is None:
+            return None
+        args.append(made)
+    if operand.op == "heavy_ball" and isinstance(args[0], Node) and args[0].name == "w":
+        (weight,) = operand.constants
+        decay = scaled(terms, args[0], abs(weight))
+        op = "add" if weight > 0.0 else "sub"
+        return None if decay is None else terms.make(op, args[1], decay)
+    return terms.make(operand.op, *args)
 
 
 def combine(

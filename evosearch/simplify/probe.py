@@ -20,10 +20,22 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from evosearch.program import Rule
 from evosearch.simplify.graph import Graph, Node, Operand
 from primitives.table import OPS
 
-__all__ = ["SHAPES", "STEPS", "TOLERANCE", "Array", "Probe", "Values", "deviation", "probe", "run"]
+__all__ = [
+    "SHAPES",
+    "STEPS",
+    "TOLERANCE",
+    "Array",
+    "Probe",
+    "Values",
+    "deviation",
+    "probe",
+    "replay",
+    "run",
+]
 
 Array = NDArray[np.float64]
 
@@ -144,6 +156,31 @@ def run(graph: Graph, data: Probe) -> Values:
         for node, array in column.items():
             known.setdefault(node, []).append(array)
     return values
+
+
+def replay(rule: Rule, data: Probe) -> list[Array]:
+    """Return a rule's updates on a probe, one statement after another, as its text says.
+
+    What simplification is held against: dead code and repetitions are run as well.
+    """
+    results: list[Array] = []
+    for weights, gradients in zip(data.weights, data.gradients, strict=True):
+        lanes, m, n = weights.shape[1:]
+        values: dict[str, Any] = {
+            s.name: np.zeros((lanes, *s.shape.sizes(m, n))) for s in rule.states
+        }
+        history: list[Any] = []
+        for step in range(data.steps):
+            values |= {"w": weights[step], "g": gradients[step]}
+            with np.errstate(all="ignore"):
+                for s in rule.body:
+                    row = OPS[s.op]
+                    arguments = [values[a] if isinstance(a, str) else a for a in s.args]
+                    time = (step + 1.0,) if row.uses_step else ()
+                    values[s.target] = row.numpy(*arguments, *time)
+            history.append(np.broadcast_to(values[rule.update], (lanes, m, n)))
+        results.append(np.stack(history))
+    return results
 
 
 def _moving(graph: Graph) -> set[Node]:

@@ -170,7 +170,12 @@ IDENTITIES: Final = (
 def _collect(context: Context, node: Node) -> Proposals:
     for atoms in (frozenset[Node](), context.shared):
         found = linear.combine(context.terms, linear.view(node, atoms), context.order)
-        yield None if found is None else found[1]
+        if found is not None:
+            plain = linear.spelled(context.terms, found[1])
+            if plain is node:
+                return
+            yield plain
+            yield found[1]
 
 
 def _multiply(context: Context, node: Node) -> Proposals:

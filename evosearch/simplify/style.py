@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evosearch.simplify.graph import Graph, Node, Terms, substitute
-from evosearch.simplify.linear import scaled, snap
+from evosearch.simplify.linear import snap, spelled
 from evosearch.simplify.states import Proposal
 
 __all__ = ["restyle", "spell_decay"]
@@ -35,14 +35,11 @@ def restyle(graph: Graph, terms: Terms) -> Iterator[Proposal]:
 
 
 def spell_decay(graph: Graph, terms: Terms) -> Iterator[Proposal]:
-    """Yield graphs that say ``u + w * 0.1`` for ``heavy_ball(w, u, 0.1)``, one op more."""
+    """Yield graphs that say ``u + w * 0.1`` for ``heavy_ball(w, u, 0.1)``."""
     for node in graph.nodes:
-        if node.op == "heavy_ball" and isinstance(node.args[0], Node) and node.args[0].name == "w":
-            (weight,) = node.constants
-            decay = scaled(terms, node.args[0], abs(weight))
-            op = "add" if weight > 0.0 else "sub"
-            made = None if decay is None else terms.make(op, node.args[1], decay)
-            found = None if made is None else substitute(graph, terms, {node: made})
+        made = spelled(terms, node)
+        if made is not None and made is not node:
+            found = substitute(graph, terms, {node: made})
             if found is not None:
                 yield Proposal("heavy_ball(w, u, c) -> u + c w", "definition of heavy_ball", found)
 

@@ -13,7 +13,7 @@ from evosearch.simplify.bounds import bounds_of
 from evosearch.simplify.certificate import Step
 from evosearch.simplify.graph import Graph, Node, Operand, Terms, read, substitute
 from evosearch.simplify.order import canonical_order, labels
-from evosearch.simplify.probe import TOLERANCE, Array, Values, deviation, probe, run
+from evosearch.simplify.probe import TOLERANCE, Array, Probe, Values, deviation, run
 from evosearch.simplify.regions import regions
 from evosearch.simplify.rewrite import EXACT, Context, Rewrite
 from evosearch.simplify.schedule import write
@@ -43,15 +43,23 @@ class _Snapshot:
 class Work:
     """One rule on its way."""
 
-    def __init__(self, rule: Rule, label: str, banned: frozenset[Cause]) -> None:
+    def __init__(
+        self,
+        rule: Rule,
+        label: str,
+        data: Probe,
+        original: list[Array],
+        banned: frozenset[Cause],
+    ) -> None:
         self.rule = rule
+        self.original = original
+        """The updates of the raw rule on the probe."""
         self.label = label
         self.banned = banned
         self.terms = Terms()
         self.graph = read(rule, self.terms)
-        self.data = probe(self.graph.elementwise)
+        self.data = data
         self.values = run(self.graph, self.data)
-        self.original = self.values.of(self.graph.update)
         self.factor = 1.0
         self.steps: list[Step] = []
         self._seen: set[tuple[object, ...]] = set()
@@ -142,10 +150,12 @@ class Work:
         found = linear.combine(self.terms, total, context.order, free=True)
         if found is None or found[0] <= 0.0:
             return 1.0, graph
-        scale, update = found
-        if not isinstance(update, Node) or update.shape != graph.update.shape:
-            return 1.0, graph
-        return scale, Graph(update, graph.states).alive()
+        for update in (linear.spelled(self.terms, found[1]), found[1]):
+            if isinstance(update, Node) and update.shape == graph.update.shape:
+                new = Graph(update, graph.states).alive()
+                if new.size <= graph.size:
+                    return found[0], new
+        return 1.0, graph
 
     def _rewrite_states(self) -> bool:
         for proposal in propose(self.graph, self.terms, self.values, self._context.order):
