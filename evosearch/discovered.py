@@ -58,7 +58,7 @@ def provenance(
 
     run = Run.open(run_directory)
     candidate = run.candidate(id_)
-    simplified = simplify(candidate.program)
+    simplified = simplify(candidate.stripped)
     lr, rest_lr = candidate.rates
     if program is None:
         final = simplified.program

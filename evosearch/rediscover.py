@@ -128,10 +128,12 @@ class Study:
         settings = [f"seed={seed}", f"budget.evaluations={budget}"]
         data["start"] = starting_program(self.start, self.config)
         if arm.startswith("random"):
-            # Every living individual is as likely a parent as any other, and nothing restarts from
-            # the best: what is left is the same proposals without selection. Hurdles stay; they
-            # decide what is evaluated further, not who breeds.
-            settings += ["population.tournament=1", f"population.patience={budget + 1}"]
+            # Every living individual is as likely a parent as any other, no parent comes from the
+            # front, nothing restarts from the best or migrates: what is left is the same proposals
+            # without selection. Hurdles stay; they decide what is evaluated further, not who breeds.
+            never = budget + 1
+            settings += ["population.tournament=1", "population.front=0"]
+            settings += [f"population.patience={never}", f"population.migrate_every={never}"]
         elif arm.startswith("constants"):
             adamw = starting_program("adamw", self.config)
             data["start"] = adamw

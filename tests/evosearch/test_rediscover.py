@@ -68,6 +68,7 @@ def test_arms_are_the_preset_with_one_thing_changed(target):
         assert config.space.edits == (("change_constant",) if "constants" in arm else ())
         if arm.startswith("random"):
             assert config.population.tournament == 1
+            assert config.population.front == 0.0
             assert config.population.patience > config.budget.evaluations
         else:
             assert config.population == base.population
