@@ -130,7 +130,8 @@ class Study:
         if arm.startswith("random"):
             # Every living individual is as likely a parent as any other, no parent comes from the
             # front, nothing restarts from the best or migrates: what is left is the same proposals
-            # without selection. Hurdles stay; they decide what is evaluated further, not who breeds.
+            # without selection. Hurdles stay: they decide what is evaluated further, not who
+            # breeds.
             never = budget + 1
             settings += ["population.tournament=1", "population.front=0"]
             settings += [f"population.patience={never}", f"population.migrate_every={never}"]
