@@ -24,7 +24,7 @@ from evosearch.simplify.probe import TOLERANCE, deviation, probe, replay, run
 from evosearch.simplify.rewrite import EXACT, INEXACT
 from evosearch.simplify.work import Cause, Work
 
-__all__ = ["Algebra", "PairedTest", "Simplified", "Step", "simplify", "simplify_rule"]
+__all__ = ["Algebra", "PairedTest", "Simplified", "Step", "shared", "simplify", "simplify_rule"]
 
 _RETRIES: Final = 8
 """How often the culprit of a deviation that only shows in the end is looked for."""
