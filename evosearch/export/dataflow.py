@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from evosearch.program import INPUTS, Rule
-from primitives.op import Law, Op
+from primitives.op import Op
 from primitives.table import OPS
 
 __all__ = ["Flow", "Node"]
@@ -86,46 +86,3 @@ class Flow:
         for final in (self.update, *(end for _, end in self.states)):
             last[final] = len(self.nodes)
         return tuple(last)
-
-    @cached_property
-    def nonnegative(self) -> frozenset[int]:
-        """Values without an entry below 0, as far as the laws of the ops show."""
-        starts = {start for start, _ in self.states}
-        while True:  # states start at 0, so they stay nonnegative if a step keeps them so
-            found = set(starts)
-            for node in self.computed:
-                if _is_nonnegative(node, found):
-                    found.add(node.index)
-            kept = {start for start, end in self.states if start in starts and end in found}
-            if kept == starts:
-                return frozenset(found)
-            starts = kept
-
-    def nonzero(self, operand: int | float) -> bool:
-        """Whether a value surely has no entry 0: a sum of something nonnegative and an epsilon."""
-        if not isinstance(operand, int):
-            return operand != 0
-        node = self.nodes[operand]
-        if node.op is None or node.op.name not in ("add", "maximum"):
-            return False
-        literals = [x for x in node.operands if not isinstance(x, int)]
-        if not literals or literals[0] <= 0:
-            return False
-        return node.op.name == "maximum" or node.reads[0] in self.nonnegative
-
-
-def _is_nonnegative(node: Node, found: set[int]) -> bool:
-    assert node.op is not None
-    parts = [x in found if isinstance(x, int) else x >= 0 for x in node.operands]
-    match node.op.name:
-        case "mul" if len(set(node.operands)) == 1:
-            return True
-        case "lerp":
-            return all(parts) and 0 <= node.constants[0] <= 1
-        case "debias" | "heavy_ball":
-            return all(parts) and 0 <= node.constants[0] < 1
-        case "add" | "mul" | "div" | "minimum":
-            return all(parts)
-        case "maximum":
-            return any(parts)
-    return Law.NONNEGATIVE in node.op.exact_laws

@@ -13,14 +13,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from evosearch.check import infer
 from evosearch.export.dataflow import Flow, Node
 from evosearch.liveness import strip
 from evosearch.program import Rule
+from primitives.op import Law
 
-__all__ = ["ITERATIONS", "Hyper", "NamedRule", "Word", "name_constants"]
+__all__ = ["ITERATIONS", "ORTHOGONALIZERS", "Hyper", "NamedRule", "Word", "name_constants"]
 
 ITERATIONS: Final = {"newton_schulz3": 3, "newton_schulz5": 5}
 """Ops whose number of iterations is an argument of their kernel."""
+
+ORTHOGONALIZERS: Final = frozenset({*ITERATIONS, "polar_express"})
+"""Ops that are mostly products of matrices, and that bear a lower precision."""
 
 _DECAYS: Final = ("beta", "momentum")
 
@@ -113,7 +118,8 @@ def _without_decay(rule: Rule) -> tuple[Rule, float]:
             continue
         body = rule.body[: last.statement] + rule.body[last.statement + 1 :]
         bare = replace(rule, body=body, update=flow.nodes[rest].name)
-        if Flow.of(bare).update == rest:  # no later statement takes its name
+        legal = infer(bare) is not None  # w may be what gives the update its shape
+        if legal and Flow.of(bare).update == rest:  # no later statement takes its name
             return strip(bare), literal
     return rule, 0.0
 
@@ -170,15 +176,15 @@ def _constant(flow: Flow, node: Node, value: float) -> _Role:
     states = {state.name for state in flow.rule.states}
     match node.op.name:
         case "lerp" if 0 < value <= 1 and names[0] in states:
-            return _decay(flow, node.operands[1], names[0], round(1 - value, 12), True)
+            return _decay(flow, names[0], round(1 - value, 12), True)
         case "lerp" if 0 <= value < 1 and names[1] in states:
-            return _decay(flow, node.operands[0], names[1], value, False)
+            return _decay(flow, names[1], value, False)
         case "lerp":
             return _Role("weight", value, "weight of the second of two averaged values")
         case "heavy_ball" if 0 <= value < 1:
-            return _decay(flow, node.operands[1], names[0], value, False)
+            return _decay(flow, names[0], value, False)
         case "debias" if 0 <= value < 1:
-            return _decay(flow, node.operands[0], _root(flow, node.operands[0]), value, False)
+            return _decay(flow, _root(flow, node.operands[0]), value, False)
         case "clip":
             return _Role("clip", value, "bound on the magnitude of a value", low=0.0)
         case "power":
@@ -186,11 +192,15 @@ def _constant(flow: Flow, node: Node, value: float) -> _Role:
     return _Role("constant", value, f"constant of `{node.op.name}`")
 
 
-def _decay(flow: Flow, averaged: int | float, root: str, value: float, complement: bool) -> _Role:
-    squared = isinstance(averaged, int) and averaged in flow.nonnegative
-    stem = "beta" if squared else "momentum"
-    doc = "decay rate of the running average"
-    return _Role(stem, value, doc, 0.0, 1.0, complement, root or "?")
+def _decay(flow: Flow, root: str, value: float, complement: bool) -> _Role:
+    """Return the role of a decay rate: a momentum, or the beta of an average of squares."""
+    averaged = [n.operands[1] for n in flow.computed if n.name == root and len(n.operands) == 2]
+    ops = [flow.nodes[x].op for x in averaged if isinstance(x, int)]
+    squares = any(op is not None and Law.NONNEGATIVE in op.exact_laws for op in ops)
+    stem = "beta" if squares else "momentum"
+    return _Role(
+        stem, value, "decay rate of the running average", 0.0, 1.0, complement, root or "?"
+    )
 
 
 def _root(flow: Flow, operand: int | float) -> str:

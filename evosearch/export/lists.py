@@ -16,7 +16,8 @@ from typing import Final
 
 from evosearch.check import infer
 from evosearch.export.dataflow import Node
-from evosearch.export.hyper import ITERATIONS, NamedRule, Word
+from evosearch.export.hyper import ITERATIONS, ORTHOGONALIZERS, NamedRule, Word
+from evosearch.generate import positive_denominators
 from evosearch.program import INPUTS
 from primitives.op import Law, Op
 
@@ -53,7 +54,21 @@ CHAINS: Final[dict[str, tuple[str, ...]]] = {
 """Op to ``torch._foreach_`` functions, applied one after the other to the first operand."""
 
 _TAKEN: Final = frozenset(
-    {"abs", "closure", "list", "loss", "map", "max", "min", "p", "params", "t", "torch", "zip"}
+    {
+        "abs",
+        "closure",
+        "list",
+        "loss",
+        "map",
+        "max",
+        "min",
+        "ns_dtype",
+        "p",
+        "params",
+        "t",
+        "torch",
+        "zip",
+    }
 )
 _STACK: Final = "_all"
 """Ends the names of variables that hold the stack of a list."""
@@ -127,31 +142,30 @@ class _Writer:
         assert shapes is not None
         states = [state.shape for state in self.flow.rule.states]
         self.shapes = (*INPUTS.values(), *states, *shapes)
+        self.plain = positive_denominators(self.flow.rule)
         self.ends = {end: start for start, end in self.flow.states}
         self.matrices = not self.flow.rule.elementwise
 
     def code(self) -> RuleCode:
         """Write all statements, then what brings the states up to date."""
         flow = self.flow
-        used = {read for node in flow.nodes for read in node.reads} | {flow.update}
         for i in range(len(INPUTS) + len(flow.states)):
             self.memory[i] = i
         for node in flow.computed:
             self._write(node)
         for start, end in flow.states:
             if self.memory[end] != start:
-                target, value = self._variable(start), self._as_list(end)
-                self.lines.append(f"torch._foreach_copy_({target}, {value})")
+                target, value = self._variable(start), self._variable(end)
+                self.lines.append(f"_store({target}, {value})")
         self.lines.append(f"return {self._variable(flow.update)}")
         body = "\n".join(self.lines)
-        reads_t = re.search(r"\bt\b", body) is not None
-        needs_g = 1 in used or re.search(r"\bin g\b|, g\b", body) is not None
+        words = set(re.findall(r"\w+", body))
         parameters = [
-            *(["w"] if 0 in used else []),
-            *(["g"] if needs_g else []),
+            *(name for name in INPUTS if name in words),
             *(self._variable(start) for start, _ in flow.states),
-            *(["t"] if reads_t else []),
+            *(["t"] if "t" in words else []),
             *(hyper.name for hyper in self.named.hypers),
+            *(["ns_dtype"] if "ns_dtype" in words else []),
         ]
         return RuleCode(
             parameters=tuple(parameters),
@@ -187,7 +201,7 @@ class _Writer:
         if op.name not in CHAINS:
             return False
         if op.name == "div":
-            return isinstance(node.operands[0], int) and self.flow.nonzero(node.operands[1])
+            return isinstance(node.operands[0], int) and self.plain[node.statement]
         return isinstance(node.operands[0], int) or Law.COMMUTATIVE in op.laws
 
     def _write_chain(self, node: Node, op: Op) -> None:
@@ -286,6 +300,9 @@ class _Writer:
                 arguments.append(str(self.named.word(node, i)))
         arguments += map(str, self._constants(node, op))
         self.stacks.add(node.index)
+        if op.name in ORTHOGONALIZERS:  # the only ops that are worth a lower precision
+            arguments[0] = f"{arguments[0]}.to(dtype=ns_dtype)"
+            template += ".to(g[0].dtype)"
         self._assign(node, template.format(*arguments))
 
     def _template(self, node: Node, op: Op) -> str:
@@ -307,10 +324,10 @@ class _Writer:
             return name
         readers = sum(value in node.reads for node in self.flow.computed)
         if readers == 1 and uses == 1:
-            return f"torch.stack({name})"
+            return f"_stack({name})"
         if value not in self.stacked:
             self.stacked[value] = name + _STACK
-            self.lines.append(f"{name}{_STACK} = torch.stack({name})")
+            self.lines.append(f"{name}{_STACK} = _stack({name})")
         return self.stacked[value]
 
     def _assign(self, node: Node, text: str) -> None:

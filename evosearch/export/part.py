@@ -16,6 +16,9 @@ __all__ = ["WIDTH", "Option", "Part", "wrapped"]
 WIDTH: Final = 88
 """Lines are no longer than this, so that formatters of 88 and of 100 columns agree on them."""
 
+_POSITIONAL: Final = 5
+"""More arguments than this are passed by name."""
+
 
 @dataclass(frozen=True)
 class Option:
@@ -51,6 +54,11 @@ class Part:
         return "t" in self.code.parameters or not self.named.flow.states
 
     @property
+    def orthogonalizes(self) -> bool:
+        """Whether the precision of Newton-Schulz is an argument."""
+        return "ns_dtype" in self.code.parameters
+
+    @property
     def decay(self) -> str:
         """The name of its weight decay."""
         return f"{self.prefix}wd" if self.prefix else "weight_decay"
@@ -72,28 +80,40 @@ class Part:
                 kind = "int" if isinstance(hyper.value, int) else "float"
                 name, value = prefix + hyper.name, repr(hyper.value)
                 options.append(Option(name, kind, value, f"{hyper.doc}.", _bounds(hyper)))
+        if self.orthogonalizes:
+            doc = "dtype of Newton-Schulz, torch.bfloat16 say; by default the parameter's."
+            options.append(Option(f"{prefix}ns_dtype", "torch.dtype | None", "None", doc))
         value = repr(float(self.named.weight_decay))
         return [*options, Option(self.decay, "float", value, "decoupled weight decay.", "0.0")]
 
     @property
-    def parameters(self) -> list[str]:
-        """The parameters of its function, where ``betas`` stands for all decay rates."""
-        betas = {h.name for h in self.named.decays}
-        names = ["betas" if name in betas else name for name in self.code.parameters]
-        return list(dict.fromkeys(names))
+    def _tensors(self) -> list[str]:
+        """The parameters of its function that are lists of tensors, or ``t``."""
+        hypers = {h.name for h in self.named.hypers} | {"ns_dtype"}
+        return [name for name in self.code.parameters if name not in hypers]
 
     def source(self) -> list[str]:
         """Return the function that computes the rule."""
         stateful = "; the states are advanced in place" if self.named.flow.states else ""
         lines = [f'"""Return the updates{stateful}."""']
-        if self.named.decays:
-            lines.append(f"{', '.join(h.name for h in self.named.decays)} = betas")
+        decays = [h.name for h in self.named.decays]
+        if decays:
+            lines.append(f'{", ".join(decays)} = group["{self.prefix}betas"]')
+        for name in self.code.parameters:
+            if name not in decays and name not in self._tensors:
+                lines.append(f'{name} = group["{self.prefix}{name}"]')
         lines += self.code.lines
-        names = self.parameters
-        first = self._positional
-        star = ["*"] if first < len(names) else []
-        head = wrapped(f"def {self.function}(", [*names[:first], *star, *names[first:]], "):", 0)
+        names = self._parameters
+        starred = [*names[:_POSITIONAL], "*", *names[_POSITIONAL:]]
+        head = wrapped(
+            f"def {self.function}(", names if len(names) <= _POSITIONAL else starred, "):", 0
+        )
         return [*head, *(f"    {line}" for line in lines)]
+
+    @property
+    def _parameters(self) -> list[str]:
+        group = ["group"] if len(self._tensors) < len(self.code.parameters) else []
+        return [*self._tensors, *group]
 
     def formula(self) -> list[str]:
         """Return the arithmetic of a step."""
@@ -116,34 +136,21 @@ class Part:
         if self.counts:
             target = "t = " if "t" in self.code.parameters else ""
             lines.append(f"{target}self._count(params, group)")
-        lines += wrapped(f"u = {self.function}(", self._arguments(), ")", indent)
+        names = self._parameters
+        arguments = [*names[:_POSITIONAL], *(f"{n}={n}" for n in names[_POSITIONAL:])]
+        if not stacked and names[0] == "w":
+            arguments[0] = "params"
+        lines += wrapped(f"u = {self.function}(", arguments, ")", indent)
         if stacked:
-            lines.append("u = [x.reshape(p.shape) for x, p in zip(u, params, strict=True)]")
-        rate = 'group["lr"] * group["lr_ratio"]' if self.prefix else 'group["lr"]'
-        arguments = ["params", "u", rate]
-        decay = f'group["{self.decay}"]'
+            lines.append("u = [_like(x, p) for x, p in zip(u, params, strict=True)]")
+        decay, rate = f'group["{self.decay}"]', 'group["lr"]'
+        if self.prefix:
+            lines.append('lr = group["lr"] * group["lr_ratio"]')
+            rate = "lr"
         if not self.named.weight_decay:
-            arguments.append(decay)
-        elif self.code.fresh:
-            lines.append(f"torch._foreach_add_(u, params, alpha={decay})")
-        else:
-            lines.append(f"u = torch._foreach_add(u, params, alpha={decay})")
-        return [*lines, *wrapped("_descend(", arguments, ")", indent)]
-
-    def _arguments(self) -> list[str]:
-        hypers = {h.name for h in self.named.hypers} | {"betas"}
-        values = {n: f'group["{self.prefix}{n}"]' if n in hypers else n for n in self.parameters}
-        if "w" in values and not self.code.stacked:
-            values["w"] = "params"
-        first = self._positional
-        names = self.parameters
-        return [*(values[n] for n in names[:first]), *(f"{n}={values[n]}" for n in names[first:])]
-
-    @property
-    def _positional(self) -> int:
-        """How many of the function's parameters are passed by position: tensors, up to five."""
-        hypers = {h.name for h in self.named.hypers} | {"betas"}
-        return min(5, sum(name not in hypers for name in self.parameters))
+            return [*lines, f"_descend(params, u, {rate}, {decay})"]
+        owned = "torch._foreach_add_(" if self.code.fresh else "u = torch._foreach_add("
+        return [*lines, f"{owned}u, params, alpha={decay})", f"_descend(params, u, {rate})"]
 
     def zeros(self) -> list[str]:
         """Return the lines that make the states of one parameter."""

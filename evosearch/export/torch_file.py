@@ -12,7 +12,7 @@ from evosearch.errors import UsageError
 from evosearch.export.hyper import NamedRule, name_constants
 from evosearch.export.part import WIDTH, Option, Part
 from evosearch.export.torch_template import FILE, FUNCTIONS, METHODS
-from evosearch.library import default_rest
+from evosearch.library import default_rest, rest_of
 from evosearch.liveness import strip
 from evosearch.program import Rule, RuleSet
 from primitives import kernels
@@ -76,7 +76,7 @@ def export(
     matrix, rest = name_constants(strip(rules.matrix)), _rest(rules)
     if rest is None:
         return _File(title, provenance, (Part(matrix, "_update", lr),)).text()
-    backup = name_constants(strip(rest))
+    backup = name_constants(rest)
     rest_lr = 3e-4 if rest_lr is None else rest_lr
     parts = (
         Part(matrix, "_matrix_update", lr),
@@ -93,10 +93,8 @@ def class_name(name: str) -> str:
 
 def _rest(rules: RuleSet) -> Rule | None:
     """Return the rule for what is no hidden matrix, or None where one rule serves all."""
-    if rules.rest is None:
-        return None if strip(rules.matrix).rank_free else default_rest()
-    same = strip(rules.rest) == strip(rules.matrix).renamed(rules.rest.name)
-    return None if same else rules.rest
+    rest, matrix = strip(rest_of(rules)), strip(rules.matrix)
+    return None if rest == matrix.renamed(rest.name) else rest
 
 
 def _prefix(backup: NamedRule) -> str:
@@ -171,21 +169,24 @@ class _File:
         return [*lines, *_entry("maximize, foreach, capturable", _FLAGS), '"""']
 
     def _checks(self) -> list[str]:
-        lines = ["group = {**self.defaults, **param_group}"]
-        if self.routed:
-            backup_lr = self.parts[1].options[0].name
-            lines.append('if param_group.get("use_matrix_rule") is False and "lr" in param_group:')
-            lines.append(f'    group["{backup_lr}"] = param_group["lr"]')
-        for option in self._options():
-            if option.check:
-                lines.append(f'_check("{option.name}", group["{option.name}"], {option.check})')
+        checks = [
+            f'_check("{option.name}", group["{option.name}"], {option.check})'
+            for option in self._options()
+            if option.check
+        ]
+        group = "group = {**self.defaults, **param_group}"
         if not self.routed:
-            return [*lines, "super().add_param_group(param_group)"]
+            return [group, *checks, "super().add_param_group(param_group)"]
+        backup_lr = self.parts[1].options[0].name
         return [
-            *lines,
-            'if group["lr"] == 0:',
+            'if param_group.get("use_matrix_rule") is False and "lr" in param_group:',
+            f'    param_group = {{"{backup_lr}": param_group["lr"], **param_group}}',
+            group,
+            *checks,
+            f'lr = group["lr"] if "{backup_lr}" in param_group else self.defaults["lr"]',
+            "if lr == 0:",
             '    raise ValueError("lr must be > 0: the other rate is a multiple of it")',
-            f'ratio = float(group["{self.parts[1].options[0].name}"]) / float(group["lr"])',
+            f'ratio = float(group["{backup_lr}"]) / float(lr)',
             'super().add_param_group({"lr_ratio": ratio, **param_group})',
         ]
 
@@ -209,7 +210,7 @@ class _File:
                 states = ["if not state and matrix:", *zeros[0], "elif not state:", *zeros[1]]
             batch = "matrix, key"
             batches = "[(key[0], params) for key, params in batches.items()]"
-        key = "p.device, p.dtype"
+        key = "p.dtype"
         if all(stacked):
             key += ", p.shape"
         elif any(stacked):
@@ -226,8 +227,10 @@ class _File:
         pieces = ["\n".join(part.source()) for part in self.parts]
         for kernel in sorted({k for part in self.parts for k in part.code.kernels}):
             pieces.append(_kernel(kernel))
-        called = [*self._apply(), *self._checks(), *self._methods(), *_RESTORE]
-        used = {word for line in called for word in re.findall(r"_\w+(?=\()", line)}
+        called = [*self._apply(), *self._checks(), *self._methods(), *_RESTORE, *pieces]
+        used = {word for text in called for word in re.findall(r"\b_\w+(?=\()", text)}
+        if "_store" in used:
+            used.add("_like")
         pieces += [text for name, text in FUNCTIONS.items() if name in used]
         return "\n\n\n".join(piece.rstrip() for piece in pieces).split("\n")
 

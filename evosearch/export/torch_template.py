@@ -45,11 +45,12 @@ class $name(Optimizer):
         $checks
 
     def __setstate__(self, state: dict) -> None:
-        """Restore a state, also one that was saved before an option existed."""
+        """Restore a state; one of an older version may lack options."""
         super().__setstate__(state)
         for group in self.param_groups:
-            for option, value in self.defaults.items():
-                group.setdefault(option, value)
+            group.setdefault("maximize", False)
+            group.setdefault("foreach", None)
+            group.setdefault("capturable", False)
             $restore
 
     @torch.no_grad()
@@ -83,7 +84,8 @@ def _batches(self, group):
         state = self.state[p]
         $states
         foreach = p.is_cuda if group["foreach"] is None else group["foreach"]
-        key = ($key) if foreach else i
+        place = (p.device, getattr(p, "device_mesh", None))
+        key = (place, $key) if foreach else i
         sizes[key] = sizes.get(key, 0) + p.numel()
         batch = batches.setdefault(($batch), [])
         batch.append(p)
@@ -135,6 +137,29 @@ def _is_matrix(group, i):
 def _matrix(x):
     """Return x as a matrix; a convolution's weight has a row for each output channel."""
     return x.flatten(1) if x.ndim > 1 else x.reshape(1, -1)
+''',
+    "_stack": '''\
+def _stack(xs):
+    """Stack matrices of one shape; what is sharded (FSDP) is gathered."""
+    whole = [x.full_tensor() if hasattr(x, "full_tensor") else x for x in xs]
+    return torch.stack(whole)
+''',
+    "_like": '''\
+def _like(x, like):
+    """Return x in the shape of another tensor, and sharded as that is."""
+    x = x.reshape(like.shape)
+    if not hasattr(like, "full_tensor") or hasattr(x, "full_tensor"):
+        return x
+    from torch.distributed.tensor import distribute_tensor
+
+    mesh, placements = like.device_mesh, like.placements
+    return distribute_tensor(x, mesh, placements, src_data_rank=None)
+''',
+    "_store": '''\
+def _store(states, values):
+    """Copy new values into the states."""
+    for state, value in zip(states, values, strict=True):
+        state.copy_(_like(value, state))
 ''',
     "_descend": '''\
 def _descend(params, u, lr, weight_decay=0.0):
