@@ -102,11 +102,13 @@ def _squares(name: str, reads: dict[str, Statement], values: _Versions) -> bool:
     statement = reads[name]
     if statement.op == "square" or (statement.op == "mul" and len(set(statement.args)) == 1):
         return True
+    if not statement.reads:
+        return False
     inner = next((r for s, r in values if s is statement), {})
     reduces = OPS[statement.op].arity == 1 and Law.LINEAR in OPS[statement.op].laws
-    source = statement.args[0]
+    source = statement.reads[0]
     return (
-        reduces and isinstance(source, str) and source in inner and _squares(source, inner, values)
+        reduces and source in inner and _squares(source, inner, values)
     )
 
 

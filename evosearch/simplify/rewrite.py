@@ -6,7 +6,8 @@ proposes; `evosearch.simplify` checks the proposal on probe trajectories before 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -185,43 +186,47 @@ def _multiply(context: Context, node: Node) -> Proposals:
             yield monomial.combine(context.terms, product, context.bounds, context.order)
 
 
-def _pull(context: Context, node: Node) -> Proposals:
-    """f(c x) -> |c|^k f(x), with a minus by parity."""
-    op = OPS[node.op]
-    yield from _pulled(context, node, op.homogeneity, op.exact_laws)
+def _pull_sign(context: Context, node: Node) -> Proposals:
+    """f(-x) -> -f(x) for odd f, f(x) for even f."""
+    outside = -1.0 if Law.ODD in OPS[node.op].exact_laws else 1.0
+    for i, factor, inner in _scaled_arguments(node):
+        if factor < 0.0:
+            kept = linear.scaled(context.terms, inner, -factor)
+            yield linear.scaled(context.terms, _with(context, node, i, kept), outside)
 
 
-def _pull_inexact(context: Context, node: Node) -> Proposals:
-    yield from _pulled(context, node, 0.0, OPS[node.op].exact_laws)
-    (inner, *_) = node.tensors
+def _pull_scale(context: Context, node: Node) -> Proposals:
+    """f(c x) -> c^k f(x) for c > 0; k is 0 for what is scale-invariant, if only to a tolerance."""
+    degree = OPS[node.op].homogeneity or 0.0
+    for i, factor, inner in _scaled_arguments(node):
+        if abs(factor) != 1.0:
+            kept = linear.scaled(context.terms, inner, math.copysign(1.0, factor))
+            outside = abs(factor) ** degree
+            yield linear.scaled(context.terms, _with(context, node, i, kept), outside)
+
+
+def _drop_multiple(context: Context, node: Node) -> Proposals:
+    """f(h(x)) -> f(x) where h multiplies by one positive number."""
+    inner = node.tensors[0]
     if isinstance(inner, Node) and inner.op in _MULTIPLES:
-        yield context.terms.make(node.op, inner.args[0], *node.constants)
+        yield context.terms.make(node.op, inner.args[0], *node.args[1:])
 
 
-def _pulled(context: Context, node: Node, degree: float | None, laws: frozenset[Law]) -> Proposals:
-    places = range(len(node.tensors)) if Law.COMMUTATIVE in laws else range(1)
-    for i in places:
-        argument = node.tensors[i]
-        if not isinstance(argument, Node):
-            continue
-        factor, inner = _factor(argument)
-        if inner is argument or factor == 0.0:
-            continue
-        parity = -1.0 if Law.ODD in laws else 1.0 if Law.EVEN in laws else None
-        if factor < 0.0 and parity is None:
-            continue
-        outside, left = 1.0, abs(factor)
-        if degree is not None:
-            outside, left = left**degree, 1.0
-        if factor < 0.0 and parity is not None:
-            outside *= parity
-        if left == abs(factor) and outside == 1.0 and factor > 0.0:
-            continue
-        args = list(node.args)
-        kept = linear.scaled(context.terms, inner, left)
-        if kept is not None:
-            args[i] = kept
-            yield linear.scaled(context.terms, context.terms.make(node.op, *args), outside)
+def _scaled_arguments(node: Node) -> Iterator[tuple[int, float, Node]]:
+    """Yield (place, c, x) for arguments c x of which the op's laws speak."""
+    places = len(node.tensors) if Law.COMMUTATIVE in OPS[node.op].exact_laws else 1
+    for i, argument in enumerate(node.tensors[:places]):
+        if isinstance(argument, Node):
+            factor, inner = _factor(argument)
+            if inner is not argument and factor != 0.0:
+                yield i, factor, inner
+
+
+def _with(context: Context, node: Node, place: int, argument: Operand | None) -> Operand | None:
+    if argument is None:
+        return None
+    args = (*node.args[:place], argument, *node.args[place + 1 :])
+    return context.terms.make(node.op, *args)
 
 
 def _factor(node: Node) -> tuple[float, Node]:
@@ -248,17 +253,24 @@ def _unscale(context: Context, node: Node) -> Proposals:
                 yield context.terms.make(node.op, found[1], *node.args[1:])
 
 
-_SCALABLE: Final = frozenset(
+_CALLS: Final = frozenset(
     name
     for name, op in OPS.items()
-    if op.arity
-    and name not in linear.LINEAR_OPS | monomial.PRODUCT_OPS
-    and (op.homogeneity is not None or op.exact_laws & {Law.ODD, Law.EVEN})
+    if op.arity and name not in linear.LINEAR_OPS | monomial.PRODUCT_OPS
 )
+"""Ops that neither sums nor products take apart."""
+
+
+def _calls(*laws: Law) -> frozenset[str]:
+    """Return those that obey one of the laws exactly."""
+    return frozenset(name for name in _CALLS if OPS[name].exact_laws & set(laws))
+
+
 _SCALE_FREE: Final = frozenset(n for n, op in OPS.items() if Law.SCALE_INVARIANT in op.exact_laws)
 _ABOUT_SCALE_FREE: Final = frozenset(
     n for n, op in OPS.items() if Law.SCALE_INVARIANT in op.inexact
 )
+_HOMOGENEOUS: Final = frozenset(n for n in _CALLS if OPS[n].homogeneity) - _SCALE_FREE
 
 EXACT: Final = (
     *IDENTITIES,
@@ -269,15 +281,19 @@ EXACT: Final = (
         monomial.PRODUCT_OPS,
         _multiply,
     ),
-    Rewrite("f(c x) -> c^k f(x)", "HOMOGENEOUS, SCALE_INVARIANT, ODD, EVEN", _SCALABLE, _pull),
+    Rewrite("f(-x) -> -f(x)", "ODD", _calls(Law.ODD), _pull_sign),
+    Rewrite("f(-x) -> f(x)", "EVEN", _calls(Law.EVEN) - _calls(Law.ODD), _pull_sign),
+    Rewrite("f(c x) -> f(x)", "SCALE_INVARIANT", _calls(Law.SCALE_INVARIANT), _pull_scale),
+    Rewrite("f(c x) -> c^k f(x)", "HOMOGENEOUS", _HOMOGENEOUS, _pull_scale),
     Rewrite("f(c x + c y) -> f(x + y)", "SCALE_INVARIANT", _SCALE_FREE, _unscale),
 )
 """Rewrites by exact laws, in the order in which they are tried."""
 
+_TOLERANCE: Final = "SCALE_INVARIANT to a tolerance"
+
 INEXACT: Final = (
-    Rewrite("f(c x) -> f(x)", "SCALE_INVARIANT to a tolerance", _ABOUT_SCALE_FREE, _pull_inexact),
-    Rewrite(
-        "f(c x + c y) -> f(x + y)", "SCALE_INVARIANT to a tolerance", _ABOUT_SCALE_FREE, _unscale
-    ),
+    Rewrite("f(c x) -> f(x)", _TOLERANCE, _ABOUT_SCALE_FREE, _pull_scale),
+    Rewrite("f(h(x)) -> f(x)", f"{_TOLERANCE}, h multiplies", _ABOUT_SCALE_FREE, _drop_multiple),
+    Rewrite("f(c x + c y) -> f(x + y)", _TOLERANCE, _ABOUT_SCALE_FREE, _unscale),
 )
 """Rewrites by laws that hold to a tolerance, which the op's row states."""
