@@ -1,25 +1,27 @@
 """Jobs on Ray: this machine's cores, or a cluster. The only module that knows Ray.
 
 One long-lived actor a worker, one job in flight on each, the deadline kept here. An actor is never
-restarted by Ray: when it dies, hangs or its node is lost, it is replaced and its job is tried once
-more elsewhere. A job that fails twice is taken apart to find the guilty candidate, which is
-recorded with a status; the others' results are not touched. So which worker did what, how often it
-had to be done and how many workers there are never shows in a result.
+restarted by Ray: when it dies, hangs or its node is lost, it is replaced and `pieces` says what has
+to be done again. So which worker did what, how often it had to be done and how many workers there
+are never shows in a result.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from evosearch.errors import ClusterError
-from evosearch.executor import Result, Timed, Work, perform
-from evosearch.job import Job, Outcome, Status
-from evosearch.score import BOUND
+from evosearch.executor import Timed, Work, perform
+from evosearch.job import Status
+from evosearch.knock import knock
+from evosearch.pieces import Piece, Pieces
 
 __all__ = ["RayExecutor"]
 
@@ -27,27 +29,17 @@ _TICK: Final = 0.2
 """Seconds between looks at deadlines."""
 _CONNECT: Final = 20.0
 """Seconds that a cluster may take to answer."""
-_ATTEMPTS: Final = 2
+_START: Final = 300.0
+"""Seconds without any worker after which the search gives up; a start takes a few."""
 _OBJECT_STORE: Final = 100 * 2**20
 """Bytes of a local object store; jobs and results are kilobytes."""
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """A job or, after faults, a part of one."""
-
-    number: int
-    first: int
-    """Position of its first candidate in the job."""
-    job: Work
-    attempt: int = 1
 
 
 @dataclass(frozen=True)
 class _Flight:
     """A piece on a worker."""
 
-    piece: _Piece
+    piece: Piece
     actor: Any
     deadline: float
 
@@ -60,6 +52,7 @@ class RayExecutor:
         address: a running cluster, ``host:port``; None starts a private one on this machine.
         gpus_per_worker: share of a GPU that each actor takes.
         deadline: seconds a job may take before its worker is replaced.
+        perform: what a worker does with a job.
 
     Raises:
         ClusterError: no cluster answers, or it can never give the workers what they need.
@@ -71,9 +64,11 @@ class RayExecutor:
         address: str | None = None,
         gpus_per_worker: float = 0.0,
         deadline: float = 600.0,
+        perform: Callable[[Work], Timed] = perform,
     ) -> None:
         self.faults: list[str] = []
         self._deadline = deadline
+        self._perform = perform
         self._need = {"CPU": 1.0, "GPU": gpus_per_worker}
         _start(workers, address)
         try:
@@ -81,48 +76,39 @@ class RayExecutor:
         except ClusterError:
             _stop()
             raise
-        self._idle: deque[Any] = deque(self._actor() for _ in range(self.workers))
-        self._queue: deque[_Piece] = deque()
+        self._starting: dict[Any, Any] = {}
+        """Actors by the reference that tells when they have started."""
+        self._idle: deque[Any] = deque()
+        self._worked = time.monotonic()
+        """When a worker was last known to live."""
+        for _ in range(self.workers):
+            self._hire()
+        self._pieces = Pieces()
+        self._queue: deque[Piece] = deque()
         self._flying: dict[Any, _Flight] = {}
-        self._done: dict[int, dict[int, Result]] = {}
-        self._sizes: dict[int, int] = {}
-        self._seconds: dict[int, float] = {}
 
     def submit(self, number: int, job: Work) -> None:
         """Accept a job."""
-        self._sizes[number] = len(job.candidates) if isinstance(job, Job) else 1
-        self._seconds[number] = 0.0
-        self._done[number] = {}
-        self._queue.append(_Piece(number, 0, job))
+        self._queue.append(self._pieces.open(number, job))
         self._launch()
 
     def collect(self, number: int) -> Timed:
         """Wait for a job."""
-        while _count(self._done[number]) < self._sizes[number]:
+        while not self._pieces.complete(number):
             self._launch()
             self._poll()
-        parts = self._done.pop(number)
-        del self._sizes[number]
-        seconds = self._seconds.pop(number)
-        if isinstance(parts.get(0), tuple):
-            merged: list[Outcome] = []
-            for first in sorted(parts):
-                part = parts[first]
-                assert isinstance(part, tuple)
-                merged.extend(part)
-            return tuple(merged), seconds
-        return parts[0], seconds
+        return self._pieces.take(number)
 
     def close(self) -> None:
         """Stop the actors and leave the cluster."""
         import ray
 
-        for flight in self._flying.values():
-            ray.kill(flight.actor)
-        for actor in self._idle:
+        flying = [flight.actor for flight in self._flying.values()]
+        for actor in (*flying, *self._idle, *self._starting.values()):
             ray.kill(actor)
         self._flying.clear()
         self._idle.clear()
+        self._starting.clear()
         self._queue.clear()
         _stop()
 
@@ -136,17 +122,43 @@ class RayExecutor:
     def _poll(self) -> None:
         import ray
 
-        if not self._flying:
-            raise ClusterError("no worker is left and none can be started; resume on a new cluster")
-        ready, _ = ray.wait(list(self._flying), num_returns=1, timeout=_TICK)
+        waiting = [*self._flying, *self._starting]
+        ready, _ = ray.wait(waiting, num_returns=1, timeout=_TICK)
         for reference in ready:
-            self._land(reference)
+            if reference in self._starting:
+                self._welcome(reference)
+            else:
+                self._land(reference)
         now = time.monotonic()
+        if self._flying or self._idle:
+            self._worked = now
+        elif now > self._worked + _START:
+            raise ClusterError(
+                f"no worker is left, and none started in {_START:g} s: the cluster has lost what "
+                "they need, or they die at their start. Nothing is lost; resume on a new cluster"
+            )
         for reference, flight in list(self._flying.items()):
             if now > flight.deadline:
                 del self._flying[reference]
                 ray.kill(flight.actor)
                 self._fault(flight.piece, Status.TIMEOUT, f"no result in {self._deadline:g} s")
+
+    def _welcome(self, reference: Any) -> None:
+        """Give work to a worker that has started, or try another one in its place."""
+        import ray
+        from ray.exceptions import RayError
+
+        actor = self._starting.pop(reference)
+        try:
+            ray.get(reference)
+        except RayError as error:
+            self.faults.append(f"a worker did not start: {type(error).__name__}")
+            ray.kill(actor)
+            time.sleep(_TICK)
+            self._hire()
+        else:
+            self._idle.append(actor)
+            self._launch()
 
     def _land(self, reference: Any) -> None:
         import ray
@@ -154,7 +166,7 @@ class RayExecutor:
 
         flight = self._flying.pop(reference)
         try:
-            result, seconds = ray.get(reference)
+            result: Any = ray.get(reference)
         except exceptions.RayTaskError:
             raise  # our code failed, not a candidate and not the cluster
         except exceptions.RayError as error:
@@ -164,31 +176,16 @@ class RayExecutor:
             self._fault(flight.piece, status, f"{type(error).__name__} on its worker")
             return
         self._idle.append(flight.actor)
-        self._done[flight.piece.number][flight.piece.first] = result
-        self._seconds[flight.piece.number] += seconds
+        self._pieces.land(flight.piece, result)
 
-    def _fault(self, piece: _Piece, status: Status, message: str) -> None:
-        """Replace the lost worker; try the piece again, then take it apart, then blame."""
+    def _fault(self, piece: Piece, status: Status, message: str) -> None:
+        """Replace the lost worker and see to what it was doing."""
         self.faults.append(f"job {piece.number}, attempt {piece.attempt}: {message}")
-        self._idle.append(self._actor())
-        job = piece.job
-        if piece.attempt < _ATTEMPTS:
-            self._queue.appendleft(replace(piece, attempt=piece.attempt + 1))
-        elif isinstance(job, Job) and len(job.candidates) > 1:
-            self._queue.extendleft(
-                _Piece(piece.number, piece.first + i, replace(job, candidates=(text,)))
-                for i, text in reversed(list(enumerate(job.candidates)))
-            )
-        elif isinstance(job, Job):
-            outcome = Outcome(status, message, 0, -BOUND, None, ())
-            self._done[piece.number][piece.first] = (outcome,)
-        else:
-            raise ClusterError(
-                f"the baseline of task {job.task} could not be tuned: {message}, twice. Give a "
-                "pack more time (`--set budget.seconds_per_pack=...`) or more memory"
-            )
+        self._hire()
+        self._queue.extendleft(reversed(self._pieces.fault(piece, status, message)))
 
-    def _actor(self) -> Any:
+    def _hire(self) -> None:
+        """Start a worker; it gets work, and a deadline for it, when it has started."""
         import ray
 
         options: dict[str, Any] = {
@@ -197,7 +194,9 @@ class RayExecutor:
             "max_restarts": 0,
             "max_task_retries": 0,
         }
-        return ray.remote(**options)(_Worker).remote()
+        hired: Any = ray.remote(**options)(_Worker)
+        actor = hired.remote(self._perform)
+        self._starting[actor.ready.remote()] = actor
 
     def _capacity(self, workers: int | None) -> int:
         """Return how many workers to start; refuse what the cluster can never offer."""
@@ -222,27 +221,27 @@ class RayExecutor:
 class _Worker:
     """Lives in an actor's process and runs jobs there."""
 
-    def __init__(self) -> None:
+    def __init__(self, perform: Callable[[Work], Timed]) -> None:
         import torch
 
         torch.set_num_threads(1)
+        self._perform = perform
+
+    def ready(self) -> None:
+        """Return when the worker has started."""
 
     def run(self, job: Work) -> Timed:
         """Run one job."""
-        return perform(job)
-
-
-def _count(parts: dict[int, Result]) -> int:
-    return sum(len(part) if isinstance(part, tuple) else 1 for part in parts.values())
+        return self._perform(job)
 
 
 def _start(workers: int | None, address: str | None) -> None:
     import logging
-    import socket
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if "RAY_AUTH_TOKEN" in os.environ or (Path.home() / ".ray" / "auth_token").exists():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray uses a token only where told to
+    token = "RAY_AUTH_TOKEN" in os.environ or (Path.home() / ".ray" / "auth_token").exists()
+    if token and "ray" not in sys.modules:  # Ray uses a token only where told to, when imported
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
@@ -257,10 +256,10 @@ def _start(workers: int | None, address: str | None) -> None:
         )
         return
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or "/" in host or not port.isdigit() or int(port) > 65535:
         raise ClusterError(f"expected a cluster's address as HOST:PORT, found `{address}`")
     try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT).close()
+        knock(host, int(port), _CONNECT)
         ray.init(address=address, **common)
     except (OSError, ConnectionError, RuntimeError, ValueError) as error:
         raise ClusterError(

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from evosearch.baseline import Baseline, BaselineJob
 from evosearch.config import Config, configure
 from evosearch.executor import Timed, Work
-from evosearch.job import Job, Outcome, Status, TaskResult, TrialResult
+from evosearch.job import Job, Outcome, Stage, Status, TaskRef, TaskResult, TrialResult
+from evosearch.library import known
 from evosearch.population import Pack, Population
 from evosearch.rng import Rng
 from evosearch.score import BOUND
 
-__all__ = ["config_of", "drive", "outcome", "perform", "quality"]
+__all__ = ["config_of", "drive", "job_of", "noise", "outcome", "perform", "quality"]
 
 
 def config_of(*settings: str, tiers: int = 2, seed: int = 0) -> Config:
@@ -27,6 +28,17 @@ def config_of(*settings: str, tiers: int = 2, seed: int = 0) -> Config:
         "budget": {"evaluations": 40, "pack": 3, "window": 2},
     }
     return configure(data, settings, "a test")
+
+
+def job_of(*names: str) -> Job:
+    """Return a job that evaluates known optimizers on one task and two replicates."""
+    return Job(
+        candidates=tuple(str(known(name)) for name in names),
+        stages=(Stage((TaskRef("digits_mlp"),)),),
+        replicates=(0, 1),
+        run_seed=0,
+        references={"digits_mlp": (1.0, 1.0)},
+    )
 
 
 def quality(text: str) -> float:
