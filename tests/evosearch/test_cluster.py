@@ -159,10 +159,10 @@ def test_a_hanging_candidate_meets_the_deadline(executor: RayExecutor, notes: Pa
 
 @pytest.mark.ray
 def test_what_the_cluster_can_never_offer_is_refused(executor: RayExecutor, monkeypatch) -> None:
-    with pytest.raises(ClusterError, match="64 workers .* the cluster has 2 CPUs and 0 GPUs"):
+    with pytest.raises(ClusterError, match=r"64 workers .* the cluster has 2 CPUs and 0 GPUs"):
         executor._capacity(64)
     monkeypatch.setitem(executor._need, "GPU", 0.5)
-    with pytest.raises(ClusterError, match="with 1 CPU and 0.5 GPU each .* room for 0"):
+    with pytest.raises(ClusterError, match=r"with 1 CPU and 0\.5 GPU each .* room for 0"):
         executor._capacity(1)
 
 
