@@ -1,0 +1,1 @@
+"""Optimizers that searches found, each in a file of its own that imports torch alone."""
