@@ -216,7 +216,8 @@ class _Writer:
         else:
             chain = CHAINS[op.name]
         rest = words[-1].other if words and words[-1] is not None else ""
-        in_place = self._may_overwrite(node, first, operands, len(chain))
+        again = operands.count(first) > 1 or any("{0}" in call for call in chain[1:])
+        in_place = self._may_overwrite(node, first) and not (len(chain) > 1 and again)
         name = self._name(node, first if in_place else None)
         for k, call in enumerate(chain):
             function, _, arguments = call.partition(" ")
@@ -247,20 +248,16 @@ class _Writer:
         if not isinstance(operand, int):
             return False, False, False
         full = self.shapes[operand] == self.shapes[node.index]
-        return True, full, self._may_overwrite(node, operand, (operand,), 1)
+        return True, full, self._may_overwrite(node, operand)
 
     def _constants(self, node: Node, op: Op) -> list[Word]:
         count = len(node.constants)
         return [self.named.word(node, op.arity + i) for i in range(count)]
 
-    def _may_overwrite(
-        self, node: Node, first: int, operands: tuple[int | float, ...], steps: int
-    ) -> bool:
-        """Whether the result may take the memory of its first operand."""
+    def _may_overwrite(self, node: Node, first: int) -> bool:
+        """Whether the result may take the memory of an operand, if one call computes it."""
         if self.shapes[first] != self.shapes[node.index] or self.flow.last_use[first] > node.index:
             return False
-        if steps > 1 and operands.count(first) > 1:
-            return False  # the second call would read what the first has overwritten
         if first in self.owned and first not in self.stacks:
             return node.index not in self.ends
         return self.ends.get(node.index) == first

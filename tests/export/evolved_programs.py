@@ -39,8 +39,9 @@ def evolved() -> tuple[RuleSet, ...]:
     return tuple(map(parse_rules, _FILE.read_text(encoding="utf-8").split(_SEPARATOR)))
 
 
-def draw(count: int) -> Iterator[RuleSet]:
-    """Yield programs that some generations of mutation made of known ones, and that still train."""
+def draw() -> Iterator[RuleSet]:
+    """Yield programs without end: known ones after some generations, as long as they train."""
+    found = 0
     for seed in itertools.count():
         rng = Rng(seed, "exported")
         rules = known(_PARENTS[seed % len(_PARENTS)])
@@ -48,10 +49,8 @@ def draw(count: int) -> Iterator[RuleSet]:
             child = offspring(rules, Space(), rng, (), 0.5)
             rules = rules if child is None else child.rules
         if _trains(rules):
-            yield strip_rules(rules).renamed(f"evolved_{count}")
-            count -= 1
-        if count == 0:
-            return
+            yield strip_rules(rules).renamed(f"evolved_{found}")
+            found += 1
 
 
 def rests(rules: RuleSet) -> bool:
@@ -109,9 +108,9 @@ def _heights(w: Tensor, goal: Tensor) -> Tensor:
 def _is_stable(rule: CompiledRule) -> bool:
     """Whether a difference in the last digits stays there: no implementation can follow chaos."""
     generator = torch.Generator().manual_seed(1)
-    w = torch.randn(8, 6, 4, generator=generator, dtype=torch.float64)
-    noise = torch.randn(200, 8, 6, 4, generator=generator, dtype=torch.float64)
-    last_digits = 1 + 1e-15 * torch.randn(8, 6, 4, generator=generator).sign()
+    w = torch.randn(64, 6, 4, generator=generator, dtype=torch.float64)
+    noise = torch.randn(200, 64, 6, 4, generator=generator, dtype=torch.float64)
+    last_digits = 1 + 1e-15 * torch.randn(64, 6, 4, generator=generator).sign()
     one, other = (_trained(rule, x, lambda w, g: w + g, noise, 1e-3) for x in (w, w * last_digits))
     difference = torch.linalg.vector_norm(one - other, dim=(-2, -1))
     return bool((difference < 1e-13 * torch.linalg.vector_norm(one, dim=(-2, -1))).all())
@@ -133,4 +132,4 @@ def _trained(
 
 
 if __name__ == "__main__":
-    _FILE.write_text(_SEPARATOR.join(map(str, draw(50))), encoding="utf-8")
+    _FILE.write_text(_SEPARATOR.join(map(str, itertools.islice(draw(), 50))), encoding="utf-8")
