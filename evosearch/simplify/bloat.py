@@ -114,6 +114,24 @@ def other_units(rule: Rule, rng: Rng) -> Rule | None:
     return write(Graph(new.update, states), rule.name)
 
 
+def chain_lerps(rule: Rule, rng: Rng) -> Rule | None:
+    """Compute one average of two values by way of another one, as the Lion paper's raw program."""
+    terms = Terms()
+    graph = read(rule, terms)
+    averages = [node for node in graph.nodes if node.op == "lerp"]
+    if len(averages) < 2:
+        return None
+    node, other = rng.pick(averages), rng.pick(averages)
+    (x, y, a), (p, q, b) = node.args, other.args
+    assert isinstance(a, float)
+    assert isinstance(b, float)
+    if node is other or (x, y) != (p, q) or b == 1.0:
+        return None
+    value = terms.make("lerp", y, other, (1.0 - a) / (1.0 - b))
+    new = substitute(graph, terms, {node: value}) if isinstance(value, Node) else None
+    return None if new is None else write(new, rule.name)
+
+
 def repeat(rule: Rule, rng: Rng) -> Rule | None:
     """Compute a value twice; one of its readers reads the second."""
     if not rule.body:
@@ -150,6 +168,11 @@ def _unused(rule: Rule, stem: str) -> str:
     return f"{stem}{k}"
 
 
-_VALUES: Final[tuple[Bloat, ...]] = (*map(_in_graph, SPELLINGS), state_twice, other_units)
+_VALUES: Final[tuple[Bloat, ...]] = (
+    *map(_in_graph, SPELLINGS),
+    state_twice,
+    other_units,
+    chain_lerps,
+)
 """What reads a rule as a graph, and hence loses what is dead or repeated in it."""
 _STATEMENTS: Final[tuple[Bloat, ...]] = (dead_statement, dead_state, repeat)

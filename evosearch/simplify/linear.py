@@ -12,7 +12,17 @@ from typing import Final
 
 from evosearch.simplify.graph import Node, Operand, Terms
 
-__all__ = ["LINEAR_OPS", "Order", "Sum", "combine", "scaled", "snap", "spelled", "view"]
+__all__ = [
+    "LINEAR_OPS",
+    "Order",
+    "Sum",
+    "combine",
+    "same_but_rounding",
+    "scaled",
+    "snap",
+    "spelled",
+    "view",
+]
 
 LINEAR_OPS: Final = frozenset({"add", "sub", "neg", "lerp", "heavy_ball", "mul", "div"})
 """What `view` takes apart; products and quotients only by numbers."""
@@ -45,6 +55,21 @@ def snap(value: float) -> float:
         if abs(short - value) <= noise:
             return short
     return value
+
+
+def same_but_rounding(old: Operand, new: Operand) -> bool:
+    """Whether two expressions differ by rounding error in constants at most, and none gets shorter.
+
+    Taking a sum apart and putting it together again moves the last digits of its constants.
+    """
+    if isinstance(old, Node) and isinstance(new, Node):
+        if old is new:
+            return True
+        pairs = zip(old.args, new.args, strict=False)
+        return bool(old.op) and old.op == new.op and all(same_but_rounding(a, b) for a, b in pairs)
+    if isinstance(old, Node) or isinstance(new, Node):
+        return False
+    return abs(old - new) <= 1e-11 * abs(old) and len(repr(new)) >= len(repr(old)) - 1
 
 
 def view(node: Node, atoms: Collection[Node] = ()) -> Sum:

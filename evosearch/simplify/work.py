@@ -96,7 +96,7 @@ class Work:
         return False
 
     def _try(self, row: Rewrite, node: Node, value: Operand | None, tolerance: float) -> bool:
-        if value is None or value is node:
+        if value is None or linear.same_but_rounding(node, value):
             return False
         cause = (row.identity, self._context.order(node)[1])
         if cause in self.banned:
@@ -302,7 +302,9 @@ def _neighbours(graph: Graph, context: Context) -> Iterator[Graph]:
             if node.op in row.ops:
                 for value in row.propose(context, node):
                     same = not isinstance(value, Node) or value.shape == node.shape
-                    if value is not None and value is not node and same:
+                    if value is None or linear.same_but_rounding(node, value):
+                        continue
+                    if same:
                         new = substitute(graph, context.terms, {node: value})
                         if new is not None:
                             yield new

@@ -242,3 +242,13 @@ def test_the_story_and_its_data() -> None:
     assert data["final"] == str(found.program)
     assert data["recognition"]["name"] == "nesterov"
     assert [step["accepted"] for step in data["steps"]] == [True] * len(found.steps)
+
+
+def test_rounding_errors_of_constants_are_no_progress() -> None:
+    """Sums with awkward constants, such as thirds, must settle like any other."""
+    body = "x = m * 0.5882352941176471; c = lerp(x, g, 0.001); a = neg(c); u = c * a; m = c * 1.7"
+    lines = "".join(f"    {line.strip()}\n" for line in body.split(";"))
+    raw = parse_rules(f"def f(w, g, m):\n{lines}    return u, m\n")
+    found = simplify(raw)
+    assert len(found.steps) < 20
+    assert str(found.program.matrix.body[0]) == "m = lerp(m, g, 0.001)"
