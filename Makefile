@@ -15,7 +15,7 @@ search: install
 	$(BIN)/evosearch search --preset quickstart
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: install
 	$(BIN)/ruff format --diff .
