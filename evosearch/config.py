@@ -54,7 +54,7 @@ class SpaceConfig(_Section):
     @field_validator("edits")
     @classmethod
     def _edits(cls, edits: tuple[str, ...]) -> tuple[str, ...]:
-        from evosearch.mutate import EDITS
+        from evosearch.edits import EDITS
 
         names = [edit.__name__ for edit, _ in EDITS]
         return tuple(member("mutation", name, names) for name in edits)

@@ -10,10 +10,10 @@ to matter on the probes, such as Adam's epsilon; the core is evaluated as it sta
 from __future__ import annotations
 
 from evosearch.check import infer
+from evosearch.edits import bypass
 from evosearch.fingerprint import rule_fingerprint
 from evosearch.library import default_rest, rest_of
 from evosearch.liveness import strip
-from evosearch.mutate import bypass
 from evosearch.program import Rule, RuleSet
 
 __all__ = ["shrink"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from evosearch.check import infer
-from evosearch.mutate import EDITS
+from evosearch.edits import EDITS
 from evosearch.program import Rule
 from evosearch.rng import Rng
 from evosearch.space import Space

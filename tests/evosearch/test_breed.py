@@ -5,9 +5,9 @@ from random_programs import WIDE, bred, seeds
 
 from evosearch.breed import Child, offspring
 from evosearch.check import check_rules
+from evosearch.edits import EDITS
 from evosearch.fingerprint import fingerprint
 from evosearch.library import known
-from evosearch.mutate import EDITS
 from evosearch.program import RuleSet
 from evosearch.rng import Rng
 from evosearch.space import Space

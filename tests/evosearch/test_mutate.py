@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from random_programs import WIDE, bred, programs, seeds
 
 from evosearch.check import check_rules, infer
+from evosearch.edits import EDITS, bypass
 from evosearch.library import KNOWN, default_rest, known
 from evosearch.liveness import strip
-from evosearch.mutate import EDITS, bypass, crossover, mutate
+from evosearch.mutate import crossover, mutate
 from evosearch.parse import parse_rules
 from evosearch.program import Rule, RuleSet
 from evosearch.rng import Rng
