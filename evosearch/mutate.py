@@ -35,7 +35,7 @@ def mutate(parent: RuleSet, space: Space, rng: Rng) -> tuple[RuleSet, str]:
         in_rest = space.scope == "both" and parent.rest is not None and rng.chance(0.3)
         old = parent.rest if in_rest and parent.rest is not None else parent.matrix
         new = edit(old, space, rng)
-        if new is None or new == old or not space.holds(new) or infer(new) is None:
+        if new is None or new == old or infer(new) is None or not space.holds(new):
             continue
         name = edit.__name__
         if in_rest:

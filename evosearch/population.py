@@ -23,6 +23,7 @@ from evosearch.job import Outcome, Status
 from evosearch.library import resolve
 from evosearch.mutate import crossover
 from evosearch.program import RuleSet
+from evosearch.ranking import Ranking
 from evosearch.rng import Rng
 from evosearch.score import combine, mean_score
 from evosearch.shrink import shrink
@@ -94,6 +95,7 @@ class Population:
         """Evaluations of each individual, those that a hurdle ended early included."""
         self._tier_tasks = [[str(ref) for ref in tier] for tier in config.tiers_of_tasks()]
         self._tier_scores: list[list[float]] = [[] for _ in self._tier_tasks]
+        self._ranking = Ranking()
         self._seen: set[str] = set()
         self._numbers = 0
         self._confirming: set[tuple[int, int]] = set()
@@ -125,6 +127,7 @@ class Population:
         """Update an individual's standing; one that fails, at first or later, has none."""
         if outcome.status is not Status.OK:
             self.standings.pop(individual.id, None)
+            self._ranking.drop(individual.id)
             self._scores.pop(individual.id, None)
             for island in self._islands:
                 island.discard(individual.id)
@@ -139,26 +142,20 @@ class Population:
                 insort(self._tier_scores[tier], mean)
         self._rounds[individual.id] = self._rounds.get(individual.id, 0) + 1
         seeds = self.config.evaluation.seeds
-        self.standings[individual.id] = Standing.of(scores, outcome.tier, seeds)
+        standing = Standing.of(scores, outcome.tier, seeds)
+        self.standings[individual.id] = standing
+        self._ranking.put(individual.id, standing, individual.size, individual.memory)
 
     def ranking(self) -> list[Individual]:
         """Return the individuals that have a standing, best first."""
-        order = sorted(self.standings, key=lambda i: (self.standings[i], -i), reverse=True)
-        return [self.individuals[i] for i in order]
+        return [self.individuals[i] for i in self._ranking]
 
     def front(self) -> list[Individual]:
         """Return the individuals that none of their size and state memory, or less, beats.
 
         Of equals the first counts.
         """
-        front: list[Individual] = []
-        for individual in self.ranking():
-            if not any(
-                other.size <= individual.size and other.memory <= individual.memory
-                for other in front
-            ):
-                front.append(individual)
-        return front
+        return [self.individuals[i] for i in self._ranking.front()]
 
     def hurdles(self) -> tuple[float, ...]:
         """Return the score that a candidate needs on each tier to enter the next one.
@@ -241,8 +238,8 @@ class Population:
         elites = self.config.elites
         waiting: dict[int, list[Individual]] = {}
         over = self.evaluations >= self.config.budget.evaluations
-        front = [i for i in self.front() if over]
-        for individual in dict.fromkeys([*self.ranking()[:count], *front]):
+        elite = self._ranking.best(count) + (self._ranking.front() if over else [])
+        for individual in (self.individuals[id_] for id_ in dict.fromkeys(elite)):
             done = self._rounds[individual.id]
             if done < elites.rounds and (individual.id, done) not in self._confirming:
                 waiting.setdefault(done, []).append(individual)

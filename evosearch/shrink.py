@@ -9,6 +9,8 @@ to matter on the probes, such as Adam's epsilon; the core is evaluated as it sta
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from evosearch.check import infer
 from evosearch.edits import bypass
 from evosearch.fingerprint import rule_fingerprint
@@ -28,6 +30,7 @@ def shrink(rules: RuleSet) -> RuleSet:
     return RuleSet(matrix, default_rest() if default and matrix.rank_free else None)
 
 
+@lru_cache(maxsize=4096)
 def _shrink(rule: Rule) -> Rule:
     rule = strip(rule)
     wanted = rule_fingerprint(rule)

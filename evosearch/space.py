@@ -52,9 +52,10 @@ class Space:
 
     def holds(self, rule: Rule) -> bool:
         """Whether a rule keeps the limits."""
-        return (
-            len(rule.body) <= self.max_statements and strip(rule).state_memory <= self.max_states
-        )
+        if len(rule.body) > self.max_statements:
+            return False
+        states = self.max_states
+        return rule.state_memory <= states or strip(rule).state_memory <= states
 
     def contains(self, rules: RuleSet) -> bool:
         """Whether a rule set keeps the limits and uses the space's ops only."""

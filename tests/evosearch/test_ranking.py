@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import random
+
+from evosearch.ranking import Ranking
+from evosearch.standing import Standing
+
+
+def test_a_ranking_is_the_sorted_list_after_any_changes() -> None:
+    draw, ranking = random.Random(0), Ranking()
+    known: dict[int, tuple[Standing, int, int]] = {}
+    for _ in range(400):
+        id_ = draw.randrange(60)
+        if draw.random() < 0.2:
+            known.pop(id_, None)
+            ranking.drop(id_)
+        else:
+            standing = Standing(draw.randrange(3), draw.choice([-1.0, 0.0, 0.5, 2.0]), None, 1)
+            known[id_] = standing, draw.randrange(5), draw.randrange(3)
+            ranking.put(id_, *known[id_])
+        order = sorted(known, key=lambda i: (known[i][0], -i), reverse=True)
+        assert list(ranking) == order
+        assert ranking.best(3) == order[:3]
+        front: list[int] = []
+        for i in order:
+            _, size, memory = known[i]
+            if not any(known[j][1] <= size and known[j][2] <= memory for j in front):
+                front.append(i)
+        assert ranking.front() == front
+
+
+def test_nobody_is_ranked_at_first() -> None:
+    ranking = Ranking()
+    assert list(ranking) == ranking.best(5) == ranking.front() == []
+    ranking.drop(3)
