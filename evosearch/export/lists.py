@@ -72,7 +72,6 @@ _TAKEN: Final = frozenset(
 )
 _STACK: Final = "_all"
 """Ends the names of variables that hold the stack of a list."""
-_WIDTH: Final = 88
 
 
 @dataclass(frozen=True)
@@ -93,16 +92,13 @@ class RuleCode:
 
 
 def write_rule(named: NamedRule) -> RuleCode:
-    """Write the code of a rule; variables keep the program's names where lines stay short."""
+    """Write the code of a rule; variables keep the program's names."""
     draft = _Writer(named, {})
     draft.code()  # finds out which values share their memory, hence a variable
-    code = _Writer(named, _choose_names(named, draft.memory, short=False)).code()
-    if any(len(line) > _WIDTH - 4 for line in code.lines):
-        code = _Writer(named, _choose_names(named, draft.memory, short=True)).code()
-    return code
+    return _Writer(named, _choose_names(named, draft.memory)).code()
 
 
-def _choose_names(named: NamedRule, memory: dict[int, int], *, short: bool) -> dict[int, str]:
+def _choose_names(named: NamedRule, memory: dict[int, int]) -> dict[int, str]:
     """Choose a variable for every memory: the name of the last value in it, made unique."""
     nodes = named.flow.nodes
     taken = set(_TAKEN) | {h.name for h in named.hypers} | set(keyword.kwlist)
@@ -111,11 +107,8 @@ def _choose_names(named: NamedRule, memory: dict[int, int], *, short: bool) -> d
     last |= {node.index: node.name for node in nodes if node.op is None}
     chosen: dict[int, str] = {}
     for root, name in last.items():
-        stem, separator = name, "_"
-        if short and root >= len(INPUTS):
-            stem, separator = ("v" if nodes[root].op else "s"), ""
-        names = (f"{stem}{separator}{k}" for k in itertools.count(1))
-        free = (n for n in itertools.chain([stem], names) if n not in taken)
+        names = itertools.chain([name], (f"{name}_{k}" for k in itertools.count(1)))
+        free = (n for n in names if n not in taken)
         chosen[root] = next(n for n in free if not n.endswith(_STACK))
         taken.add(chosen[root])
     return chosen

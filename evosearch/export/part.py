@@ -7,11 +7,12 @@ from functools import cached_property
 from typing import Final
 
 from evosearch.export.formula import formula
-from evosearch.export.hyper import Hyper, NamedRule
+from evosearch.export.hyper import Hyper, NamedRule, name_constants
 from evosearch.export.lists import RuleCode, write_rule
+from evosearch.program import INPUTS, Rule, State, Statement
 from primitives.shape import FULL
 
-__all__ = ["WIDTH", "Option", "Part", "wrapped"]
+__all__ = ["WIDTH", "Option", "Part", "name_rule", "wrapped"]
 
 WIDTH: Final = 88
 """Lines are no longer than this, so that formatters of 88 and of 100 columns agree on them."""
@@ -167,6 +168,30 @@ class Part:
                 value = "p.new_zeros(p.shape)"
             lines.append(f'state["{state.name}"] = {value}')
         return lines
+
+
+def name_rule(rule: Rule) -> NamedRule:
+    """Name a stripped rule's constants; and its variables anew, where they make lines too long."""
+    named = name_constants(rule)
+    lines = [*write_rule(named).lines, *formula(named), *(7 * s.name for s in rule.states)]
+    short = all(len(line) <= WIDTH - 8 for line in lines)
+    return named if short else name_constants(_renamed(rule))
+
+
+def _renamed(rule: Rule) -> Rule:
+    """Return the rule with variables x1, x2, ... and states s1, s2, ..."""
+    names = {name: name for name in INPUTS}
+    names |= {state.name: f"s{i}" for i, state in enumerate(rule.states, start=1)}
+    for statement in rule.body:
+        names.setdefault(statement.target, f"x{len(names) - len(rule.states) - 1}")
+    body = tuple(
+        Statement(
+            names[s.target], s.op, tuple(names[a] if isinstance(a, str) else a for a in s.args)
+        )
+        for s in rule.body
+    )
+    states = tuple(State(names[state.name], state.shape) for state in rule.states)
+    return Rule(rule.name, states, body, names[rule.update])
 
 
 def _bounds(hyper: Hyper) -> str:

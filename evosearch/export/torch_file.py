@@ -10,7 +10,7 @@ from typing import Final
 
 from evosearch.errors import UsageError
 from evosearch.export.hyper import NamedRule, name_constants
-from evosearch.export.part import WIDTH, Option, Part
+from evosearch.export.part import WIDTH, Option, Part, name_rule
 from evosearch.export.torch_template import FILE, FUNCTIONS, METHODS
 from evosearch.library import default_rest, rest_of
 from evosearch.liveness import strip
@@ -73,10 +73,10 @@ def export(
     if not title.isidentifier() or title in ("Optimizer", "ParamsT", "Tensor"):
         raise UsageError(f"`{title}` cannot name a class; expected a plain name such as `MyLion`")
     lr = LEARNING_RATES.get(rules.name, 1e-3) if lr is None else lr
-    matrix, rest = name_constants(strip(rules.matrix)), _rest(rules)
+    matrix, rest = name_rule(strip(rules.matrix)), _rest(rules)
     if rest is None:
         return _File(title, provenance, (Part(matrix, "_update", lr),)).text()
-    backup = name_constants(rest)
+    backup = name_rule(rest)
     rest_lr = 3e-4 if rest_lr is None else rest_lr
     parts = (
         Part(matrix, "_matrix_update", lr),
