@@ -52,6 +52,8 @@ class Probe:
 
     weights: tuple[Array, ...]
     gradients: tuple[Array, ...]
+    stride: float = 1.0
+    """How far step numbers are apart; 1 for a trajectory, more for unrelated steps."""
 
     @property
     def steps(self) -> int:
@@ -61,7 +63,8 @@ class Probe:
     @property
     def times(self) -> Array:
         """The step numbers from 1, (steps, 1, 1, 1)."""
-        return np.arange(1.0, self.steps + 1.0).reshape(-1, 1, 1, 1)
+        steps = [1.0 + self.stride * k for k in range(self.steps)]
+        return np.array(steps, dtype=np.float64).reshape(-1, 1, 1, 1)
 
 
 @cache

@@ -6,21 +6,26 @@ Each function proposes graphs; the proposal is checked like any other, by runnin
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from evosearch.simplify import linear
+from evosearch.simplify.bounds import bounds_of
 from evosearch.simplify.graph import Graph, Node, Operand, Terms, substitute
 from evosearch.simplify.linear import Order, snap
-from evosearch.simplify.probe import Values, deviation
+from evosearch.simplify.probe import Array, Values, deviation
 from primitives.shape import FULL
 
 __all__ = ["Proposal", "propose"]
 
 _EQUAL: Final = 1e-12
 """Relative deviation up to which two trajectories suggest that one is a multiple of the other."""
+_INDUCTIVE: Final = 1e-9
+"""The same where a step from random states must confirm it."""
+_STRIDE: Final = 977.0
+"""Steps between the step numbers at which that is tried."""
 
 
 @dataclass(frozen=True)
@@ -38,36 +43,84 @@ def propose(graph: Graph, terms: Terms, values: Values, order: Order) -> Iterato
     yield from _rescaled(graph, terms, order)
 
 
+@dataclass(frozen=True)
+class _Guess:
+    """That a state is a multiple of another one, or zero, which is 0 times itself."""
+
+    leaf: Node
+    base: Node
+    ratio: float
+
+    def __str__(self) -> str:
+        if not self.ratio:
+            return f"{self.leaf.name} = 0"
+        factor = "" if self.ratio == 1.0 else f"{self.ratio:.6g} "
+        return f"{self.leaf.name} = {factor}{self.base.name}"
+
+    def value(self, terms: Terms) -> Operand | None:
+        """Return what stands for the state."""
+        if self.ratio:
+            return linear.scaled(terms, self.base, self.ratio)
+        g = terms.leaf("g", FULL)
+        return terms.make("sub", g, g) if self.leaf.shape == FULL else 0.0  # sums drop either
+
+
 def _merged(graph: Graph, terms: Terms, values: Values) -> Iterator[Proposal]:
-    """Replace states that are zero, or multiples of another one, on the whole trajectory."""
-    leaves = graph.leaves
-    names = [name for name, _ in graph.states if name in leaves]
-    for j, name in enumerate(names):
-        leaf = leaves[name]
-        mine = values.of(leaf)
-        if all(not array.any() for array in mine):
-            g = terms.leaf("g", FULL)
-            zero = terms.make("sub", g, g) if leaf.shape == FULL else 0.0  # sums drop either
-            yield from _replaced(graph, terms, leaf, zero, f"{name} = 0")
+    """Replace states that are zero, or multiples of another one.
+
+    The trajectory suggests it. It holds by induction if, wherever all guesses hold before a step,
+    they hold after it; that is tried on states drawn at random.
+    """
+    guesses = _guesses(graph, values)
+    while guesses:
+        held = _preserved(graph, values, guesses)
+        if len(held) == len(guesses):
+            gone = {guess.leaf.name for guess in guesses}
+            kept = Graph(graph.update, tuple(item for item in graph.states if item[0] not in gone))
+            after = {g.leaf: v for g in guesses if (v := g.value(terms)) is not None}
+            new = substitute(kept, terms, after) if len(after) == len(guesses) else None
+            if new is not None:
+                licence = "both start at 0 and obey the same recursion"
+                yield Proposal(", ".join(map(str, guesses)), licence, new)
+            return
+        guesses = held
+
+
+def _guesses(graph: Graph, values: Values) -> list[_Guess]:
+    leaves = [graph.leaves[name] for name, _ in graph.states if name in graph.leaves]
+    found: dict[Node, _Guess] = {}
+    for j, leaf in enumerate(leaves):
+        if all(not array.any() for array in values.of(leaf)):
+            found[leaf] = _Guess(leaf, leaf, 0.0)
             continue
-        for other in names[:j]:
-            base = leaves[other]
+        for base in leaves[:j]:
             ratio = _ratio(values, base, leaf) if base.shape == leaf.shape else None
-            if ratio is not None:
-                multiple = linear.scaled(terms, base, ratio)
-                text = f"{name} = {other}" if ratio == 1.0 else f"{name} = {ratio:.6g} {other}"
-                yield from _replaced(graph, terms, leaf, multiple, text)
+            if ratio is not None and base not in found:
+                found[leaf] = _Guess(leaf, base, ratio)
+                break
+    return list(found.values())
 
 
-def _replaced(
-    graph: Graph, terms: Terms, leaf: Node, value: Operand | None, identity: str
-) -> Iterator[Proposal]:
-    if value is None:
-        return
-    kept = Graph(graph.update, tuple(item for item in graph.states if item[0] != leaf.name))
-    new = substitute(kept, terms, {leaf: value})
-    if new is not None:
-        yield Proposal(identity, "both start at 0 and obey the same recursion", new)
+def _preserved(graph: Graph, values: Values, guesses: list[_Guess]) -> list[_Guess]:
+    """Return the guesses that hold after a step from random states in which all of them hold."""
+    rng = np.random.Generator(np.random.PCG64(20230213))
+    nonnegative = bounds_of(graph).nonnegative
+    known: dict[Node, list[Array]] = {}
+    for name, leaf in graph.leaves.items():
+        known[leaf] = values.of(leaf)
+        if name not in ("w", "g"):
+            drawn = [rng.standard_normal(array.shape) for array in known[leaf]]
+            known[leaf] = [np.abs(a) for a in drawn] if nonnegative(leaf) else drawn
+    for guess in guesses:
+        known[guess.leaf] = [guess.ratio * a for a in known[guess.base]]
+    after = Values(replace(values.data, stride=_STRIDE), known)
+    nexts = dict(graph.states)
+    held: list[_Guess] = []
+    for guess in guesses:
+        mine, theirs = (after.of(nexts[x.name]) for x in (guess.leaf, guess.base))
+        if deviation(mine, [guess.ratio * a for a in theirs]) <= _INDUCTIVE:
+            held.append(guess)
+    return held
 
 
 def _ratio(values: Values, base: Node, leaf: Node) -> float | None:

@@ -252,3 +252,24 @@ def test_rounding_errors_of_constants_are_no_progress() -> None:
     found = simplify(raw)
     assert len(found.steps) < 20
     assert str(found.program.matrix.body[0]) == "m = lerp(m, g, 0.001)"
+
+
+def test_states_that_mirror_each_other_are_merged_together() -> None:
+    """Neither pair is equal by itself: a = c needs b = d, and the other way round."""
+    body = (
+        "x = square(g); a = lerp(b, g, 0.1); y = b * x; c = lerp(d, g, 0.1); z = d * x;"
+        "b = lerp(a, y, 0.5); d = lerp(c, z, 0.5); u = a + c"
+    )
+    lines = "".join(f"    {line.strip()}\n" for line in body.split(";"))
+    found = simplify(parse_rules(f"def f(w, g, a, b, c, d):\n{lines}    return u, a, b, c, d\n"))
+    assert len(found.program.matrix.states) == 1
+
+
+def test_states_that_are_equal_by_chance_are_kept_apart() -> None:
+    """They part at step 60, which no trajectory of 50 steps can show."""
+    body = "a = lerp(a, g, 0.1); x = step(); y = x - 60.0; z = maximum(y, 0.0); z = z * g"
+    text = (
+        f"def f(w, g, a, b):\n{''.join(f'    {s.strip()}{chr(10)}' for s in body.split(';'))}"
+        "    b = lerp(b, g, 0.1)\n    b = b + z\n    u = a * b\n    return u, a, b\n"
+    )
+    assert len(simplify(parse_rules(text)).program.matrix.states) == 2
