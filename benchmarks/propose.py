@@ -16,7 +16,7 @@ import json
 import statistics
 import time
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from evosearch.breed import offspring
 from evosearch.config import Config, preset
@@ -55,7 +55,9 @@ def outcomes(pack: Pack, tasks: Sequence[str]) -> list[Outcome]:
     return made
 
 
-def evolve(config: Config) -> tuple[Population, float]:
+def evolve(
+    config: Config, observe: Callable[[Population], None] = lambda _: None
+) -> tuple[Population, float]:
     """Return the population after a whole search, and the seconds that it took to propose."""
     population, seconds = Population(config), 0.0
     tasks = [str(task) for tier in config.tiers_of_tasks() for task in tier]
@@ -66,6 +68,7 @@ def evolve(config: Config) -> tuple[Population, float]:
         if pack is None:
             return population, seconds
         population.commit(pack, outcomes(pack, tasks))
+        observe(population)
 
 
 def searching(individuals: int, seed: int) -> Rate:
@@ -74,15 +77,22 @@ def searching(individuals: int, seed: int) -> Rate:
 
 
 def memory(individuals: int) -> tuple[float, float]:
-    """Return the bytes that a search keeps for each proposal and for each individual."""
+    """Return the bytes that a search keeps for each proposal and each individual of its last third.
+
+    By then the caches, which are bounded, have filled up.
+    """
     tracemalloc.start()
-    small, _ = evolve(configuration(individuals // 2, 1))
-    before = tracemalloc.get_traced_memory()[0]
-    large, _ = evolve(configuration(individuals, 0))
-    kept = tracemalloc.get_traced_memory()[0] - before
+    marks: list[tuple[int, int]] = []
+
+    def mark(population: Population) -> None:
+        if not marks and population.evaluations > individuals * 2 // 3:
+            marks.append((population.evaluations, tracemalloc.get_traced_memory()[0]))
+
+    population, _ = evolve(configuration(individuals, 0), mark)
+    kept = tracemalloc.get_traced_memory()[0] - marks[0][1]
     tracemalloc.stop()
-    assert small.evaluations < large.evaluations  # `small` lived to fill the caches
-    return kept / large.proposals, kept / large.evaluations
+    per_individual = kept / (population.evaluations - marks[0][0])
+    return per_individual * population.evaluations / population.proposals, per_individual
 
 
 def configuration(individuals: int, seed: int) -> Config:
@@ -115,7 +125,7 @@ def main() -> None:
     evolving = report(
         "in a search", [searching(options.evolve, seed) for seed in range(options.repetitions)]
     )
-    per_proposal, per_individual = memory(options.evolve)
+    per_proposal, per_individual = memory(4 * options.evolve)
     print(f"memory: {per_proposal:.0f} bytes a proposal, {per_individual:.0f} an individual")
     print(
         json.dumps(

@@ -32,7 +32,7 @@ from evosearch.standing import Standing
 __all__ = ["Individual", "Pack", "Population"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Individual:
     """A candidate and where it came from."""
 

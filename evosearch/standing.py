@@ -13,7 +13,7 @@ Scores = Mapping[str, Sequence[float]]
 """Task to its score on every seed so far."""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Standing:
     """A candidate's place among others; ordered, better is greater."""
 
