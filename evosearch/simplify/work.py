@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Final
 
 from evosearch.program import Rule
 from evosearch.simplify import linear
@@ -15,8 +13,9 @@ from evosearch.simplify.graph import Graph, Node, Operand, Terms, read, substitu
 from evosearch.simplify.order import canonical_order, labels
 from evosearch.simplify.probe import TOLERANCE, Array, Probe, Values, deviation, run
 from evosearch.simplify.regions import regions
-from evosearch.simplify.rewrite import EXACT, Context, Rewrite
+from evosearch.simplify.rewrite import Context, Rewrite
 from evosearch.simplify.schedule import write
+from evosearch.simplify.settle import LONGEST, key_of, settled, unscaled
 from evosearch.simplify.states import Proposal, propose
 from evosearch.simplify.style import restyle, spell_decay
 
@@ -24,9 +23,6 @@ __all__ = ["Cause", "Work"]
 
 Cause = tuple[str, str]
 """What a step was, so that it can be done without: the identity, and the node's digest."""
-
-_LONGEST: Final = 400
-"""Rewrites of one rule; far more than any program needs, so that no bug can hang a search."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ class Work:
     def exhaust(self, rows: tuple[Rewrite, ...], tolerance: float = TOLERANCE) -> None:
         """Apply rewrites until none helps."""
         self._idle.clear()
-        while len(self.history) < _LONGEST:
+        while len(self.history) < LONGEST:
             changed = self._rewrite(rows, tolerance)
             changed = changed or self._unscale_update() or self._rewrite_states()
             if not changed and not self._idle:
@@ -122,17 +118,13 @@ class Work:
         return deviation(before, after)
 
     def _shorter(self, graph: Graph) -> bool:
-        return graph.size <= self.graph.size and self._key(graph) not in self._seen
-
-    @staticmethod
-    def _key(graph: Graph) -> tuple[object, ...]:
-        return (id(graph.update), *((name, id(node)) for name, node in graph.states))
+        return graph.size <= self.graph.size and key_of(graph) not in self._seen
 
     # -- the update's scale, and states
 
     def _unscale_update(self) -> bool:
         """Leave the update's positive factor to the learning rate."""
-        scale, graph = self._unscaled(self.graph, self._context)
+        scale, graph = unscaled(self.graph, self._context)
         if scale == 1.0 or not self._shorter(graph):
             return False
         before, after = self.graph.update, graph.update
@@ -145,22 +137,10 @@ class Work:
         self._accept(graph, step, ("scale", self._context.order(before)[1]))
         return True
 
-    def _unscaled(self, graph: Graph, context: Context) -> tuple[float, Graph]:
-        total = linear.view(graph.update)
-        found = linear.combine(self.terms, total, context.order, free=True)
-        if found is None or found[0] <= 0.0:
-            return 1.0, graph
-        for update in (linear.spelled(self.terms, found[1]), found[1]):
-            if isinstance(update, Node) and update.shape == graph.update.shape:
-                new = Graph(update, graph.states).alive()
-                if new.size <= graph.size:
-                    return found[0], new
-        return 1.0, graph
-
     def _rewrite_states(self) -> bool:
         for proposal in propose(self.graph, self.terms, self.values, self._context.order):
             if (proposal.identity, "states") not in self.banned:
-                scale, graph = self._settled(proposal.graph)
+                scale, graph = settled(proposal.graph, self.terms)
                 if self._shorter(graph) and self._adopt(proposal, "states", graph, scale):
                     return True
         return False
@@ -175,7 +155,7 @@ class Work:
         step = Step(self.label, stage, *text, before, after, error, factor=scale)
         if error > TOLERANCE:
             self._reject(step)
-            self._seen.add(self._key(graph))
+            self._seen.add(key_of(graph))
             return False
         self._accept(graph, step, (proposal.identity, stage), values)
         return True
@@ -190,7 +170,7 @@ class Work:
                 new = substitute(self.graph, self.terms, {region.root: value})
                 if new is None:
                     continue
-                scale, graph = self._settled(new)
+                scale, graph = settled(new, self.terms)
                 identity = f"{region.root!r} -> {value!r}"
                 proposal = Proposal(identity, "algebra of real numbers, by sympy", graph)
                 if (identity, "sympy") in self.banned or graph.size >= self.graph.size:
@@ -199,29 +179,10 @@ class Work:
                     return True
         return False
 
-    def _settled(self, graph: Graph) -> tuple[float, Graph]:
-        """Return a proposed graph with its sums and products in order, unchecked."""
-        seen = {self._key(graph)}
-        scale = 1.0
-        for _ in range(_LONGEST):
-            context = Context(self.terms, graph, bounds_of(graph), canonical_order(graph))
-            factor, new = self._unscaled(graph, context)
-            if factor != 1.0 and new.size <= graph.size:
-                scale, graph = scale * factor, new
-                continue
-            for new in _neighbours(graph, context):
-                if new.size <= graph.size and self._key(new) not in seen:
-                    graph = new
-                    seen.add(self._key(new))
-                    break
-            else:
-                break
-        return scale, graph
-
     # -- bookkeeping
 
     def _accept(self, graph: Graph, step: Step, cause: Cause, values: Values | None = None) -> None:
-        self._seen.add(self._key(self.graph))
+        self._seen.add(key_of(self.graph))
         self.graph = graph
         self.factor *= step.factor
         self.values = self.values if values is None else values
@@ -294,17 +255,3 @@ class Work:
         kinds = labels(graph)
         ranked = tuple(sorted(graph.states, key=lambda item: kinds[item[0]]))
         return write(Graph(graph.update, ranked), self.rule.name)
-
-
-def _neighbours(graph: Graph, context: Context) -> Iterator[Graph]:
-    for node in graph.nodes:
-        for row in EXACT:
-            if node.op in row.ops:
-                for value in row.propose(context, node):
-                    same = not isinstance(value, Node) or value.shape == node.shape
-                    if value is None or linear.same_but_rounding(node, value):
-                        continue
-                    if same:
-                        new = substitute(graph, context.terms, {node: value})
-                        if new is not None:
-                            yield new
