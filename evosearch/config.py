@@ -180,6 +180,8 @@ class EliteConfig(_Section):
     """Independent evaluations until a score counts as confirmed, the first included."""
     final: Positive = 8
     """How many of the best are confirmed before the search ends."""
+    front: bool = True
+    """Whether the front of score, size and state memory is confirmed as well."""
 
 
 class BudgetConfig(_Section):

@@ -238,7 +238,9 @@ class Population:
         elites = self.config.elites
         waiting: dict[int, list[Individual]] = {}
         over = self.evaluations >= self.config.budget.evaluations
-        elite = self._ranking.best(count) + (self._ranking.front() if over else [])
+        elite = self._ranking.best(count)
+        if over and elites.front:
+            elite += self._ranking.front()
         for individual in (self.individuals[id_] for id_ in dict.fromkeys(elite)):
             done = self._rounds[individual.id]
             if done < elites.rounds and (individual.id, done) not in self._confirming:
