@@ -12,7 +12,6 @@ from torch import nn
 
 import evosearch
 from evosearch.fingerprint import fingerprint
-from evosearch.loop import replay
 
 SETTINGS = ("tasks.digits_mlp.steps=20", "budget.evaluations=12", "start=sgd", "seed=3")
 
