@@ -11,6 +11,9 @@ a rule's values, `lists` writes a rule over lists of tensors, and the `*_file` m
 together. Each writer is a pure function of its arguments: the same program gives the same bytes.
 """
 
+from evosearch.export.latex_file import export_latex
+from evosearch.export.optax_file import export_optax
+from evosearch.export.plain_file import export_json, export_text
 from evosearch.export.torch_file import export
 
-__all__ = ["export"]
+__all__ = ["export", "export_json", "export_latex", "export_optax", "export_text"]

@@ -12,7 +12,7 @@ from evosearch.export.lists import RuleCode, write_rule
 from evosearch.program import INPUTS, Rule, State, Statement
 from primitives.shape import FULL
 
-__all__ = ["WIDTH", "Option", "Part", "name_rule", "wrapped"]
+__all__ = ["WIDTH", "Option", "Part", "name_rule", "renamed", "wrapped"]
 
 WIDTH: Final = 88
 """Lines are no longer than this, so that formatters of 88 and of 100 columns agree on them."""
@@ -175,10 +175,10 @@ def name_rule(rule: Rule) -> NamedRule:
     named = name_constants(rule)
     lines = [*write_rule(named).lines, *formula(named), *(7 * s.name for s in rule.states)]
     short = all(len(line) <= WIDTH - 8 for line in lines)
-    return named if short else name_constants(_renamed(rule))
+    return named if short else name_constants(renamed(rule))
 
 
-def _renamed(rule: Rule) -> Rule:
+def renamed(rule: Rule) -> Rule:
     """Return the rule with variables x1, x2, ... and states s1, s2, ..."""
     names = {name: name for name in INPUTS}
     names |= {state.name: f"s{i}" for i, state in enumerate(rule.states, start=1)}
