@@ -107,9 +107,7 @@ def _squares(name: str, reads: dict[str, Statement], values: _Versions) -> bool:
     inner = next((r for s, r in values if s is statement), {})
     reduces = OPS[statement.op].arity == 1 and Law.LINEAR in OPS[statement.op].laws
     source = statement.reads[0]
-    return (
-        reduces and source in inner and _squares(source, inner, values)
-    )
+    return reduces and source in inner and _squares(source, inner, values)
 
 
 def _kind(name: str, reads: dict[str, Statement]) -> str:
