@@ -130,7 +130,7 @@ def add(folder: Path, name: str, record: Record) -> Path:
 
 
 def regenerate(folder: Path) -> list[Path]:
-    """Write the exports, the package's `__init__.py` and `README.md` again.
+    """Write the exports and `README.md` again; what the package itself names is kept by hand.
 
     Returns:
         All files written.
@@ -141,7 +141,6 @@ def regenerate(folder: Path) -> list[Path]:
     records = {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
     studies = [_read(path) for path in sorted((folder / "studies").glob("*.json"))]
     texts = {f"{name}.py": _export(name, record) for name, record in records.items()}
-    texts["__init__.py"] = _package(list(records))
     texts["README.md"] = _readme(records, studies)
     for name, text in texts.items():
         write_atomic(folder / name, text)
@@ -172,15 +171,6 @@ def _origin(record: Record) -> str:
         f"Candidate {record['candidate']['id']} of {record['run']['evaluations']:,}, "
         f"found from {start} with seed {config['seed']}"
     )
-
-
-def _package(names: Sequence[str]) -> str:
-    from evosearch.export.torch_file import class_name
-
-    lines = ['"""Optimizers that searches found; each module needs torch alone."""', ""]
-    lines += [f"from discovered.{name} import {class_name(name)}" for name in names]
-    classes = ", ".join(f'"{name}"' for name in sorted(map(class_name, names)))
-    return "\n".join([*lines, *([""] if names else []), f"__all__ = [{classes}]"]) + "\n"
 
 
 def _readme(records: Mapping[str, Record], studies: Sequence[Mapping[str, Any]]) -> str:

@@ -96,7 +96,7 @@ def test_the_provenance_says_where_it_comes_from(folder):
 def test_writing_again_changes_nothing(folder):
     discover(folder)
     before = files_of(folder)
-    assert set(before) == {"lion.json", "lion.py", "__init__.py", "README.md"}
+    assert set(before) == {"lion.json", "lion.py", "README.md"}
     assert main(["--folder", str(folder)]) == 0
     assert files_of(folder) == before
 
@@ -121,4 +121,3 @@ def test_a_promotion_of_something_else_is_refused(folder, tmp_path, capsys):
 
 def test_an_empty_record_is_an_empty_package(tmp_path):
     regenerate(tmp_path)
-    assert (tmp_path / "__init__.py").read_text().endswith("__all__ = []\n")
