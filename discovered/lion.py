@@ -1,6 +1,6 @@
 """Lion, an optimizer for PyTorch.
 
-The program of Lion (https://arxiv.org/abs/2302.06675), exported by evosearch.
+The program of Lion (https://arxiv.org/abs/2302.06675).
 """
 
 # pyright: reportPrivateImportUsage=false, reportIncompatibleMethodOverride=false

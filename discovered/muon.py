@@ -1,6 +1,6 @@
 """Muon, an optimizer for PyTorch.
 
-The program of Muon (https://kellerjordan.github.io/posts/muon/), exported by evosearch.
+The program of Muon (https://kellerjordan.github.io/posts/muon/).
 """
 
 # pyright: reportPrivateImportUsage=false, reportIncompatibleMethodOverride=false

@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from discovered import Muon
+from discovered.muon import Muon
 
 dist.init_process_group("gloo")
 rank, world = dist.get_rank(), dist.get_world_size()

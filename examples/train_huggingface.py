@@ -8,13 +8,14 @@ import tempfile
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 
-from discovered import Muon, split_parameters
+from discovered.muon import Muon
+from discovered.split import split_parameters
 
 STEPS = 40
 
 torch.manual_seed(0)
-config = GPT2Config(vocab_size=64, n_positions=16, n_embd=32, n_layer=2, n_head=2)
-config.bos_token_id = config.eos_token_id = 0
+sizes = {"vocab_size": 64, "n_positions": 16, "n_embd": 32, "n_layer": 2, "n_head": 2}
+config = GPT2Config(**sizes, bos_token_id=0, eos_token_id=0)
 model = GPT2LMHeadModel(config)
 
 start = torch.randint(64, (256, 1))

@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from discovered import Lion
+from discovered.lion import Lion
 
 
 class Classifier(lightning.LightningModule):
