@@ -2,7 +2,7 @@
 
     while there is something to propose or to wait for:
         keep `window` packs in flight
-        commit the oldest of them: journal first, population second
+        commit the oldest of them, and have it in the journal before the next is proposed
 
 Resuming is the same loop over a journal that already holds some packs: they are proposed again, and
 their recorded results are committed instead of being evaluated.
