@@ -19,7 +19,7 @@ from evosearch.program import INPUTS, Argument, Rule, State, Statement
 from evosearch.rng import Rng
 from evosearch.space import Space
 from primitives.op import Constant, Op
-from primitives.shape import SCALAR, Shape
+from primitives.shape import SCALAR, SHAPES, Shape
 from primitives.table import OPS
 
 __all__ = ["EDITS", "Edit", "bypass"]
@@ -28,6 +28,7 @@ Edit = Callable[[Rule, Space, Rng], Rule | None]
 Site = tuple[int, int]
 """Statement and argument number; the statement after the last stands for the returned update."""
 
+_DECLARABLE: Final = frozenset(SHAPES.values())
 _ARITY: Final = {op.name: op.arity for op in OPS.values()}
 _LITERAL: Final = 0.15
 """How often an operand that may be a number is one."""
@@ -159,6 +160,8 @@ def add_state(rule: Rule, space: Space, rng: Rng) -> Rule | None:
     name = _fresh(rule, "s")
     operands: list[Argument] = [name, value] if rng.chance(0.5) else [value, name]
     shape = shapes[value]
+    if shape not in _DECLARABLE:
+        return None
     statement = _legal(name, op, operands, {**shapes, name: shape}, rng)
     if statement is None:
         return None

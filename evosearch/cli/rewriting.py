@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from evosearch.cli.subject import Subject
 
 __all__ = ["export", "simplify"]
+
+CERTIFICATES: Final = "certificates"
+"""The folder of a run that holds the certificates of simplified candidates."""
 
 _WRITERS: Final = {
     "torch": "export",
@@ -36,27 +40,35 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite the file.")]
 def simplify(
     subject: Words,
     *,
-    tolerant: Annotated[
-        bool,
-        typer.Option("--tolerant", help="Also use laws that hold up to a small tolerance only."),
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Use exact laws alone; train nothing.")
     ] = False,
     output: Output = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Simplify a program by exact laws, step by step.
+    """Simplify a program step by step, each with its licence.
 
-    Every step says why it is allowed. With -o, write the simplified program's text to a file,
-    which all commands read.
+    First by exact laws, checked on probes. Then what is left out or rounded is trained against the
+    original on fresh seeds of the cheap tasks, and stays out if nothing is lost beyond a margin;
+    this takes a few minutes. With -o, write the simplified program's text to a file, which all
+    commands read. A candidate's certificate is kept in its run.
 
     Examples:
-      evosearch simplify runs/quickstart-0 231
+      evosearch simplify runs/quickstart-0 231 --exact
       evosearch simplify runs/quickstart-0 231 -o simple.py
     """
     from evosearch.simplify import simplify as simplify_rules
 
     chosen = resolve(subject)
-    simplified = simplify_rules(chosen.rules, exact=not tolerant)
+    simplified = simplify_rules(chosen.rules)
+    if not exact:
+        from evosearch.ablate import approximate
+        from evosearch.examination import Examination
+
+        simplified = approximate(simplified, Examination(), progress_console().print)
+    if chosen.run is not None and chosen.candidate is not None:
+        _keep(chosen.run.directory / CERTIFICATES, chosen.candidate.id, simplified.to_json())
     if output is not None:
         _save(output, str(simplified.program), force)
     if as_json:
@@ -101,6 +113,14 @@ def export(
         print_json({"name": title, "format": format_, "file": place, "text": text})
     elif output is None:
         write(text.rstrip("\n"))
+
+
+def _keep(folder: Path, id_: int, certificate: dict[str, Any]) -> None:
+    """Write a candidate's certificate into its run."""
+    from evosearch.atomic import write_atomic
+
+    folder.mkdir(exist_ok=True)
+    write_atomic(folder / f"{id_}.json", json.dumps(certificate, indent=1) + "\n")
 
 
 def _title(subject: Subject, output: Path | None) -> str:

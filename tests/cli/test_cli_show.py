@@ -99,14 +99,14 @@ def test_simplify_tells_the_story_and_writes_the_program(evosearch, as_json, tmp
         "def p(w, g, m):\n    x = neg(g)\n    y = neg(x)\n    d = exp(y)\n"
         "    m = lerp(m, y, 0.1)\n    u = sign(m)\n    return u, m\n"
     )
-    text = evosearch("simplify", file, "-o", output).stdout
+    text = evosearch("simplify", file, "--exact", "-o", output).stdout
     assert "Statements: 5 -> 2" in text
     simple = parse_rules(output.read_text())
     assert fingerprint(simple) == fingerprint(known("signum"))
     assert simple.size == 2
-    assert as_json("simplify", file)["statements"] == [5, 2]
-    evosearch("simplify", file, "-o", output, code=2)
-    evosearch("simplify", file, "-o", output, "--force")
+    assert as_json("simplify", file, "--exact")["statements"] == [5, 2]
+    evosearch("simplify", file, "--exact", "-o", output, code=2)
+    evosearch("simplify", file, "--exact", "-o", output, "--force")
 
 
 def test_evaluate_compares_with_adamw_on_fresh_seeds(evosearch, as_json, lion_file, small_run):
