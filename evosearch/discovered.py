@@ -72,7 +72,7 @@ def provenance(
     return {
         "note": note,
         "run": {
-            "manifest": {k: v for k, v in run.manifest.items() if k != "kind"},
+            "manifest": {k: v for k, v in run.manifest.items() if k not in ("kind", "command")},
             "digest": run.digest(),
             "evaluations": len(run.ledger.candidates),
             "proposals": run.ledger.proposals,
@@ -203,7 +203,10 @@ def _section(name: str, record: Record) -> list[str]:
     known = f"; recognized as {candidate['recognized']}" if candidate["recognized"] else ""
     lines = [f"## {name}", "", f"{_origin(record)}{known}."]
     lines += [record["note"]] if record["note"] else []
-    lines += ["", "```python", record["export"]["program"].rstrip(), "```", ""]
+    bred, program = candidate["program"].rstrip(), record["export"]["program"].rstrip()
+    if bred != program:
+        lines += ["", "As bred:", "", "```python", bred, "```", "", "Simplified:"]
+    lines += ["", "```python", program, "```", ""]
     rows = [["search", str(candidate["seeds"]), _score(candidate), "", "", ""]]
     for split in _SPLITS if promotion else ():
         total = promotion["totals"].get(split)

@@ -9,6 +9,21 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
+__all__ = [
+    "basis_step",
+    "clip_to",
+    "cosine",
+    "eig_basis",
+    "inverse_root",
+    "max_abs",
+    "newton_schulz",
+    "norm",
+    "polar_express",
+    "rms",
+    "safe_div",
+    "signed_power",
+]
+
 
 def safe_div(x, y):
     """Return x / y, and 0 where y is 0."""

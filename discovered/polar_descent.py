@@ -1,0 +1,271 @@
+"""PolarDescent, an optimizer for PyTorch.
+
+Candidate 176 of 200, found from adamw with seed 1.
+"""
+
+# pyright: reportPrivateImportUsage=false, reportIncompatibleMethodOverride=false
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import Optimizer, ParamsT
+
+__all__ = ["PolarDescent"]
+
+
+class PolarDescent(Optimizer):
+    """PolarDescent: one rule for hidden matrices, one for the rest.
+
+    A hidden matrix w with gradient g and state m, 0 at first, moves by
+
+        m = (1 - momentum) * g + momentum * m
+        u = polar_express(m)
+        w = w - lr * (u + weight_decay * w)
+
+    Any other parameter w with gradient g moves by
+
+        u = g
+        w = w - backup_lr * (u + backup_wd * w)
+
+    States have their parameter's dtype. Sparse gradients and complex numbers are
+    refused.
+
+    Args:
+        params: parameters or groups of them, as for any optimizer; groups may override
+            all else.
+        lr: learning rate, a number or a tensor of one element.
+        momentum: decay rate of the running average.
+        ns_dtype: dtype of Newton-Schulz, torch.bfloat16 say; by default the
+            parameter's.
+        weight_decay: decoupled weight decay.
+        backup_lr, backup_wd: for the other parameters; their learning rate follows `lr`
+            in constant proportion.
+        use_matrix_rule: whether a group's parameters are such matrices; by default,
+            those of two or more dimensions and fewer than 10,000 rows. Where False, the
+            group's `lr` is the rate for the others.
+        maximize, foreach, capturable: as in torch.optim.AdamW; by default, foreach on a
+            GPU.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.15,
+        momentum: float = 0.00346,
+        ns_dtype: torch.dtype | None = None,
+        weight_decay: float = 0.0,
+        *,
+        backup_lr: float = 1.3,
+        backup_wd: float = 0.0,
+        use_matrix_rule: bool | None = None,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "ns_dtype": ns_dtype,
+            "weight_decay": weight_decay,
+            "backup_lr": backup_lr,
+            "backup_wd": backup_wd,
+            "use_matrix_rule": use_matrix_rule,
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+        }
+        super().__init__(params, defaults)
+
+    def add_param_group(self, param_group: dict) -> None:
+        """Add parameters; what their group does not set is as for all others."""
+        if param_group.get("use_matrix_rule") is False and "lr" in param_group:
+            param_group = {"backup_lr": param_group["lr"], **param_group}
+        group = {**self.defaults, **param_group}
+        _check("lr", group["lr"], 0.0)
+        _check("momentum", group["momentum"], 0.0, 1.0)
+        _check("weight_decay", group["weight_decay"], 0.0)
+        _check("backup_lr", group["backup_lr"], 0.0)
+        _check("backup_wd", group["backup_wd"], 0.0)
+        lr = group["lr"] if "backup_lr" in param_group else self.defaults["lr"]
+        if lr == 0:
+            raise ValueError("lr must be > 0: the other rate is a multiple of it")
+        ratio = float(group["backup_lr"]) / float(lr)
+        super().add_param_group({"lr_ratio": ratio, **param_group})
+
+    def __setstate__(self, state: dict) -> None:
+        """Restore a state; one of an older version may lack options."""
+        super().__setstate__(state)
+        for group in self.param_groups:
+            group.setdefault("maximize", False)
+            group.setdefault("foreach", None)
+            group.setdefault("capturable", False)
+            for p in group["params"]:
+                if "step" in self.state.get(p, {}):
+                    self.state[p]["step"] = _counter(self.state[p]["step"], p, group)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """Update all parameters that have a gradient; return what the closure returns."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for matrices, params in self._batches(group):
+                g = [p.grad for p in params]
+                if group["maximize"]:
+                    g = torch._foreach_neg(g)
+                if matrices:
+                    g = [_matrix(x) for x in g]
+                    m = [_matrix(self.state[p]["m"]) for p in params]
+                    u = _matrix_update(g, m, group)
+                    u = [_like(x, p) for x, p in zip(u, params, strict=True)]
+                    _descend(params, u, group["lr"], group["weight_decay"])
+                else:
+                    self._count(params, group)
+                    u = _backup_update(g)
+                    lr = group["lr"] * group["lr_ratio"]
+                    _descend(params, u, lr, group["backup_wd"])
+        return loss
+
+    def _batches(self, group):
+        """Return the parameters with gradients, in lists of bounded size for one call."""
+        batches, sizes = {}, {}
+        for i, p in enumerate(group["params"]):
+            if p.grad is None:
+                continue
+            if p.is_complex() or p.grad.layout != torch.strided:
+                _refuse(group, i, "must be real and have a dense gradient")
+            matrix = _is_matrix(group, i)
+            state = self.state[p]
+            if not state and matrix:
+                state["m"] = p.new_zeros(p.shape)
+            elif not state:
+                state["step"] = _counter(0.0, p, group)
+            foreach = group["foreach"]
+            if foreach is None:
+                foreach = matrix or p.is_cuda
+            place = (p.device, getattr(p, "device_mesh", None))
+            key = (place, p.dtype, p.shape if matrix else None) if foreach else i
+            sizes[key] = sizes.get(key, 0) + p.numel()
+            batch = batches.setdefault((matrix, key, sizes[key] // 2**24), [])
+            batch.append(p)
+        return [(key[0], params) for key, params in batches.items()]
+
+    def _count(self, params, group):
+        """Advance the step counters and return them, as numbers unless on a device."""
+        t = [self.state[p]["step"] for p in params]
+        torch._foreach_add_(t, 1)
+        if group["capturable"] or torch.compiler.is_compiling():
+            return t
+        return [x.item() for x in t]
+
+
+def _matrix_update(g, m, group):
+    """Return the updates; the states are advanced in place."""
+    momentum = group["momentum"]
+    ns_dtype = group["ns_dtype"]
+    m_1 = torch._foreach_lerp(g, m, momentum)
+    u = polar_express(_stack(m_1, ns_dtype)).to(g[0].dtype)
+    _store(m, m_1)
+    return u
+
+
+def _backup_update(g):
+    """Return the updates."""
+    return g
+
+
+def polar_express(x: Tensor) -> Tensor:
+    """Approximate the orthogonal polar factor of x (..., m, n) in five minimax quintic steps.
+
+    Coefficients: the five-step list of modded-nanogpt (safety factor 1.02, cushion 2), made by the
+    method of Amsel et al., https://arxiv.org/abs/2505.16932. Computed in x's dtype.
+    """
+    coefficients = (
+        (8.156554524902461, -22.48329292557795, 15.878769915207462),
+        (4.042929935166739, -2.808917465908714, 0.5000178451051316),
+        (3.8916678022926607, -2.772484153217685, 0.5060648178503393),
+        (3.285753657755655, -2.3681294933425376, 0.46449024233003106),
+        (2.3465413258596377, -1.7097828382687081, 0.42323551169305323),
+    )
+    tall = x.shape[-2] > x.shape[-1]
+    y = x.mT if tall else x
+    y = y / (1.02 * torch.linalg.vector_norm(y, dim=(-2, -1), keepdim=True) + 1e-7)
+    shape = y.shape
+    y = y.unsqueeze(0).flatten(0, -3)
+    for a, b, c in coefficients:
+        gram = torch.bmm(y, y.mT)
+        poly = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        y = torch.baddbmm(y, poly, y, beta=a)
+    y = y.reshape(shape)
+    return y.mT if tall else y
+
+
+def _check(name, value, low, high=float("inf"), count=1):
+    """Raise ValueError unless a value is `count` numbers in [low, high)."""
+    x = torch.as_tensor(value, dtype=torch.float64, device="cpu")
+    if x.numel() != count or not ((low <= x) & (x < high)).all():
+        numbers = "a number" if count == 1 else f"{count} numbers"
+        raise ValueError(f"{name} must be {numbers} in [{low}, {high}), found {value}")
+
+
+def _counter(steps, p, group):
+    """Return a counter of steps, on the CPU unless a CUDA graph has to advance it."""
+    device = p.device if group["capturable"] else "cpu"
+    return torch.as_tensor(steps, dtype=torch.float32, device=device)
+
+
+def _refuse(group, i, why):
+    """Raise ValueError about a parameter."""
+    name = group["param_names"][i] if "param_names" in group else i
+    shape = tuple(group["params"][i].shape)
+    raise ValueError(f"parameter {name} of shape {shape} {why}")
+
+
+def _is_matrix(group, i):
+    """Whether the rule for matrices updates a parameter."""
+    p, chosen = group["params"][i], group["use_matrix_rule"]
+    if chosen and p.ndim < 2:
+        _refuse(group, i, "must have two dimensions or more")
+    return p.ndim >= 2 and p.shape[0] < 10_000 if chosen is None else chosen
+
+
+def _matrix(x):
+    """Return x as a matrix; a convolution's weight has a row for each output channel."""
+    return x.flatten(1) if x.ndim > 1 else x.reshape(1, -1)
+
+
+def _stack(xs, dtype=None):
+    """Stack matrices of one shape; what is sharded (FSDP) is gathered."""
+    whole = [x.full_tensor() if hasattr(x, "full_tensor") else x for x in xs]
+    whole = [x.to(dtype=dtype) for x in whole]
+    return torch.stack(whole) if len(whole) > 1 else whole[0].unsqueeze(0)
+
+
+def _like(x, like):
+    """Return x in the shape of another tensor, and sharded as that is."""
+    x = x.reshape(like.shape)
+    if not hasattr(like, "full_tensor") or hasattr(x, "full_tensor"):
+        return x
+    from torch.distributed.tensor import distribute_tensor
+
+    mesh, placements = like.device_mesh, like.placements
+    return distribute_tensor(x, mesh, placements, src_data_rank=None)
+
+
+def _store(states, values):
+    """Copy new values into the states."""
+    for state, value in zip(states, values, strict=True):
+        state.copy_(_like(value, state))
+
+
+def _descend(params, u, lr, weight_decay=0.0):
+    """Subtract lr * (u + weight_decay * params) from the parameters."""
+    if isinstance(lr, Tensor):  # multiplies where it is: nobody waits for its value
+        lr = lr.reshape(())
+        u = torch._foreach_mul(u, lr)
+    if weight_decay != 0:
+        torch._foreach_mul_(params, 1 - lr * weight_decay)
+    torch._foreach_add_(params, u, alpha=-1 if isinstance(lr, Tensor) else -lr)

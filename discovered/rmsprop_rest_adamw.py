@@ -1,0 +1,244 @@
+"""RmspropRestAdamw, an optimizer for PyTorch.
+
+Candidate 180 of 200, found from adamw with seed 2.
+"""
+
+# pyright: reportPrivateImportUsage=false, reportIncompatibleMethodOverride=false
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import Optimizer, ParamsT
+
+__all__ = ["RmspropRestAdamw"]
+
+
+class RmspropRestAdamw(Optimizer):
+    """RmspropRestAdamw: one rule for hidden matrices, one for the rest.
+
+    A hidden matrix w with gradient g and state v, 0 at first, moves by
+
+        v = beta1 * v + g**2
+        u = g / (sqrt(v / (1 - beta2**t)) + eps)
+        w = w - lr * (u + weight_decay * w)
+
+    Any other parameter w with gradient g and states m, v, 0 at first, moves by
+
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        u = m / (1 - beta1**t) / (sqrt(v / (1 - beta2**t)) + eps)
+        w = w - backup_lr * (u + backup_wd * w)
+
+    States have their parameter's dtype. Sparse gradients and complex numbers are
+    refused.
+
+    Args:
+        params: parameters or groups of them, as for any optimizer; groups may override
+            all else.
+        lr: learning rate, a number or a tensor of one element.
+        betas: decay rates of the running averages.
+        eps: added to a divisor, so that it is not 0.
+        weight_decay: decoupled weight decay.
+        backup_lr, backup_betas, backup_eps, backup_wd: for the other parameters; their
+            learning rate follows `lr` in constant proportion.
+        use_matrix_rule: whether a group's parameters are such matrices; by default,
+            those of two or more dimensions and fewer than 10,000 rows. Where False, the
+            group's `lr` is the rate for the others.
+        maximize, foreach, capturable: as in torch.optim.AdamW; by default, foreach on a
+            GPU.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.56,
+        betas: tuple[float, float] = (0.897, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.00716,
+        *,
+        backup_lr: float = 0.05,
+        backup_betas: tuple[float, float] = (0.9, 0.999),
+        backup_eps: float = 1e-08,
+        backup_wd: float = 0.01,
+        use_matrix_rule: bool | None = None,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "backup_lr": backup_lr,
+            "backup_betas": backup_betas,
+            "backup_eps": backup_eps,
+            "backup_wd": backup_wd,
+            "use_matrix_rule": use_matrix_rule,
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+        }
+        super().__init__(params, defaults)
+
+    def add_param_group(self, param_group: dict) -> None:
+        """Add parameters; what their group does not set is as for all others."""
+        if param_group.get("use_matrix_rule") is False and "lr" in param_group:
+            param_group = {"backup_lr": param_group["lr"], **param_group}
+        group = {**self.defaults, **param_group}
+        _check("lr", group["lr"], 0.0)
+        _check("betas", group["betas"], 0.0, 1.0, 2)
+        _check("eps", group["eps"], 0.0)
+        _check("weight_decay", group["weight_decay"], 0.0)
+        _check("backup_lr", group["backup_lr"], 0.0)
+        _check("backup_betas", group["backup_betas"], 0.0, 1.0, 2)
+        _check("backup_eps", group["backup_eps"], 0.0)
+        _check("backup_wd", group["backup_wd"], 0.0)
+        lr = group["lr"] if "backup_lr" in param_group else self.defaults["lr"]
+        if lr == 0:
+            raise ValueError("lr must be > 0: the other rate is a multiple of it")
+        ratio = float(group["backup_lr"]) / float(lr)
+        super().add_param_group({"lr_ratio": ratio, **param_group})
+
+    def __setstate__(self, state: dict) -> None:
+        """Restore a state; one of an older version may lack options."""
+        super().__setstate__(state)
+        for group in self.param_groups:
+            group.setdefault("maximize", False)
+            group.setdefault("foreach", None)
+            group.setdefault("capturable", False)
+            for p in group["params"]:
+                if "step" in self.state.get(p, {}):
+                    self.state[p]["step"] = _counter(self.state[p]["step"], p, group)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """Update all parameters that have a gradient; return what the closure returns."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for matrices, params in self._batches(group):
+                g = [p.grad for p in params]
+                if group["maximize"]:
+                    g = torch._foreach_neg(g)
+                if matrices:
+                    v = [self.state[p]["v"] for p in params]
+                    t = self._count(params, group)
+                    u = _matrix_update(g, v, t, group)
+                    torch._foreach_add_(u, params, alpha=group["weight_decay"])
+                    _descend(params, u, group["lr"])
+                else:
+                    m = [self.state[p]["m"] for p in params]
+                    v = [self.state[p]["v"] for p in params]
+                    t = self._count(params, group)
+                    u = _backup_update(g, m, v, t, group)
+                    lr = group["lr"] * group["lr_ratio"]
+                    torch._foreach_add_(u, params, alpha=group["backup_wd"])
+                    _descend(params, u, lr)
+        return loss
+
+    def _batches(self, group):
+        """Return the parameters with gradients, in lists of bounded size for one call."""
+        batches, sizes = {}, {}
+        for i, p in enumerate(group["params"]):
+            if p.grad is None:
+                continue
+            if p.is_complex() or p.grad.layout != torch.strided:
+                _refuse(group, i, "must be real and have a dense gradient")
+            matrix = _is_matrix(group, i)
+            state = self.state[p]
+            if not state and matrix:
+                state["step"] = _counter(0.0, p, group)
+                state["v"] = torch.zeros_like(p)
+            elif not state:
+                state["step"] = _counter(0.0, p, group)
+                state["m"] = torch.zeros_like(p)
+                state["v"] = torch.zeros_like(p)
+            foreach = group["foreach"]
+            if foreach is None:
+                foreach = p.is_cuda
+            place = (p.device, getattr(p, "device_mesh", None))
+            key = (place, p.dtype) if foreach else i
+            sizes[key] = sizes.get(key, 0) + p.numel()
+            batch = batches.setdefault((matrix, key, sizes[key] // 2**24), [])
+            batch.append(p)
+        return [(key[0], params) for key, params in batches.items()]
+
+    def _count(self, params, group):
+        """Advance the step counters and return them, as numbers unless on a device."""
+        t = [self.state[p]["step"] for p in params]
+        torch._foreach_add_(t, 1)
+        if group["capturable"] or torch.compiler.is_compiling():
+            return t
+        return [x.item() for x in t]
+
+
+def _matrix_update(g, v, t, group):
+    """Return the updates; the states are advanced in place."""
+    beta1, beta2 = group["betas"]
+    eps = group["eps"]
+    g2 = torch._foreach_mul(g, g)
+    torch._foreach_mul_(v, beta1)
+    torch._foreach_add_(v, g2)
+    d = torch._foreach_div(v, [1 - beta2**x for x in t])
+    torch._foreach_sqrt_(d)
+    torch._foreach_add_(d, eps)
+    x1 = torch._foreach_div(g, d)
+    return x1
+
+
+def _backup_update(g, m, v, t, group):
+    """Return the updates; the states are advanced in place."""
+    beta1, beta2 = group["backup_betas"]
+    eps = group["backup_eps"]
+    torch._foreach_lerp_(m, g, 1 - beta1)
+    x1 = torch._foreach_div(m, [1 - beta1**x for x in t])
+    torch._foreach_mul_(v, beta2)
+    torch._foreach_addcmul_(v, g, g, value=1 - beta2)
+    d = torch._foreach_div(v, [1 - beta2**x for x in t])
+    torch._foreach_sqrt_(d)
+    torch._foreach_add_(d, eps)
+    torch._foreach_div_(x1, d)
+    return x1
+
+
+def _check(name, value, low, high=float("inf"), count=1):
+    """Raise ValueError unless a value is `count` numbers in [low, high)."""
+    x = torch.as_tensor(value, dtype=torch.float64, device="cpu")
+    if x.numel() != count or not ((low <= x) & (x < high)).all():
+        numbers = "a number" if count == 1 else f"{count} numbers"
+        raise ValueError(f"{name} must be {numbers} in [{low}, {high}), found {value}")
+
+
+def _counter(steps, p, group):
+    """Return a counter of steps, on the CPU unless a CUDA graph has to advance it."""
+    device = p.device if group["capturable"] else "cpu"
+    return torch.as_tensor(steps, dtype=torch.float32, device=device)
+
+
+def _refuse(group, i, why):
+    """Raise ValueError about a parameter."""
+    name = group["param_names"][i] if "param_names" in group else i
+    shape = tuple(group["params"][i].shape)
+    raise ValueError(f"parameter {name} of shape {shape} {why}")
+
+
+def _is_matrix(group, i):
+    """Whether the rule for matrices updates a parameter."""
+    p, chosen = group["params"][i], group["use_matrix_rule"]
+    if chosen and p.ndim < 2:
+        _refuse(group, i, "must have two dimensions or more")
+    return p.ndim >= 2 and p.shape[0] < 10_000 if chosen is None else chosen
+
+
+def _descend(params, u, lr, weight_decay=0.0):
+    """Subtract lr * (u + weight_decay * params) from the parameters."""
+    if isinstance(lr, Tensor):  # multiplies where it is: nobody waits for its value
+        lr = lr.reshape(())
+        u = torch._foreach_mul(u, lr)
+    if weight_decay != 0:
+        torch._foreach_mul_(params, 1 - lr * weight_decay)
+    torch._foreach_add_(params, u, alpha=-1 if isinstance(lr, Tensor) else -lr)
