@@ -37,7 +37,8 @@ MAY_IMPORT = {
 KEPT_TO = {
     "ray": r"evosearch/cluster\.py",
     "pyarrow": r"evosearch/(archive|parts)\.py",
-    "sympy": r"primitives/symbolic\.py|evosearch/(equations|export/latex_file)\.py|evosearch/simplify/.*",
+    "sympy": r"primitives/symbolic\.py"
+    r"|evosearch/(equations|export/latex_file)\.py|evosearch/simplify/.*",
     "scipy": r"evosearch/(significance|examination)\.py",
     "sklearn": r"proxy_tasks/digits\.py",
     "typer": r"evosearch/(cli/.*|__main__\.py)",
