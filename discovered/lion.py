@@ -101,7 +101,9 @@ class Lion(Optimizer):
             state = self.state[p]
             if not state:
                 state["m"] = torch.zeros_like(p)
-            foreach = p.is_cuda if group["foreach"] is None else group["foreach"]
+            foreach = group["foreach"]
+            if foreach is None:
+                foreach = p.is_cuda
             place = (p.device, getattr(p, "device_mesh", None))
             key = (place, p.dtype) if foreach else i
             sizes[key] = sizes.get(key, 0) + p.numel()

@@ -139,9 +139,9 @@ class Muon(Optimizer):
                     m = [self.state[p]["m"] for p in params]
                     v = [self.state[p]["v"] for p in params]
                     t = self._count(params, group)
-                    u = _backup_update(g, m, v, t, group)
+                    u, d = _backup_update(g, m, v, t, group)
                     lr = group["lr"] * group["lr_ratio"]
-                    _descend(params, u, lr, group["backup_adamw_wd"])
+                    _descend(params, u, lr, group["backup_adamw_wd"], d)
         return loss
 
     def _batches(self, group):
@@ -160,7 +160,9 @@ class Muon(Optimizer):
                 state["step"] = _counter(0.0, p, group)
                 state["m"] = torch.zeros_like(p)
                 state["v"] = torch.zeros_like(p)
-            foreach = p.is_cuda if group["foreach"] is None else group["foreach"]
+            foreach = group["foreach"]
+            if foreach is None:
+                foreach = matrix or p.is_cuda
             place = (p.device, getattr(p, "device_mesh", None))
             key = (place, p.dtype, p.shape if matrix else None) if foreach else i
             sizes[key] = sizes.get(key, 0) + p.numel()
@@ -182,30 +184,25 @@ def _matrix_update(g, m, group):
     momentum = group["momentum"]
     ns_steps = group["ns_steps"]
     ns_dtype = group["ns_dtype"]
-    torch._foreach_mul_(m, momentum)
-    torch._foreach_add_(m, g, alpha=1 - momentum)
-    c = torch._foreach_mul(g, 1 - momentum)
-    torch._foreach_add_(c, m, alpha=momentum)
-    o = newton_schulz(_stack(c).to(dtype=ns_dtype), ns_steps).to(g[0].dtype)
+    torch._foreach_lerp_(m, g, 1 - momentum)
+    c = torch._foreach_lerp(g, m, momentum)
+    o = newton_schulz(_stack(c, ns_dtype), ns_steps).to(g[0].dtype)
     u = o * max(1.0, o.shape[-2] / max(1, o.shape[-1])) ** 0.5
     return u
 
 
 def _backup_update(g, m, v, t, group):
-    """Return the updates; the states are advanced in place."""
+    """Return numerators and denominators of the updates; the states are advanced in place."""
     beta1, beta2 = group["backup_adamw_betas"]
     eps = group["backup_adamw_eps"]
-    torch._foreach_mul_(m, beta1)
-    torch._foreach_add_(m, g, alpha=1 - beta1)
-    g2 = torch._foreach_mul(g, g)
+    torch._foreach_lerp_(m, g, 1 - beta1)
     torch._foreach_mul_(v, beta2)
-    torch._foreach_add_(v, g2, alpha=1 - beta2)
-    u = torch._foreach_div(m, [1 - beta1**x for x in t])
+    torch._foreach_addcmul_(v, g, g, value=1 - beta2)
+    a = torch._foreach_div(m, [1 - beta1**x for x in t])
     d = torch._foreach_div(v, [1 - beta2**x for x in t])
     torch._foreach_sqrt_(d)
     torch._foreach_add_(d, eps)
-    torch._foreach_div_(u, d)
-    return u
+    return a, d
 
 
 def newton_schulz(x: Tensor, steps: int) -> Tensor:
@@ -263,10 +260,11 @@ def _matrix(x):
     return x.flatten(1) if x.ndim > 1 else x.reshape(1, -1)
 
 
-def _stack(xs):
+def _stack(xs, dtype=None):
     """Stack matrices of one shape; what is sharded (FSDP) is gathered."""
     whole = [x.full_tensor() if hasattr(x, "full_tensor") else x for x in xs]
-    return torch.stack(whole)
+    whole = [x.to(dtype=dtype) for x in whole]
+    return torch.stack(whole) if len(whole) > 1 else whole[0].unsqueeze(0)
 
 
 def _like(x, like):
@@ -280,11 +278,15 @@ def _like(x, like):
     return distribute_tensor(x, mesh, placements, src_data_rank=None)
 
 
-def _descend(params, u, lr, weight_decay=0.0):
-    """Subtract lr * (u + weight_decay * params) from the parameters."""
+def _descend(params, u, lr, weight_decay=0.0, d=None):
+    """Subtract lr * (u / d + weight_decay * params) from the parameters."""
     if isinstance(lr, Tensor):  # multiplies where it is: nobody waits for its value
         lr = lr.reshape(())
         u = torch._foreach_mul(u, lr)
     if weight_decay != 0:
         torch._foreach_mul_(params, 1 - lr * weight_decay)
-    torch._foreach_add_(params, u, alpha=-1 if isinstance(lr, Tensor) else -lr)
+    rate = -1 if isinstance(lr, Tensor) else -lr
+    if d is None:
+        torch._foreach_add_(params, u, alpha=rate)
+    else:
+        torch._foreach_addcdiv_(params, u, d, value=rate)

@@ -38,4 +38,5 @@ same = all(torch.equal(copy, flat) for copy in copies)
 if rank == 0:
     first, last = sum(losses[:10]) / 10, sum(losses[-10:]) / 10
     print(f"loss {first:.3f} in the first 10 steps, {last:.3f} in the last; equal weights: {same}")
+dist.barrier()
 dist.destroy_process_group()

@@ -2,8 +2,11 @@
 
 Elementwise ops become ``torch._foreach_*`` calls, which torch runs as few kernels over all tensors;
 states and temporaries are overwritten where nobody reads them again. Ops that need a matrix run on
-the stack of all matrices, which are of one shape then. Each form computes what the op's template in
-the table computes, to the last bit: `tests/export` compares them op by op.
+the stack of all matrices, which are of one shape then.
+
+Each form computes what the op's template in the table computes, to the last bit. Only where a rule
+has no op that jumps are averages and quotients computed as torch's own optimizers compute them,
+which rounds a little differently and is faster.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import itertools
 import keyword
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -70,6 +74,8 @@ _TAKEN: Final = frozenset(
         "zip",
     }
 )
+_JUMPS: Final = frozenset({"select", "sign"})
+"""Ops that make a large difference of a small one. Rules without them may round as is fastest."""
 _STACK: Final = "_all"
 """Ends the names of variables that hold the stack of a list."""
 
@@ -89,6 +95,8 @@ class RuleCode:
     """Whether all tensors must be matrices of one shape."""
     fresh: bool
     """Whether the caller may overwrite the update: it is neither a state nor the gradient."""
+    quotient: bool
+    """Whether the update is returned as numerators and denominators."""
 
 
 def write_rule(named: NamedRule) -> RuleCode:
@@ -138,19 +146,71 @@ class _Writer:
         self.plain = positive_denominators(self.flow.rule)
         self.ends = {end: start for start, end in self.flow.states}
         self.matrices = not self.flow.rule.elementwise
+        ops = {node.op.name for node in self.flow.computed if node.op}
+        self.smooth = not ops & _JUMPS
+        self.last_use = list(self.flow.last_use)
+        self.products = self._products() if self.smooth and not self.matrices else {}
+        self.quotient = self._is_quotient() if self.smooth and not self.matrices else False
+
+    def _products(self) -> dict[int, int]:
+        """Return products that an average alone reads, which one call can multiply and add."""
+        readers = Counter(read for node in self.flow.nodes for read in node.reads)
+        found: dict[int, int] = {}
+        for node in self.flow.computed:
+            if node.op is None or node.op.name != "lerp":
+                continue
+            first, second = node.reads
+            product = self.flow.nodes[second]
+            if product.op is None or product.op.name not in ("square", "mul"):
+                continue
+            alone = readers[second] == 1 and self.flow.last_use[second] == node.index
+            full = all(self.shapes[x] == self.shapes[node.index] for x in product.reads)
+            if (
+                alone
+                and full
+                and len(product.reads) == product.op.arity
+                and first not in product.reads
+            ):
+                found[node.index] = second
+                self._keep(product.reads, node.index)
+        return found
+
+    def _is_quotient(self) -> bool:
+        """Whether the update is a quotient that can be left to the last call."""
+        node = self.flow.nodes[self.flow.update]
+        if node.op is None or node.op.name != "div" or not self.plain[node.statement]:
+            return False
+        alone = not any(node.index in n.reads for n in self.flow.nodes)
+        full = len(node.reads) == 2 and all(
+            self.shapes[x] == self.shapes[node.index] for x in node.reads
+        )
+        if not alone or not full or node.index in self.ends or self.named.weight_decay:
+            return False
+        self._keep(node.reads, len(self.flow.nodes))
+        return True
+
+    def _keep(self, values: tuple[int, ...], until: int) -> None:
+        """Let no value be overwritten before another is computed."""
+        for value in values:
+            self.last_use[value] = max(self.last_use[value], until)
 
     def code(self) -> RuleCode:
         """Write all statements, then what brings the states up to date."""
         flow = self.flow
         for i in range(len(INPUTS) + len(flow.states)):
             self.memory[i] = i
+        left_out = {*self.products.values(), *([flow.update] if self.quotient else [])}
         for node in flow.computed:
-            self._write(node)
+            if node.index in left_out:
+                self.memory[node.index] = node.index
+            else:
+                self._write(node)
         for start, end in flow.states:
             if self.memory[end] != start:
                 target, value = self._variable(start), self._variable(end)
                 self.lines.append(f"_store({target}, {value})")
-        self.lines.append(f"return {self._variable(flow.update)}")
+        results = flow.nodes[flow.update].reads if self.quotient else (flow.update,)
+        self.lines.append(f"return {', '.join(map(self._variable, results))}")
         body = "\n".join(self.lines)
         words = set(re.findall(r"\w+", body))
         parameters = [
@@ -166,6 +226,7 @@ class _Writer:
             lines=tuple(self.lines),
             kernels=self._kernels(body),
             stacked=self.matrices,
+            quotient=self.quotient,
             fresh=flow.update in self.stacks or flow.nodes[self.memory[flow.update]].op is not None,
         )
 
@@ -206,6 +267,12 @@ class _Writer:
         constants = [str(w) for w in words[op.arity :]]
         if op.name in ("minimum", "maximum") and isinstance(operands[1], int):
             chain: tuple[str, ...] = (f"{op.name} {{1}}",)
+        elif node.index in self.products:
+            factors = self.flow.nodes[self.products[node.index]].operands
+            pair = ", ".join(self._as_list(int(x)) for x in (factors * 2)[:2])
+            chain = ("mul {rest}", f"addcmul {pair}, value={{2}}")
+        elif op.name == "lerp" and self.smooth:
+            chain = ("lerp {1}, {2}",)
         else:
             chain = CHAINS[op.name]
         rest = words[-1].other if words and words[-1] is not None else ""
@@ -249,7 +316,7 @@ class _Writer:
 
     def _may_overwrite(self, node: Node, first: int) -> bool:
         """Whether the result may take the memory of an operand, if one call computes it."""
-        if self.shapes[first] != self.shapes[node.index] or self.flow.last_use[first] > node.index:
+        if self.shapes[first] != self.shapes[node.index] or self.last_use[first] > node.index:
             return False
         if first in self.owned and first not in self.stacks:
             return node.index not in self.ends
@@ -282,16 +349,17 @@ class _Writer:
     def _write_stack(self, node: Node, op: Op) -> None:
         """One call on the stack of all matrices."""
         template = self._template(node, op)
+        precision = "ns_dtype" if op.name in ORTHOGONALIZERS else ""  # others need all digits
         arguments: list[str] = []
         for i, operand in enumerate(node.operands):
             if isinstance(operand, int):
-                arguments.append(self._as_stack(operand, template.count(f"{{{i}}}")))
+                uses = template.count(f"{{{i}}}")
+                arguments.append(self._as_stack(operand, uses, precision))
             else:
                 arguments.append(str(self.named.word(node, i)))
         arguments += map(str, self._constants(node, op))
         self.stacks.add(node.index)
-        if op.name in ORTHOGONALIZERS:  # the only ops that are worth a lower precision
-            arguments[0] = f"{arguments[0]}.to(dtype=ns_dtype)"
+        if precision:
             template += ".to(g[0].dtype)"
         self._assign(node, template.format(*arguments))
 
@@ -307,18 +375,18 @@ class _Writer:
         name = self._variable(value)
         return f"{name}.unbind()" if value in self.stacks else name
 
-    def _as_stack(self, value: int, uses: int) -> str:
+    def _as_stack(self, value: int, uses: int, dtype: str) -> str:
         """Return a list as a stack, by a name of its own where it is used more than once."""
         name = self._variable(value)
-        if value in self.stacks:
-            return name
-        readers = sum(value in node.reads for node in self.flow.computed)
-        if readers == 1 and uses == 1:
-            return f"_stack({name})"
-        if value not in self.stacked:
-            self.stacked[value] = name + _STACK
-            self.lines.append(f"{name}{_STACK} = _stack({name})")
-        return self.stacked[value]
+        if value not in self.stacks:
+            readers = sum(value in node.reads for node in self.flow.computed)
+            if readers == 1 and uses == 1:
+                return f"_stack({name}, {dtype})" if dtype else f"_stack({name})"
+            if value not in self.stacked:
+                self.stacked[value] = name + _STACK
+                self.lines.append(f"{name}{_STACK} = _stack({name})")
+            name = self.stacked[value]
+        return f"{name}.to(dtype={dtype})" if dtype else name
 
     def _assign(self, node: Node, text: str) -> None:
         self.lines.append(f"{self._name(node, None)} = {text}")

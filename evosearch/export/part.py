@@ -96,7 +96,8 @@ class Part:
     def source(self) -> list[str]:
         """Return the function that computes the rule."""
         stateful = "; the states are advanced in place" if self.named.flow.states else ""
-        lines = [f'"""Return the updates{stateful}."""']
+        what = "numerators and denominators of the updates" if self.code.quotient else "the updates"
+        lines = [f'"""Return {what}{stateful}."""']
         decays = [h.name for h in self.named.decays]
         if decays:
             lines.append(f'{", ".join(decays)} = group["{self.prefix}betas"]')
@@ -141,7 +142,8 @@ class Part:
         arguments = [*names[:_POSITIONAL], *(f"{n}={n}" for n in names[_POSITIONAL:])]
         if not stacked and names[0] == "w":
             arguments[0] = "params"
-        lines += wrapped(f"u = {self.function}(", arguments, ")", indent)
+        results = "u, d" if self.code.quotient else "u"
+        lines += wrapped(f"{results} = {self.function}(", arguments, ")", indent)
         if stacked:
             lines.append("u = [_like(x, p) for x, p in zip(u, params, strict=True)]")
         decay, rate = f'group["{self.decay}"]', 'group["lr"]'
@@ -149,7 +151,11 @@ class Part:
             lines.append('lr = group["lr"] * group["lr_ratio"]')
             rate = "lr"
         if not self.named.weight_decay:
-            return [*lines, f"_descend(params, u, {rate}, {decay})"]
+            divisor = ["d"] if self.code.quotient else []
+            return [
+                *lines,
+                *wrapped("_descend(", ["params", "u", rate, decay, *divisor], ")", indent),
+            ]
         owned = "torch._foreach_add_(" if self.code.fresh else "u = torch._foreach_add("
         return [*lines, f"{owned}u, params, alpha={decay})", f"_descend(params, u, {rate})"]
 

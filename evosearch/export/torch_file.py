@@ -217,7 +217,14 @@ class _File:
             key += (
                 ", p.shape if matrix else None" if stacked[0] else ", None if matrix else p.shape"
             )
-        words = {"key": key, "batch": f"{batch}, sizes[key] // 2**24", "batches": batches}
+        if all(stacked):
+            many = "True"
+        elif any(stacked):
+            many = "matrix or p.is_cuda" if stacked[0] else "p.is_cuda or not matrix"
+        else:
+            many = "p.is_cuda"
+        batch += ", sizes[key] // 2**24"
+        words = {"key": key, "batch": batch, "batches": batches, "many": many}
         text = _fill(METHODS["_batches"], words, {"kind": kind, "states": states})
         if any(part.counts for part in self.parts):
             text += "\n" + METHODS["_count"]
@@ -231,6 +238,8 @@ class _File:
         used = {word for text in called for word in re.findall(r"\b_\w+(?=\()", text)}
         if "_store" in used:
             used.add("_like")
+        if any(part.code.quotient for part in self.parts):
+            used = {*used, "_descend/"} - {"_descend"}
         pieces += [text for name, text in FUNCTIONS.items() if name in used]
         return "\n\n\n".join(piece.rstrip() for piece in pieces).split("\n")
 

@@ -83,7 +83,9 @@ def _batches(self, group):
         $kind
         state = self.state[p]
         $states
-        foreach = p.is_cuda if group["foreach"] is None else group["foreach"]
+        foreach = group["foreach"]
+        if foreach is None:
+            foreach = $many
         place = (p.device, getattr(p, "device_mesh", None))
         key = (place, $key) if foreach else i
         sizes[key] = sizes.get(key, 0) + p.numel()
@@ -139,10 +141,11 @@ def _matrix(x):
     return x.flatten(1) if x.ndim > 1 else x.reshape(1, -1)
 ''',
     "_stack": '''\
-def _stack(xs):
+def _stack(xs, dtype=None):
     """Stack matrices of one shape; what is sharded (FSDP) is gathered."""
     whole = [x.full_tensor() if hasattr(x, "full_tensor") else x for x in xs]
-    return torch.stack(whole)
+    whole = [x.to(dtype=dtype) for x in whole]
+    return torch.stack(whole) if len(whole) > 1 else whole[0].unsqueeze(0)
 ''',
     "_like": '''\
 def _like(x, like):
@@ -171,5 +174,19 @@ def _descend(params, u, lr, weight_decay=0.0):
         torch._foreach_mul_(params, 1 - lr * weight_decay)
     torch._foreach_add_(params, u, alpha=-1 if isinstance(lr, Tensor) else -lr)
 ''',
+    "_descend/": '''\
+def _descend(params, u, lr, weight_decay=0.0, d=None):
+    """Subtract lr * (u / d + weight_decay * params) from the parameters."""
+    if isinstance(lr, Tensor):  # multiplies where it is: nobody waits for its value
+        lr = lr.reshape(())
+        u = torch._foreach_mul(u, lr)
+    if weight_decay != 0:
+        torch._foreach_mul_(params, 1 - lr * weight_decay)
+    rate = -1 if isinstance(lr, Tensor) else -lr
+    if d is None:
+        torch._foreach_add_(params, u, alpha=rate)
+    else:
+        torch._foreach_addcdiv_(params, u, d, value=rate)
+''',
 }
-"""Functions that follow the class, where they are called."""
+"""Functions that follow the class, where they are called; the last one is for quotients."""

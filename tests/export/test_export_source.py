@@ -89,7 +89,7 @@ def test_files_are_short() -> None:
     """One rule: a file of some 150 lines; two: two rules, their routing and a kernel."""
     lines = {rules.name: export(rules).count("\n") for rules in map(known, KNOWN)}
     assert lines.pop("muon") <= 300
-    assert max(lines.values()) <= 180
+    assert max(lines.values()) <= 185
     assert lines["lion"] <= 155
 
 
