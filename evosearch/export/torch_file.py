@@ -71,7 +71,8 @@ def export(
     """
     title = class_name(name or rules.name)
     if not title.isidentifier() or title in ("Optimizer", "ParamsT", "Tensor"):
-        raise UsageError(f"`{title}` cannot name a class; expected a plain name such as `MyLion`")
+        given = name or rules.name
+        raise UsageError(f"`{given}` cannot name a class; expected a plain name such as `MyLion`")
     lr = LEARNING_RATES.get(rules.name, 1e-3) if lr is None else lr
     matrix, rest = name_rule(strip(rules.matrix)), _rest(rules)
     if rest is None:

@@ -739,6 +739,14 @@ def foreach_takes_mixed_dtypes(subject: Subject) -> None:
     assert_close(ends[0], ends[1])
 
 
+def capturable_is_the_same(subject: Subject) -> None:
+    """Counters of steps as tensors, for CUDA graphs, lead to the same place."""
+    one, other = _Problem(subject), _Problem(subject)
+    one.train(subject.make(one.params, capturable=True), 5)
+    other.train(subject.make(other.params), 5)
+    assert_close(one.params, other.params)
+
+
 def scaler_skips_infinite_gradients(subject: Subject) -> None:
     """Mixed precision: a step on gradients that overflowed does not take place."""
     problem, plain = _Problem(subject), _Problem(subject)
@@ -831,6 +839,7 @@ CHECKS: Final[tuple[Callable[[Subject], None], ...]] = (
     state_dict_hooks_run,
     foreach_is_the_loop,
     foreach_takes_mixed_dtypes,
+    capturable_is_the_same,
     scaler_skips_infinite_gradients,
     averaged_models_follow,
     zero_grad_clears,

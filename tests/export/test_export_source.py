@@ -208,3 +208,12 @@ def test_long_names_do_not_make_long_lines() -> None:
     rules = parse_rules(f"{text}    u = {long}2 * {long}\n    return u, {long}\n")
     lines = export(rules).splitlines()
     assert max(map(len, lines)) <= 100
+
+
+@pytest.mark.slow
+def test_the_documented_table_is_fresh() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "optimizer_conformance.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    table = "\n".join(line for line in done.stdout.splitlines() if line.startswith("|"))
+    page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    assert table in page, "run: python benchmarks/optimizer_conformance.py --write"
