@@ -25,7 +25,7 @@ from torch.testing._internal.common_optimizers import OptimizerInfo, OptimizerIn
 
 torch.backends.__allow_nonbracketed_mutation_flag = True  # the import forbids setting flags
 
-__all__ = ["CHECKS", "Subject", "named_checks"]
+__all__ = ["CHECKS", "Subject"]
 
 
 class Subject(OptimizerInfo):
@@ -844,8 +844,3 @@ CHECKS: Final[tuple[Callable[[Subject], None], ...]] = (
     averaged_models_follow,
     zero_grad_clears,
 )
-
-
-def named_checks() -> dict[str, Callable[[Subject], None]]:
-    """Return the checks by name."""
-    return {check.__name__: check for check in CHECKS}

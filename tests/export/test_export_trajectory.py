@@ -18,7 +18,7 @@ from evosearch.program import RuleSet
 
 STEPS = 200
 RATE = 1e-3
-SHAPES = ((6, 4), (4, 6), (5,), (6, 4), (3, 2, 2, 2))
+SHAPES = ((6, 4), (5,), (6, 4), (3, 2, 2, 2))
 PROGRAMS = [*map(known, KNOWN), *evolved()]
 
 
