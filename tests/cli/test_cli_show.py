@@ -181,7 +181,8 @@ def test_an_exported_candidate_trains_a_model(evosearch, as_json, small_run, tmp
 
     found = losses(scope["Found"])
     assert found[-1] < 0.5 * found[0]
-    assert losses(best.to_optimizer()) == found
+    # Not to the last bit: a CPU's products round with the alignment of their operands.
+    assert losses(best.to_optimizer()) == pytest.approx(found, rel=1e-4)
 
 
 def test_an_export_is_not_written_over(evosearch, tmp_path):
