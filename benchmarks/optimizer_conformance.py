@@ -30,7 +30,7 @@ def subjects() -> dict[str, list[Any]]:
     sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "export")]
     import lion_pytorch
     import muon
-    from optimizer_checks import Subject
+    from optimizer_subject import Subject
 
     exported = importlib.import_module("test_export_conformance").SUBJECTS
     adamw = [{"lr": 0.01}, {"lr": 0.01, "weight_decay": 0.1}, {"lr": 0.01, "maximize": True}]

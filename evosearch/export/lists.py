@@ -11,73 +11,18 @@ which rounds a little differently and is faster.
 
 from __future__ import annotations
 
-import itertools
-import keyword
 import re
-from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final
 
-from evosearch.check import infer
 from evosearch.export.dataflow import Node
+from evosearch.export.foreach import CHAINS
 from evosearch.export.hyper import ITERATIONS, ORTHOGONALIZERS, NamedRule, Word
-from evosearch.generate import positive_denominators
+from evosearch.export.plan import Plan
+from evosearch.export.variables import STACK, choose_names
 from evosearch.program import INPUTS
 from primitives.op import Law, Op
 
-__all__ = ["CHAINS", "RuleCode", "write_rule"]
-
-CHAINS: Final[dict[str, tuple[str, ...]]] = {
-    "add": ("add {1}",),
-    "sub": ("sub {1}",),
-    "mul": ("mul {1}",),
-    "div": ("div {1}",),
-    "neg": ("neg",),
-    "abs": ("abs",),
-    "sign": ("sign",),
-    "minimum": ("clamp_max {1}",),
-    "maximum": ("clamp_min {1}",),
-    "clip": ("clamp_min -{1}", "clamp_max {1}"),
-    "square": ("mul {0}",),
-    "cube": ("mul {0}", "mul {0}"),
-    "sqrt": ("sqrt",),
-    "exp": ("exp",),
-    "log": ("log",),
-    "log1p": ("log1p",),
-    "sin": ("sin",),
-    "cos": ("cos",),
-    "tan": ("tan",),
-    "arcsin": ("asin",),
-    "arccos": ("acos",),
-    "arctan": ("atan",),
-    "tanh": ("tanh",),
-    "lerp": ("mul {rest}", "add {1}, alpha={2}"),
-    "heavy_ball": ("mul {2}", "add {1}"),
-    "debias": ("div [1 - {1}**x for x in t]",),
-}
-"""Op to ``torch._foreach_`` functions, applied one after the other to the first operand."""
-
-_TAKEN: Final = frozenset(
-    {
-        "abs",
-        "closure",
-        "list",
-        "loss",
-        "map",
-        "max",
-        "min",
-        "ns_dtype",
-        "p",
-        "params",
-        "t",
-        "torch",
-        "zip",
-    }
-)
-_JUMPS: Final = frozenset({"select", "sign"})
-"""Ops that make a large difference of a small one. Rules without them may round as is fastest."""
-_STACK: Final = "_all"
-"""Ends the names of variables that hold the stack of a list."""
+__all__ = ["RuleCode", "write_rule"]
 
 
 @dataclass(frozen=True)
@@ -103,23 +48,7 @@ def write_rule(named: NamedRule) -> RuleCode:
     """Write the code of a rule; variables keep the program's names."""
     draft = _Writer(named, {})
     draft.code()  # finds out which values share their memory, hence a variable
-    return _Writer(named, _choose_names(named, draft.memory)).code()
-
-
-def _choose_names(named: NamedRule, memory: dict[int, int]) -> dict[int, str]:
-    """Choose a variable for every memory: the name of the last value in it, made unique."""
-    nodes = named.flow.nodes
-    taken = set(_TAKEN) | {h.name for h in named.hypers} | set(keyword.kwlist)
-    taken |= {k for node in named.flow.computed if node.op for k in node.op.kernels}
-    last = {memory[node.index]: node.name for node in nodes}
-    last |= {node.index: node.name for node in nodes if node.op is None}
-    chosen: dict[int, str] = {}
-    for root, name in last.items():
-        names = itertools.chain([name], (f"{name}_{k}" for k in itertools.count(1)))
-        free = (n for n in names if n not in taken)
-        chosen[root] = next(n for n in free if not n.endswith(_STACK))
-        taken.add(chosen[root])
-    return chosen
+    return _Writer(named, choose_names(named, draft.memory)).code()
 
 
 @dataclass
@@ -139,67 +68,15 @@ class _Writer:
 
     def __post_init__(self) -> None:
         self.flow = self.named.flow
-        shapes = infer(self.flow.rule)
-        assert shapes is not None
-        states = [state.shape for state in self.flow.rule.states]
-        self.shapes = (*INPUTS.values(), *states, *shapes)
-        self.plain = positive_denominators(self.flow.rule)
-        self.ends = {end: start for start, end in self.flow.states}
+        self.plan = Plan.of(self.named)
         self.matrices = not self.flow.rule.elementwise
-        ops = {node.op.name for node in self.flow.computed if node.op}
-        self.smooth = not ops & _JUMPS
-        self.last_use = list(self.flow.last_use)
-        self.products = self._products() if self.smooth and not self.matrices else {}
-        self.quotient = self._is_quotient() if self.smooth and not self.matrices else False
-
-    def _products(self) -> dict[int, int]:
-        """Return products that an average alone reads, which one call can multiply and add."""
-        readers = Counter(read for node in self.flow.nodes for read in node.reads)
-        found: dict[int, int] = {}
-        for node in self.flow.computed:
-            if node.op is None or node.op.name != "lerp":
-                continue
-            first, second = node.reads
-            product = self.flow.nodes[second]
-            if product.op is None or product.op.name not in ("square", "mul"):
-                continue
-            alone = readers[second] == 1 and self.flow.last_use[second] == node.index
-            full = all(self.shapes[x] == self.shapes[node.index] for x in product.reads)
-            if (
-                alone
-                and full
-                and len(product.reads) == product.op.arity
-                and first not in product.reads
-            ):
-                found[node.index] = second
-                self._keep(product.reads, node.index)
-        return found
-
-    def _is_quotient(self) -> bool:
-        """Whether the update is a quotient that can be left to the last call."""
-        node = self.flow.nodes[self.flow.update]
-        if node.op is None or node.op.name != "div" or not self.plain[node.statement]:
-            return False
-        alone = not any(node.index in n.reads for n in self.flow.nodes)
-        full = len(node.reads) == 2 and all(
-            self.shapes[x] == self.shapes[node.index] for x in node.reads
-        )
-        if not alone or not full or node.index in self.ends or self.named.weight_decay:
-            return False
-        self._keep(node.reads, len(self.flow.nodes))
-        return True
-
-    def _keep(self, values: tuple[int, ...], until: int) -> None:
-        """Let no value be overwritten before another is computed."""
-        for value in values:
-            self.last_use[value] = max(self.last_use[value], until)
 
     def code(self) -> RuleCode:
         """Write all statements, then what brings the states up to date."""
         flow = self.flow
         for i in range(len(INPUTS) + len(flow.states)):
             self.memory[i] = i
-        left_out = {*self.products.values(), *([flow.update] if self.quotient else [])}
+        left_out = {*self.plan.products.values(), *([flow.update] if self.plan.quotient else [])}
         for node in flow.computed:
             if node.index in left_out:
                 self.memory[node.index] = node.index
@@ -209,7 +86,7 @@ class _Writer:
             if self.memory[end] != start:
                 target, value = self._variable(start), self._variable(end)
                 self.lines.append(f"_store({target}, {value})")
-        results = flow.nodes[flow.update].reads if self.quotient else (flow.update,)
+        results = flow.nodes[flow.update].reads if self.plan.quotient else (flow.update,)
         self.lines.append(f"return {', '.join(map(self._variable, results))}")
         body = "\n".join(self.lines)
         words = set(re.findall(r"\w+", body))
@@ -224,15 +101,14 @@ class _Writer:
             parameters=tuple(parameters),
             states={start: self._variable(start) for start, _ in flow.states},
             lines=tuple(self.lines),
-            kernels=self._kernels(body),
+            kernels=tuple(sorted(words & self._kernels())),
             stacked=self.matrices,
-            quotient=self.quotient,
+            quotient=self.plan.quotient,
             fresh=flow.update in self.stacks or flow.nodes[self.memory[flow.update]].op is not None,
         )
 
-    def _kernels(self, body: str) -> tuple[str, ...]:
-        wanted = {k for node in self.flow.computed if node.op for k in node.op.kernels}
-        return tuple(sorted(k for k in wanted if re.search(rf"\b{k}\b", body)))
+    def _kernels(self) -> set[str]:
+        return {k for node in self.flow.computed if node.op for k in node.op.kernels}
 
     def _write(self, node: Node) -> None:
         op = node.op
@@ -255,7 +131,7 @@ class _Writer:
         if op.name not in CHAINS:
             return False
         if op.name == "div":
-            return isinstance(node.operands[0], int) and self.plain[node.statement]
+            return isinstance(node.operands[0], int) and self.plan.plain[node.statement]
         return isinstance(node.operands[0], int) or Law.COMMUTATIVE in op.laws
 
     def _write_chain(self, node: Node, op: Op) -> None:
@@ -267,11 +143,11 @@ class _Writer:
         constants = [str(w) for w in words[op.arity :]]
         if op.name in ("minimum", "maximum") and isinstance(operands[1], int):
             chain: tuple[str, ...] = (f"{op.name} {{1}}",)
-        elif node.index in self.products:
-            factors = self.flow.nodes[self.products[node.index]].operands
+        elif node.index in self.plan.products:
+            factors = self.flow.nodes[self.plan.products[node.index]].operands
             pair = ", ".join(self._as_list(int(x)) for x in (factors * 2)[:2])
             chain = ("mul {rest}", f"addcmul {pair}, value={{2}}")
-        elif op.name == "lerp" and self.smooth:
+        elif op.name == "lerp" and self.plan.smooth:
             chain = ("lerp {1}, {2}",)
         else:
             chain = CHAINS[op.name]
@@ -307,7 +183,7 @@ class _Writer:
     def _merit(self, node: Node, operand: int | float) -> tuple[bool, bool, bool]:
         if not isinstance(operand, int):
             return False, False, False
-        full = self.shapes[operand] == self.shapes[node.index]
+        full = self.plan.shapes[operand] == self.plan.shapes[node.index]
         return True, full, self._may_overwrite(node, operand)
 
     def _constants(self, node: Node, op: Op) -> list[Word]:
@@ -316,11 +192,14 @@ class _Writer:
 
     def _may_overwrite(self, node: Node, first: int) -> bool:
         """Whether the result may take the memory of an operand, if one call computes it."""
-        if self.shapes[first] != self.shapes[node.index] or self.last_use[first] > node.index:
+        if (
+            self.plan.shapes[first] != self.plan.shapes[node.index]
+            or self.plan.last_use[first] > node.index
+        ):
             return False
         if first in self.owned and first not in self.stacks:
-            return node.index not in self.ends
-        return self.ends.get(node.index) == first
+            return node.index not in self.plan.ends
+        return self.plan.ends.get(node.index) == first
 
     def _write_each(self, node: Node, op: Op) -> None:
         """One call a tensor."""
@@ -383,8 +262,8 @@ class _Writer:
             if readers == 1 and uses == 1:
                 return f"_stack({name}, {dtype})" if dtype else f"_stack({name})"
             if value not in self.stacked:
-                self.stacked[value] = name + _STACK
-                self.lines.append(f"{name}{_STACK} = _stack({name})")
+                self.stacked[value] = name + STACK
+                self.lines.append(f"{name}{STACK} = _stack({name})")
             name = self.stacked[value]
         return f"{name}.to(dtype={dtype})" if dtype else name
 

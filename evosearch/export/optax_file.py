@@ -89,12 +89,12 @@ def _like(x, like):
 _IS_MATRIX: Final = '''\
 def _is_matrix(w):
     """Whether the rule for hidden matrices applies."""
-    return w.ndim >= 2 and w.shape[0] < 10_000
+    return w.ndim >= 2 and max(w.shape[0], w.shape[-1]) < 10_000
 '''
 
 _ROUTE: Final = (
-    "Hidden matrices are arrays of two or more dimensions and fewer than 10,000 entries along the "
-    "first; their last axis is the outputs, as in flax. Use optax.partition to choose by name."
+    "Hidden matrices are arrays of two or more dimensions, the first and the last below 10,000; "
+    "the last is the outputs, as in flax. Use optax.partition to choose by name."
 )
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from evolved_programs import RATE, evolved, rests
 from exported_optimizers import optimizer_of
-from optimizer_checks import CHECKS, Subject
+from optimizer_checks import CHECKS
+from optimizer_subject import Subject
 from torch.optim import Optimizer
 from torch.testing._internal.common_device_type import instantiate_device_type_tests
 from torch.testing._internal.common_optimizers import optims

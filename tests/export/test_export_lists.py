@@ -10,7 +10,7 @@ from exported_optimizers import module_of
 from torch import Tensor
 
 from evosearch.errors import ProgramError
-from evosearch.export.lists import CHAINS
+from evosearch.export.foreach import CHAINS
 from evosearch.generate import compile_rule
 from evosearch.parse import parse_rules
 from evosearch.program import Rule, RuleSet
