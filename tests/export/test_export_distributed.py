@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -66,23 +67,29 @@ def _work(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    try:
-        mine = slice(4 * rank, 4 * rank + 4)
-        for name in NAMES:
-            alone = _train(name, _model(), slice(None))
-            replicated = _train(name, nn.parallel.DistributedDataParallel(_model()), mine)
-            assert_close(list(replicated.parameters()), list(alone.parameters()))
-            sharded = _model()
-            for layer in (sharded[0], sharded[2], sharded):
-                fully_shard(layer, mesh=init_device_mesh("cpu", (2,)))
-            _train(name, sharded, mine)
-            for p, q in zip(sharded.parameters(), alone.parameters(), strict=True):
-                assert isinstance(p, DTensor)
-                assert_close(p.full_tensor(), q.detach())
-    finally:
-        dist.destroy_process_group()
+    mesh = init_device_mesh("cpu", (2,))
+    mine = slice(4 * rank, 4 * rank + 4)
+    for name in NAMES:
+        alone = _train(name, _model(), slice(None))
+        replicated = _train(name, nn.parallel.DistributedDataParallel(_model()), mine)
+        assert_close(list(replicated.parameters()), list(alone.parameters()))
+        sharded = _model()
+        for layer in (sharded[0], sharded[2], sharded):
+            fully_shard(layer, mesh=mesh)
+        _train(name, sharded, mine)
+        for p, q in zip(sharded.parameters(), alone.parameters(), strict=True):
+            assert isinstance(p, DTensor)
+            assert_close(p.full_tensor(), q.detach())
+    del replicated, sharded, p
+    gc.collect()
+    dist.barrier()
+    (Path(folder) / f"done{rank}").touch()
+    dist.destroy_process_group()
+    # gloo's threads now and then abort a process that tears its interpreter down under them
+    os._exit(0)
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(_work, args=(str(tmp_path),), nprocs=2)
+    assert {path.name for path in tmp_path.glob("done*")} == {"done0", "done1"}
