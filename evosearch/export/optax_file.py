@@ -157,7 +157,7 @@ def _options(part: Part) -> list[tuple[str, str, str]]:
 def _signature(parts: list[Part]) -> list[str]:
     lines = [f"{n}: {kind} = {default}," for part in parts for n, kind, default in _options(part)]
     if len(parts) == 2:
-        lines.append(f"rest_scale: float = {parts[1].lr / parts[0].lr:.6g},")
+        lines.append(f"rest_lr_ratio: float = {parts[1].lr / parts[0].lr:.6g},")
     return lines
 
 
@@ -167,7 +167,7 @@ def _documentation(parts: list[Part]) -> list[str]:
     if len(parts) == 2:
         heads = ["A hidden matrix w with gradient g moves by", "Any other parameter moves by"]
     for head, part in zip(heads, parts, strict=True):
-        rate = "learning_rate * rest_scale" if part.prefix else "learning_rate"
+        rate = "learning_rate * rest_lr_ratio" if part.prefix else "learning_rate"
         last = f"w = w - {rate} * (u + {part.decay} * w)"
         lines += [head, "", *(f"    {x}" for x in [*formula(part.named), last]), ""]
     if len(parts) == 2:
@@ -177,7 +177,7 @@ def _documentation(parts: list[Part]) -> list[str]:
         docs = {o.name: o.doc for o in part.options}
         lines += [f"    {name}: {docs[name]}" for name, _, _ in _options(part)]
     if len(parts) == 2:
-        lines.append("    rest_scale: learning rate of the other parameters, relative to this.")
+        lines.append("    rest_lr_ratio: learning rate of the other parameters, relative to this.")
     return lines
 
 
@@ -204,7 +204,7 @@ def _advance(part: Part) -> list[str]:
     step = f"{u} + {part.decay} * w"
     return [
         *wrapped(f"u, new = {part.function}(", arguments, ")", 16),
-        f"results.append((rest_scale * ({step}), new))"
+        f"results.append((rest_lr_ratio * ({step}), new))"
         if part.prefix
         else f"results.append(({step}, new))",
     ]

@@ -72,7 +72,7 @@ class Part:
         doc = "learning rate, a number or a tensor of one element."
         options = [Option(f"{prefix}lr", kind, repr(self.lr), doc, "0.0")]
         if decays:
-            kind = f"tuple[{', '.join(['float'] * len(decays))}]"
+            kind = "tuple[float, float]" if len(decays) == 2 else "tuple[float, ...]"
             values = f"({', '.join(repr(h.value) for h in decays)})"
             doc = "decay rates of the running averages."
             options.append(Option(f"{prefix}betas", kind, values, doc, f"0.0, 1.0, {len(decays)}"))
@@ -185,19 +185,19 @@ def name_rule(rule: Rule) -> NamedRule:
 
 
 def renamed(rule: Rule) -> Rule:
-    """Return the rule with variables x1, x2, ... and states s1, s2, ..."""
-    names = {name: name for name in INPUTS}
-    names |= {state.name: f"s{i}" for i, state in enumerate(rule.states, start=1)}
-    for statement in rule.body:
-        names.setdefault(statement.target, f"x{len(names) - len(rule.states) - 1}")
-    body = tuple(
-        Statement(
-            names[s.target], s.op, tuple(names[a] if isinstance(a, str) else a for a in s.args)
-        )
-        for s in rule.body
-    )
-    states = tuple(State(names[state.name], state.shape) for state in rule.states)
-    return Rule(rule.name, states, body, names[rule.update])
+    """Return the rule with states s1, s2, ... and variables x1, x2, ..., each assigned once."""
+    states = {state.name: f"s{i}" for i, state in enumerate(rule.states, start=1)}
+    last = {s.target: i for i, s in enumerate(rule.body) if s.target in states}
+    current = {name: name for name in INPUTS} | states
+    body: list[Statement] = []
+    for i, statement in enumerate(rule.body):
+        args = tuple(current[a] if isinstance(a, str) else a for a in statement.args)
+        ends = last.get(statement.target) == i
+        name = states[statement.target] if ends else f"x{i + 1}"
+        current[statement.target] = name
+        body.append(Statement(name, statement.op, args))
+    shapes = tuple(State(states[state.name], state.shape) for state in rule.states)
+    return Rule(rule.name, shapes, tuple(body), current[rule.update])
 
 
 def _bounds(hyper: Hyper) -> str:
