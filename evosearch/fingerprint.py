@@ -17,9 +17,9 @@ from typing import Final
 import numpy as np
 
 from evosearch.library import rest_of
-from evosearch.liveness import strip
+from evosearch.probes import Value
 from evosearch.program import Rule, RuleSet
-from evosearch.trajectory import trajectory
+from evosearch.trajectory import Course
 
 __all__ = ["fingerprint", "rule_fingerprint"]
 
@@ -42,27 +42,18 @@ def fingerprint(rules: RuleSet) -> str | None:
     return None if rest is None else matrix + rest
 
 
+@lru_cache(maxsize=4096)
 def rule_fingerprint(rule: Rule) -> str | None:
     """Return 16 hex digits for one rule, or None where it is no optimizer."""
-    return _stripped_fingerprint(strip(rule))
+    course = Course(rule)
+    return _digest(course.run()) if course.reads_gradient else None
 
 
 @lru_cache(maxsize=4096)
-def _stripped_fingerprint(rule: Rule) -> str | None:
-    if not _reads_gradient(rule):
-        return None
-    flat = trajectory(rule).ravel()
+def _digest(value: Value) -> str | None:
+    flat = value.entries().ravel()
     size = math.hypot(*flat.tolist()) / math.sqrt(flat.size)
     if not _SMALLEST < size < _LARGEST:
         return None
     digits = np.rint(flat * (_DECIMALS / size)).astype(np.int64)
     return hashlib.blake2b(digits.tobytes(), digest_size=8).hexdigest()
-
-
-def _reads_gradient(rule: Rule) -> bool:
-    for statement in rule.body:
-        if "g" in statement.args:
-            return True
-        if statement.target == "g":
-            return False
-    return rule.update == "g"

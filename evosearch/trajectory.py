@@ -1,164 +1,181 @@
-"""Updates of a rule on fixed probe gradients: what a fingerprint looks at.
+"""Updates of a rule on the probes: what a fingerprint looks at.
 
-A rule runs for a few steps on gradients of a tall, a wide and a square matrix, in float64. The
-numpy column of the op table does the work: on tensors this small, torch's dispatch would be the
-whole cost. To call numpy seldom, only what the next step's states need is computed step by step;
-everything before and after it is computed for all steps at once, as a stack of matrices.
+To call numpy seldom, only what the next step's states need is computed step by step; everything
+before and after it is computed for all steps at once, as a stack of matrices, and nothing twice
+that `evosearch.probes` has kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from evosearch.probes import FLAT, MATRICES, PROBE_STEPS, Array, Value
 from evosearch.program import Rule
+from primitives.shape import FULL
 from primitives.table import OPS
 
-__all__ = ["PROBE_SHAPES", "PROBE_STEPS", "trajectory"]
+__all__ = ["Course", "trajectory"]
 
-Array = NDArray[np.float64]
-
-PROBE_SHAPES: Final = ((4, 3), (3, 4), (3, 3))
-PROBE_STEPS: Final = 4
-
-
-def _probes() -> tuple[Array, Array]:
-    """Return gradients and weights, each (steps, 1, entries), all shapes laid side by side.
-
-    Entries differ in scale by some orders of magnitude, so that thresholds and epsilons in a
-    program show, and gradients have a mean, so that averages differ from single gradients.
-    """
-    rng = np.random.Generator(np.random.PCG64(20230213))  # the date of Lion's preprint
-    entries = sum(m * n for m, n in PROBE_SHAPES)
-    scale = 10.0 ** rng.uniform(-2.0, 0.7, entries)
-    mean = rng.standard_normal(entries)
-    gradients = scale * (0.5 * mean + rng.standard_normal((PROBE_STEPS, entries)))
-    weights = rng.standard_normal((PROBE_STEPS, entries))
-    return gradients[:, None, :], weights[:, None, :]
-
-
-def _folded(flat: Array) -> list[Array]:
-    """Return the entries (steps, 1, entries) as one array (steps, m, n) for each probe shape."""
-    ends = accumulate(m * n for m, n in PROBE_SHAPES)
-    return [
-        np.ascontiguousarray(flat[:, 0, end - m * n : end]).reshape(PROBE_STEPS, m, n)
-        for end, (m, n) in zip(ends, PROBE_SHAPES, strict=True)
-    ]
-
-
-_GRADIENTS, _WEIGHTS = _probes()
-_MATRICES: Final = list(zip(_folded(_GRADIENTS), _folded(_WEIGHTS), strict=True))
-_NUMBERS: Final = np.arange(1.0, PROBE_STEPS + 1.0).reshape(-1, 1, 1)
-_FUNCTIONS: Final = {op.name: (op.numpy, op.uses_step, op.arity) for op in OPS.values()}
+_FUNCTIONS: Final = {
+    op.name: (op.numpy, op.uses_step, op.arity > 0, op.elementwise) for op in OPS.values()
+}
 
 _W, _G, _T, _STATES = range(4)
-"""Slots of the inputs; states begin at the last."""
-
-
-def trajectory(rule: Rule) -> Array:
-    """Return the updates on the probes, (steps, entries); not finite where the rule is not.
-
-    A flat row stands for all three matrices where the rule is elementwise.
-    """
-    code = _Code(rule)
-    with np.errstate(all="ignore"):
-        if rule.elementwise:
-            return code.run(_GRADIENTS, _WEIGHTS)
-        return np.concatenate([code.run(g, w) for g, w in _MATRICES], axis=1)
-
+"""Slots of the inputs; states begin at the last, then come statements, then numbers."""
 
 _Instruction = tuple[int, Callable[..., Any], list[int]]
 """Slot of the result, function, slots of its arguments."""
 
 
-class _Code:
-    """A rule over numbered slots: numbers, and every assignment, have a slot of their own."""
+def trajectory(rule: Rule) -> Array:
+    """Return the updates on the probes, (steps, entries); not finite where the rule is not."""
+    return Course(rule).run().entries()
+
+
+class Course:
+    """A rule over numbered slots: which of its statements are needed, and when.
+
+    Sets of slots are integers, a bit each: what a value is made of is one `or` of its arguments'.
+
+    Attributes:
+        reads_gradient: whether the update depends on the gradient, of this step or an earlier one.
+    """
 
     def __init__(self, rule: Rule) -> None:
-        slots = {"w": _W, "g": _G} | {s.name: i for i, s in enumerate(rule.states, start=_STATES)}
-        values: list[Any] = [None] * (_STATES + len(rule.states))
-        single = set(range(_STATES, len(values)))
-        """Slots whose values are known step by step only: states, and what depends on them."""
-        needed: set[int] = set()
-        """Slots that the loop must compute."""
-        self.before: list[_Instruction] = []
-        dependent: list[_Instruction] = []
-        for statement in rule.body:
-            function, uses_step, arity = _FUNCTIONS[statement.op]
+        states = list(enumerate(rule.states, _STATES))
+        first = _STATES + len(states)
+        self._size = first + len(rule.body)
+        self._numbers: list[float] = []
+        self._code: list[_Instruction] = []
+        self._dependent = (1 << first) - (1 << _STATES)
+        """Slots that are known step by step: states, and what depends on them."""
+        self._matrixwise = 0
+        """Slots of ops that need matrices."""
+        self._stepwise = 0
+        """Slots of ops without a tensor, which cannot know of a stack of steps."""
+        seen = self._read(rule, first)
+        self._update, live = seen[rule.update]
+        loop = live & self._stepwise
+        while True:
+            for slot, state in states:
+                if live >> slot & 1:
+                    loop |= seen[state.name][1]
+            if loop | live == live:
+                break
+            live |= loop
+        self.reads_gradient = live >> _G & 1 == 1
+        self._live, self._loop = live, loop & self._dependent
+        self._states = [(i, s.shape, seen[s.name][0]) for i, s in states if live >> i & 1]
+        """Slot, shape and the slot of the next value of the states that are needed."""
+        matrices = live & self._matrixwise or any(s != FULL for _, s, _ in self._states)
+        self._table = MATRICES if matrices else FLAT
+
+    def _read(self, rule: Rule, first: int) -> dict[Any, tuple[int, int]]:
+        """Number the statements; return for each variable its slot and what it is made of."""
+        seen: dict[Any, tuple[int, int]] = {"w": (_W, 1 << _W), "g": (_G, 1 << _G)}
+        for slot, state in enumerate(rule.states, _STATES):
+            seen[state.name] = slot, 1 << slot
+        find, numbers, size, dependent = seen.get, self._numbers, self._size, self._dependent
+        for slot, statement in enumerate(rule.body, first):
+            function, uses_step, has_tensors, elementwise = _FUNCTIONS[statement.op]
+            bit = mask = 1 << slot
             reads: list[int] = []
             for argument in statement.args:
-                if isinstance(argument, str):
-                    reads.append(slots[argument])
+                variable = find(argument)
+                if variable is not None:
+                    reads.append(variable[0])
+                    mask |= variable[1]
                 else:
-                    reads.append(len(values))
-                    values.append(argument)
+                    reads.append(size + len(numbers))
+                    numbers.append(argument)  # type: ignore[arg-type]
             if uses_step:
                 reads.append(_T)
-            target = slots[statement.target] = len(values)
-            values.append(None)
-            if arity and single.isdisjoint(reads):
-                self.before.append((target, function, reads))
-                continue
-            dependent.append((target, function, reads))
-            single.add(target)
-            if not arity:
-                needed.add(target)  # without a tensor, it cannot know of a stack of steps
-        self.states = rule.states
-        self.values = values
-        self.update = slots[rule.update]
-        self.carried = [slots[state.name] for state in rule.states]
-        needed.update(self.carried)
-        self._divide(dependent, needed, single)
+            if not elementwise:
+                self._matrixwise |= bit
+            if not has_tensors:
+                self._stepwise |= bit
+            if mask & dependent or not has_tensors:
+                dependent |= bit
+            seen[statement.target] = slot, mask
+            self._code.append((slot, function, reads))
+        self._dependent = dependent
+        return seen
 
-    def _divide(self, dependent: list[_Instruction], needed: set[int], single: set[int]) -> None:
-        """Keep what the next step's states need in the loop; all else comes after it."""
-        self.loop: list[_Instruction] = []
-        self.after: list[_Instruction] = []
-        used = {self.update}
-        for instruction in reversed(dependent):
-            target, _, reads = instruction
-            if target in needed:
-                self.loop.append(instruction)
-                needed.update(reads)
-            else:
-                self.after.append(instruction)
-                used.update(reads)
-                single.discard(target)
-        self.loop.reverse()
-        self.after.reverse()
-        self.fed = [s for s in needed - single if s != _T and self.values[s] is None]
-        """Slots that are known for all steps and that the loop reads step by step."""
-        self.kept = list(used & single)
-        """Slots that are known step by step and that are used for all steps after the loop."""
+    def run(self) -> Value:
+        """Return the updates on all probes."""
+        table = self._table
+        table.tidy()
+        values: list[Any] = [None] * self._size
+        values[:_STATES] = table.inputs
+        values += map(table.number, self._numbers)
+        live, dependent, in_loop = self._live, self._dependent, self._loop
+        loop: list[_Instruction] = []
+        after: list[_Instruction] = []
+        with np.errstate(all="ignore"):
+            for instruction in self._code:
+                slot, function, reads = instruction
+                if not live >> slot & 1:
+                    continue
+                if dependent >> slot & 1:
+                    (loop if in_loop >> slot & 1 else after).append(instruction)
+                else:
+                    values[slot] = table.value((function, *map(values.__getitem__, reads)))
+            if loop or self._states:
+                self._repeat(loop, values)
+            for slot, function, reads in after:
+                values[slot] = table.value((function, *map(values.__getitem__, reads)))
+        return values[self._update]
 
-    def run(self, gradients: Array, weights: Array) -> Array:
-        """Return the updates (steps, m * n) on gradients and weights (steps, m, n)."""
-        steps, m, n = gradients.shape
-        stacks = self.values.copy()
-        stacks[:_STATES] = weights, gradients, _NUMBERS
-        _execute(self.before, stacks)
-        if self.kept:
-            values = stacks.copy()
-            states = [np.zeros(state.shape.sizes(m, n)) for state in self.states]
-            kept: list[list[Any]] = []
-            for step in range(steps):
-                values[_T : _STATES + len(states)] = step + 1.0, *states
-                for slot in self.fed:
-                    values[slot] = stacks[slot][step]
-                _execute(self.loop, values)
-                kept.append([values[slot] for slot in self.kept])
-                states = [values[slot] for slot in self.carried]
-            for slot, history in zip(self.kept, zip(*kept, strict=True), strict=True):
-                stacks[slot] = np.array(history)
-            _execute(self.after, stacks)
-        return stacks[self.update].reshape(steps, m * n)
+    def _repeat(self, loop: list[_Instruction], values: list[Any]) -> None:
+        """Fill the slots of the states, and of what their next values need, step by step."""
+        slots = [*(slot for slot, _, _ in self._states), *(slot for slot, _, _ in loop)]
+        key = (
+            *((slot, shape, values[end] or end) for slot, shape, end in self._states),
+            *((slot, f, *[values[r] or r for r in reads]) for slot, f, reads in loop),
+        )
+        loops = self._table.loops
+        if key not in loops:
+            used = {r for _, _, reads in loop for r in reads} | {end for *_, end in self._states}
+            given = [(r, values[r]) for r in used if values[r] is not None and r != _T]
+            by_probe = [
+                self._histories(loop, slots, [(r, v.arrays[k]) for r, v in given], shape)
+                for k, shape in enumerate(self._table.shapes)
+            ]
+            loops[key] = [Value(arrays) for arrays in zip(*by_probe, strict=True)]
+        for slot, value in zip(slots, loops[key], strict=True):
+            values[slot] = value
 
+    def _histories(
+        self,
+        loop: list[_Instruction],
+        slots: list[int],
+        given: list[tuple[int, Any]],
+        shape: tuple[int, int],
+    ) -> list[Array]:
+        """Return what is in the slots at each step, on one probe; states as the step finds them.
 
-def _execute(instructions: list[_Instruction], values: list[Any]) -> None:
-    value = values.__getitem__
-    for target, function, reads in instructions:
-        values[target] = function(*map(value, reads))
+        Args:
+            loop: what to do at each step.
+            slots: those of the states and of the loop.
+            given: numbers and, for all steps, arrays that the loop uses, by slot.
+            shape: the probe's.
+        """
+        now: dict[int, Any] = {slot: x for slot, x in given if slot >= self._size}
+        stacks = [(slot, x) for slot, x in given if slot < self._size]
+        for slot, state, _ in self._states:
+            now[slot] = np.zeros(state.sizes(*shape))
+        history: list[list[Any]] = []
+        for step in range(PROBE_STEPS):
+            now[_T] = step + 1.0
+            for slot, stack in stacks:
+                now[slot] = stack[step]
+            for slot, function, reads in loop:
+                now[slot] = function(*map(now.__getitem__, reads))
+            history.append([now[slot] for slot in slots])
+            carried = [now[end] for _, _, end in self._states]
+            for (slot, _, _), state in zip(self._states, carried, strict=True):
+                now[slot] = state
+        return [np.array(stack) for stack in zip(*history, strict=True)]

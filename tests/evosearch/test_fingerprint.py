@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from random_programs import programs, raw, rules
 
-from evosearch import trajectory as module
 from evosearch.baseline import adamw
 from evosearch.fingerprint import fingerprint, rule_fingerprint
 from evosearch.generate import compile_rules
 from evosearch.library import KNOWN, default_rest, known
 from evosearch.liveness import strip, strip_rules
 from evosearch.parse import parse_rules
+from evosearch.probes import FLAT, GRADIENTS, MATRICES, PROBE_SHAPES, PROBE_STEPS, WEIGHTS, Table
 from evosearch.program import Rule, RuleSet, State, Statement
-from evosearch.trajectory import PROBE_SHAPES, PROBE_STEPS, trajectory
+from evosearch.trajectory import trajectory
 from primitives.table import OPS
 
 
@@ -37,8 +37,7 @@ def step_by_step(rule: Rule) -> np.ndarray:
         updates = []
         for step in range(PROBE_STEPS):
             w, g = (
-                probe[step, 0, end - m * n : end].reshape(m, n)
-                for probe in (module._WEIGHTS, module._GRADIENTS)
+                probe[step, 0, end - m * n : end].reshape(m, n) for probe in (WEIGHTS, GRADIENTS)
             )
             values = {"w": w, "g": g} | {
                 s.name: x for s, x in zip(rule.states, states, strict=True)
@@ -237,6 +236,22 @@ def test_a_positive_factor_never_counts(rule: Rule) -> None:
     rule = strip(rule)
     doubled = (*rule.body, Statement("twice", "mul", (rule.update, 2.0)))
     assert rule_fingerprint(Rule("f", rule.states, doubled, "twice")) == found
+
+
+@given(rules(), rules())
+@settings(max_examples=60)
+def test_what_was_computed_before_never_shows(rule: Rule, other: Rule) -> None:
+    def forget() -> None:
+        for table in (FLAT, MATRICES):
+            weights, gradients, _ = table.inputs
+            vars(table).update(vars(Table(gradients.arrays, weights.arrays)))
+        rule_fingerprint.cache_clear()
+
+    forget()
+    alone = rule_fingerprint(rule)
+    forget()
+    rule_fingerprint(other)
+    assert rule_fingerprint(rule) == alone
 
 
 def test_the_same_in_every_process() -> None:
