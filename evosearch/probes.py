@@ -14,18 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "FLAT",
-    "GRADIENTS",
-    "MATRICES",
-    "PROBE_SHAPES",
-    "PROBE_STEPS",
-    "WEIGHTS",
-    "Array",
-    "Key",
-    "Table",
-    "Value",
-]
+__all__ = ["FLAT", "MATRICES", "PROBE_SHAPES", "PROBE_STEPS", "Array", "Key", "Table", "Value"]
 
 Array = NDArray[np.float64]
 Key = tuple[Any, ...]
@@ -123,8 +112,8 @@ def _folded(flat: Array) -> tuple[Array, ...]:
     )
 
 
-GRADIENTS, WEIGHTS = _draw()
+_GRADIENTS, _WEIGHTS = _draw()
 
-FLAT: Final = Table((GRADIENTS,), (WEIGHTS,))
+FLAT: Final = Table((_GRADIENTS,), (_WEIGHTS,))
 """For elementwise rules: a row stands for all three matrices."""
-MATRICES: Final = Table(_folded(GRADIENTS), _folded(WEIGHTS))
+MATRICES: Final = Table(_folded(_GRADIENTS), _folded(_WEIGHTS))

@@ -16,7 +16,7 @@ from evosearch.generate import compile_rules
 from evosearch.library import KNOWN, default_rest, known
 from evosearch.liveness import strip, strip_rules
 from evosearch.parse import parse_rules
-from evosearch.probes import FLAT, GRADIENTS, MATRICES, PROBE_SHAPES, PROBE_STEPS, WEIGHTS, Table
+from evosearch.probes import FLAT, MATRICES, PROBE_SHAPES, PROBE_STEPS, Table
 from evosearch.program import Rule, RuleSet, State, Statement
 from evosearch.trajectory import trajectory
 from primitives.table import OPS
@@ -31,13 +31,14 @@ def rule_of(body: str, result: str = "u") -> Rule:
 def step_by_step(rule: Rule) -> np.ndarray:
     """Run a rule on the probes in the plainest way: by step, by matrix, by statement."""
     columns = []
+    weights, gradients = (value.arrays[0] for value in FLAT.inputs[:2])
     ends = accumulate(m * n for m, n in PROBE_SHAPES)
     for (m, n), end in zip(PROBE_SHAPES, ends, strict=True):
         states = [np.zeros(state.shape.sizes(m, n)) for state in rule.states]
         updates = []
         for step in range(PROBE_STEPS):
             w, g = (
-                probe[step, 0, end - m * n : end].reshape(m, n) for probe in (WEIGHTS, GRADIENTS)
+                probe[step, 0, end - m * n : end].reshape(m, n) for probe in (weights, gradients)
             )
             values = {"w": w, "g": g} | {
                 s.name: x for s, x in zip(rule.states, states, strict=True)
