@@ -1,8 +1,8 @@
 """The record of discoveries: provenance files, and the exports and tables that follow from them.
 
 Each `discovered/NAME.json` says where an optimizer comes from: the run, the program as it was bred
-and simplified, its ancestors, its scores and tests. `discovered/studies/*.json` are summaries of
-rediscovery studies. Everything else in the folder is written from these:
+and simplified, its ancestors, its scores and tests. `studies/*.json` are summaries of rediscovery
+studies, `scale/*.json` results of scale tests. Everything else in the folder is written from these:
 
     python -m evosearch.discovered                      write exports and README.md again
     python -m evosearch.discovered add NAME RUN ID      a new provenance file, then the same
@@ -27,7 +27,7 @@ _SPLITS: Final = ("select", "held-out")
 _LEVEL: Final = 0.01
 
 Record = Mapping[str, Any]
-"""A provenance file, as plain JSON."""
+"""A provenance file or a result, as plain JSON."""
 
 
 def provenance(
@@ -140,8 +140,9 @@ def regenerate(folder: Path) -> list[Path]:
     """
     records = {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
     studies = [_read(path) for path in sorted((folder / "studies").glob("*.json"))]
+    scales = [_read(path) for path in sorted((folder / "scale").glob("*.json"))]
     texts = {f"{name}.py": _export(name, record) for name, record in records.items()}
-    texts["README.md"] = _readme(records, studies)
+    texts["README.md"] = _readme(records, scales, studies)
     for name, text in texts.items():
         write_atomic(folder / name, text)
     return [folder / name for name in texts]
@@ -173,7 +174,12 @@ def _origin(record: Record) -> str:
     )
 
 
-def _readme(records: Mapping[str, Record], studies: Sequence[Mapping[str, Any]]) -> str:
+def _readme(
+    records: Mapping[str, Record],
+    scales: Sequence[Record],
+    studies: Sequence[Record],
+) -> str:
+    from evosearch.scale_table import markdown
     from evosearch.tally import counts_table
 
     lines = [
@@ -191,6 +197,8 @@ def _readme(records: Mapping[str, Record], studies: Sequence[Mapping[str, Any]])
     ]
     for name, record in records.items():
         lines += _section(name, record)
+    for scale in scales:
+        lines += [*markdown(scale), ""]
     for study in studies:
         lines += [f"## Rediscovery: {study['target'].capitalize()} from {study['start']}", ""]
         lines += [f"Seeds {_range(study['seed_numbers'])}; `{study['definition']}`.", ""]

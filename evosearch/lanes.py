@@ -12,7 +12,7 @@ A lane's result does not depend on the lanes beside it, to the last bit.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,12 +23,14 @@ from torch import Tensor
 from evosearch.layout import Layout
 from evosearch.problem import Problem
 from primitives.shape import Shape
+from proxy_tasks.task import Weights
 
 __all__ = [
     "Entry",
     "Trial",
     "UpdateRule",
     "UpdateRules",
+    "Watch",
     "arithmetic",
     "rehearse",
     "state_entries",
@@ -91,14 +93,20 @@ class Entry:
     trials: tuple[Trial, ...]
 
 
-def train(problem: Problem, entries: Sequence[Entry]) -> list[Tensor | Exception]:
+Watch = Callable[[int, Weights], None]
+"""Is shown how many steps are done and the weights of all lanes, which it only reads."""
+
+
+def train(
+    problem: Problem, entries: Sequence[Entry], watch: Watch | None = None
+) -> list[Tensor | Exception]:
     """Train one pack and return each entry's end values (trials, seeds), float64.
 
     A value that is not finite belongs to a lane that diverged. Where a rule's update raised, the
     exception stands in place of the values; the other entries are not affected.
     """
     with arithmetic():
-        return _train(problem, entries)
+        return _train(problem, entries, watch)
 
 
 @contextmanager
@@ -119,7 +127,9 @@ def arithmetic() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _train(problem: Problem, entries: Sequence[Entry]) -> list[Tensor | Exception]:
+def _train(
+    problem: Problem, entries: Sequence[Entry], watch: Watch | None
+) -> list[Tensor | Exception]:
     task, layout = problem.task, problem.layout
     counts = [len(entry.trials) * problem.seeds for entry in entries]
     repeats = sum(len(entry.trials) for entry in entries)
@@ -144,6 +154,8 @@ def _train(problem: Problem, entries: Sequence[Entry]) -> list[Tensor | Exceptio
             except Exception as error:  # a candidate's failure is its result
                 outcome[index] = error
                 del running[index]
+        if watch is not None:
+            watch(step + 1, weights)
 
     values = task.evaluate(weights, tuple(_lanes(data, repeats) for data in problem.examination))
     for index, lanes in enumerate(values.double().split(counts)):

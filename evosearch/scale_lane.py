@@ -1,0 +1,116 @@
+"""One training run of a scale test, with its loss curve."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any, Final
+
+from evosearch.allocator import keep_freed_memory
+from evosearch.evaluate import compile_text
+from evosearch.grid import Point
+from evosearch.job import TaskRef
+from evosearch.lanes import Entry, Trial, train
+from evosearch.problem import Problem
+from evosearch.seeds import evaluation_seed
+from proxy_tasks.registry import get
+from proxy_tasks.task import Task, Weights
+
+__all__ = ["TUNING", "Lane", "Result", "seconds_per_lane", "train_lane"]
+
+TUNING: Final = 0
+"""The replicate that trials are compared on; the others are for testing."""
+_EVALUATIONS: Final = 30
+"""Along the loss curve of a test."""
+_PROBE: Final = (2, 8)
+"""Steps of two short runs whose difference in time is what a step costs."""
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A program trained at one trial on one seed of a task."""
+
+    task: TaskRef
+    run_seed: int
+    program: str
+    point: Point
+    """Where its trial lies on the program's grid."""
+    trial: Trial
+    replicate: int
+
+    @property
+    def file(self) -> str:
+        """The name of its file."""
+        digest = sha256(self.program.encode()).hexdigest()[:16]
+        rate, ratio = self.point
+        return f"{digest}_{rate:+d}_{ratio:+d}_{self.replicate}.json"
+
+    @property
+    def problem(self) -> Task:
+        """The task itself."""
+        return get(self.task.name, **self.task.overrides)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a lane."""
+
+    curve: tuple[tuple[int, float], ...]
+    """Steps done and the task's metric, NaN where not finite; while tuning, the end alone."""
+    seconds: float
+    """Processor time."""
+    failure: str = ""
+    """What the update raised."""
+
+    @property
+    def value(self) -> float:
+        """The end value; infinite where the lane diverged or failed."""
+        value = self.curve[-1][1] if self.curve else math.inf
+        return value if math.isfinite(value) else math.inf
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        curve = [[step, loss if math.isfinite(loss) else None] for step, loss in self.curve]
+        return {"curve": curve, "seconds": round(self.seconds, 3), "failure": self.failure}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Result:
+        """Read what `to_json` returned."""
+        curve = tuple((step, math.nan if loss is None else loss) for step, loss in data["curve"])
+        return cls(curve, data["seconds"], data["failure"])
+
+
+def train_lane(lane: Lane) -> Result:
+    """Train one lane here."""
+    keep_freed_memory()
+    task = lane.problem
+    seed = evaluation_seed(lane.run_seed, str(lane.task), lane.replicate)
+    problem = Problem.of(task, (seed,))
+    every = -(-task.steps // _EVALUATIONS)
+    curve: list[tuple[int, float]] = []
+
+    def watch(step: int, weights: Weights) -> None:
+        if lane.replicate != TUNING and step % every == 0 and step < task.steps:
+            curve.append((step, float(task.evaluate(weights, problem.examination))))
+
+    since = time.process_time()
+    (values,) = train(problem, [Entry(compile_text(lane.program), (lane.trial,))], watch)
+    seconds = time.process_time() - since
+    if isinstance(values, Exception):
+        return Result((), seconds, f"{type(values).__name__}: {values}")
+    return Result((*curve, (task.steps, float(values))), seconds)
+
+
+def seconds_per_lane(lane: Lane) -> float:
+    """Return about how much processor time a lane takes, by a few steps of it."""
+    task, rules, times = lane.problem, compile_text(lane.program), []
+    for steps in _PROBE:
+        problem = Problem.of(replace(task, steps=steps), (0,))
+        since = time.process_time()
+        train(problem, [Entry(rules, (lane.trial,))])
+        times.append(time.process_time() - since)
+    step = (times[1] - times[0]) / (_PROBE[1] - _PROBE[0])
+    return times[0] + step * (task.steps - _PROBE[0])
