@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from evosearch.config import Config
 from evosearch.errors import EvosearchError
 from evosearch.scale import BASELINES, Contestant, ScaleTest
 from evosearch.scale_lane import Result
-from evosearch.scale_search import Scores
+from evosearch.scale_search import Scores, largest
 from evosearch.scale_statistics import bootstrap, spearman, speedup
 from evosearch.scale_table import REFERENCE
 from evosearch.score import Score, combine, mean_score, paired
@@ -29,6 +30,7 @@ def summarize(
     test: ScaleTest,
     contestants: Mapping[str, Contestant],
     search: Mapping[str, Scores],
+    small: Config,
     at: Sequence[float] = (1.0,),
 ) -> dict[str, Any]:
     """Return the result of a finished test as plain JSON.
@@ -36,7 +38,8 @@ def summarize(
     Args:
         test: What was compared.
         contestants: By label, with all lanes trained.
-        search: Each optimizer's scores on the search's tasks.
+        search: Each optimizer's scores on a search's tasks.
+        small: The configuration of that search.
         at: Shares of AdamW's steps whose loss is the target of a speed-up.
 
     Raises:
@@ -57,7 +60,7 @@ def summarize(
         ends = [math.inf] * test.seeds if failed else losses[:, -1].tolist()
         target = reference[:, -1].tolist()
         score = mean_score(paired(ends, target, floor))
-        small = [mean_score(values) for values in search[label].values()]
+        searched = [mean_score(values) for values in search[label].values()]
         rows[label] = {
             "program": contestant.program,
             "baseline": label in BASELINES,
@@ -73,14 +76,20 @@ def summarize(
             "speedup": {
                 f"{share:g}": _speedup(test, steps, reference, losses, share) for share in at
             },
-            "search": _pair(combine(small) if small else None),
+            "search": _pair(combine(searched) if searched else None),
             "search_scores": {task: _rounded(values) for task, values in search[label].items()},
         }
     lanes = {file: r for c in contestants.values() for file, r in c.results.items()}
+    parameters, most_steps = largest(small)
     return {
         "task": str(test.task),
         "parameters": sum(parameter.numel for parameter in test.problem.parameters),
         "steps": test.problem.steps,
+        "search": {
+            "tasks": list(map(str, (ref for tier in small.tiers_of_tasks() for ref in tier))),
+            "parameters": parameters,
+            "steps": most_steps,
+        },
         "seed": test.seed,
         "seeds": test.seeds,
         "trials": test.trials,

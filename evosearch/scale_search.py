@@ -12,14 +12,22 @@ from evosearch.comparison import compare
 from evosearch.config import Config
 from evosearch.executor import Executor
 from evosearch.parse import parse_rules
+from proxy_tasks.registry import get
 
-__all__ = ["SEEDS", "Scores", "search_scores"]
+__all__ = ["SEEDS", "Scores", "largest", "search_scores"]
 
 SEEDS: Final = 6
 """Paired seeds a task; none of them took part in a search."""
 
 Scores = Mapping[str, list[float]]
 """Scores against tuned AdamW on each task, by seed; empty for an optimizer that failed."""
+
+
+def largest(config: Config) -> tuple[int, int]:
+    """Return the most parameters that a task of a search has, and the most steps."""
+    tasks = [get(ref.name, **ref.overrides) for tier in config.tiers_of_tasks() for ref in tier]
+    parameters = max(sum(parameter.numel for parameter in task.parameters) for task in tasks)
+    return parameters, max(task.steps for task in tasks)
 
 
 def search_scores(

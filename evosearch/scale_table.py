@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["COLUMNS", "REFERENCE", "WORDS", "correlation", "markdown", "rows", "shares"]
+__all__ = ["COLUMNS", "REFERENCE", "WORDS", "correlation", "markdown", "rows", "shares", "size"]
 
 REFERENCE: Final = "adamw"
 """The label that everybody is compared with."""
@@ -23,6 +23,15 @@ search: the same, with AdamW's constants tuned as well, on {tasks} with fresh se
 
 Summary = Mapping[str, Any]
 """What `evosearch.scale_result.summarize` returned."""
+
+
+def size(summary: Summary) -> str:
+    """Return how large the task is, by itself and compared with the search's."""
+    parts = []
+    for key in ("parameters", "steps"):
+        here, there = summary[key], summary["search"][key]
+        parts.append(f"{here:,} {key}, {here / there:.0f} times the search's")
+    return "; ".join(parts)
 
 
 def shares(summary: Summary) -> list[str]:
@@ -76,15 +85,15 @@ def markdown(summary: Summary) -> list[str]:
     return [
         "## Held-out scale test",
         "",
-        f"`{summary['task']}`: {summary['parameters']:,} parameters, {summary['steps']:,} steps. "
-        f"Each optimizer keeps its constants and has {summary['trials']} trials of learning rate "
-        "and of the ratio between hidden matrices and the rest on one seed; the best is trained on "
-        f"{summary['seeds']} others. {summary['core_seconds'] / 60:.0f} core-minutes, look "
-        f"{summary['look']} at held-out tasks.{at_edge}",
+        f"`{summary['task']}`: {size(summary)}. Each optimizer keeps its constants and has "
+        f"{summary['trials']} trials of learning rate and of the ratio between hidden matrices and "
+        f"the rest on one seed; the best is trained on {summary['seeds']} others. "
+        f"{summary['core_seconds'] / 60:.0f} core-minutes, look {summary['look']} at held-out "
+        f"tasks.{at_edge}",
         "",
         *markdown_table(COLUMNS, rows(summary)),
         "",
-        *_LEGEND.format(share=share, tasks=", ".join(summary["search_tasks"])).splitlines(),
+        *_LEGEND.format(share=share, tasks=", ".join(summary["search"]["tasks"])).splitlines(),
         "",
         correlation(summary),
     ]

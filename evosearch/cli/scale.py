@@ -91,7 +91,7 @@ def scale(
     programs = _programs(finalists or [])
     test = ScaleTest(ref, programs, seeds, trials, seed, config.evaluation.grid())
     where = directory or Path("runs") / f"scale-{task}"
-    _announce(test, where)
+    _announce(test, small, where)
     if plan:
         return
     try:
@@ -139,16 +139,20 @@ def _finalist(word: str) -> tuple[str, str]:
         ) from None
 
 
-def _announce(test: ScaleTest, where: Path) -> None:
+def _announce(test: ScaleTest, small: Config, where: Path) -> None:
     """Say how large the test is and what it costs."""
     from evosearch.scale import costs
+    from evosearch.scale_search import largest
+    from evosearch.scale_table import size
 
     console = progress_console()
     task, found = test.problem, costs(test)
     parameters = sum(parameter.numel for parameter in task.parameters)
     runs = test.trials + test.seeds
+    searched = dict(zip(("parameters", "steps"), largest(small), strict=True))
+    scale = size({"parameters": parameters, "steps": task.steps, "search": searched})
     console.print(
-        f"{test.task}: {parameters:,} parameters, {task.steps:,} steps. {len(test.programs)} "
+        f"{test.task}: {scale}. {len(test.programs)} "
         f"optimizers x ({test.trials} trials + {test.seeds} seeds), {min(found.values()):.0f} to "
         f"{max(found.values()):.0f} s a run: about {sum(found.values()) * runs / 60:.0f} "
         f"core-minutes without what is in {where} already, and some for the search's tasks.",
@@ -183,8 +187,8 @@ def _measure(
         )
     contestants = run(test, where, workers=workers, report=report)
     kept = {k: v for k, v in versions().items() if k in ("python", "torch")}
-    summary = summarize(test, contestants, scores, at)
-    summary |= {"look": count, "versions": kept, "search_tasks": list(small.task_names)}
+    summary = summarize(test, contestants, scores, small, at)
+    summary |= {"look": count, "versions": kept}
     write_atomic(where / "result.json", text(summary))
     return summary
 
@@ -205,10 +209,11 @@ def _look(test: ScaleTest, where: Path) -> int:
 
 
 def _print(summary: dict[str, Any]) -> None:
-    from evosearch.scale_table import COLUMNS, WORDS, correlation, rows, shares
+    from evosearch.scale_table import COLUMNS, WORDS, correlation, rows, shares, size
 
+    write(f"{summary['task']}: {size(summary)}\n")
     for share in shares(summary):
-        write(f"{summary['task']}, to AdamW's value after {float(share):.0%} of its steps\n")
+        write(f"Speed-up to AdamW's value after {float(share):.0%} of its steps\n")
         table(COLUMNS, rows(summary, share), left=WORDS)
         write()
     write(correlation(summary))

@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy import stats
 
+from evosearch.config import preset
 from evosearch.errors import EvosearchError, UsageError
 from evosearch.evaluate import compile_text
 from evosearch.grid import Grid, Point, UpdateSize
@@ -185,8 +186,8 @@ def told(curves, search, *, at=(1.0,)):
                 pairs = tuple(zip(steps, curve, strict=True))
                 results[lane.file] = Result(pairs, 1.0)
     scores = {label: {"a": [score, score]} for label, score in search.items()}
-    summary = summarize(test, contestants, scores, at)
-    return json.loads(json.dumps(summary, allow_nan=False)) | {"look": 4, "search_tasks": ["a"]}
+    summary = summarize(test, contestants, scores, preset("smoke"), at)
+    return json.loads(json.dumps(summary, allow_nan=False)) | {"look": 4}
 
 
 CURVES = {
@@ -238,6 +239,7 @@ def test_the_section_holds_the_table_and_the_correlation():
     page = "\n".join(markdown(summary))
     assert page.startswith("## Held-out scale test\n")
     assert "look 4 at held-out tasks" in page
+    assert "3,466 parameters, 1 times the search's" in page
     assert "| 1.50 (1.50 to 1.50) " in page
     assert "| <0.63 (" in page
     assert correlation(summary) in page
