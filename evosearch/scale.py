@@ -100,7 +100,8 @@ def walk(
 ) -> tuple[Point, ...]:
     """Return the points to try next; empty once there were as many as allowed.
 
-    First the centre; then the untried neighbours of the best point that still has any.
+    First the centre; then the untried neighbours of the best point that still has any: other
+    learning rates before other ratios, since a ratio is worth little at a wrong rate.
 
     Args:
         grid: Gives the spacing, and what is beside what.
@@ -113,7 +114,8 @@ def walk(
     room = max(0, trials - len(losses))
     for point in sorted(losses, key=lambda point: losses[point]):
         if ahead := grid.beyond(point, losses, size):
-            return ahead[:room]
+            rates = tuple(p for p in ahead if p.ratio == point.ratio)
+            return (rates or ahead)[:room]
     return ()
 
 

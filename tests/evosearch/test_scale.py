@@ -55,6 +55,14 @@ def test_a_walk_finds_the_lowest_point_and_looks_at_all_its_neighbours(lowest):
     assert not Grid().beyond(Point(*lowest), losses, BOTH)
 
 
+def test_the_learning_rate_comes_before_the_ratio():
+    losses = walked(bowl((-3, 2)), 8)
+    assert [tuple(point) for point in losses] == [
+        *[(0, 1), (-1, 1), (1, 1), (-2, 1), (-3, 1), (-4, 1)],
+        *[(-3, 0), (-3, 2)],
+    ]
+
+
 def test_every_walk_has_as_many_trials():
     worst = walked(lambda _: math.inf, 12)
     assert {len(walked(bowl(lowest), 12)) for lowest in [(0, 1), (9, 9)]} == {len(worst)} == {12}
