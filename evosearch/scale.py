@@ -203,14 +203,13 @@ def run(
         while lanes := [lane for c in contestants.values() for lane in c.pending()]:
             missing = []
             for lane in lanes:
-                path = directory / lane.file
-                if path.is_file():
-                    data = json.loads(path.read_text(encoding="utf-8"))
-                    results[lane.file] = Result.from_json(data)
-                else:
+                kept = lane.load(directory)
+                if kept is None:
                     missing.append(lane)
+                else:
+                    results[lane.file] = kept
             for lane, result in train(missing):
-                write_atomic(directory / lane.file, json.dumps(result.to_json()) + "\n")
+                lane.keep(directory, result)
                 results[lane.file] = result
                 report(labels[lane.program], lane, result)
     return contestants

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
+from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Final
 
 from evosearch.allocator import keep_freed_memory
+from evosearch.atomic import write_atomic
 from evosearch.evaluate import compile_text
 from evosearch.grid import Point
 from evosearch.job import TaskRef
@@ -52,6 +56,20 @@ class Lane:
     def problem(self) -> Task:
         """The task itself."""
         return get(self.task.name, **self.task.overrides)
+
+    def load(self, directory: Path) -> Result | None:
+        """Return what was kept of it; None where nothing was, or of other learning rates."""
+        path = directory / self.file
+        if not path.is_file():
+            return None
+        data = json.loads(path.read_text(encoding="utf-8"))
+        same = map(partial(math.isclose, rel_tol=1e-6), data["rates"], astuple(self.trial))
+        return Result.from_json(data) if all(same) else None
+
+    def keep(self, directory: Path, result: Result) -> None:
+        """Write what became of it to its file."""
+        data = {"rates": astuple(self.trial)} | result.to_json()
+        write_atomic(directory / self.file, json.dumps(data) + "\n")
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,18 @@ def test_more_seeds_train_only_what_is_new(finished):
     assert [lane.replicate for lane in trained] == [4] * len(NAMES)
 
 
+def test_what_was_trained_at_other_rates_is_trained_again(finished):
+    test, directory, contestants = finished
+    lane = contestants["lion"].tests[0]
+    path = directory / lane.file
+    kept = path.read_text()
+    path.write_text(json.dumps(json.loads(kept) | {"rates": [0.5, 0.5]}))
+    trained = []
+    run(test, directory, report=lambda _label, again, _result: trained.append(again))
+    assert trained == [lane]
+    assert json.loads(path.read_text())["curve"] == json.loads(kept)["curve"]
+
+
 def test_processes_change_nothing(tmp_path):
     test = scale_test(("adamw",), seeds=2, trials=5)
     found = [run(test, tmp_path / str(workers), workers=workers) for workers in (1, 2)]
