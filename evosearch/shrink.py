@@ -12,6 +12,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from evosearch.check import infer
+from evosearch.detours import Detours
 from evosearch.edits import bypass
 from evosearch.fingerprint import rule_fingerprint
 from evosearch.library import default_rest, rest_of
@@ -41,8 +42,11 @@ def _shrink(rule: Rule) -> Rule:
 
 def _smaller(rule: Rule, wanted: str | None) -> Rule | None:
     """Return an equivalent rule with fewer statements, or None; late statements are tried first."""
+    detours = None if wanted is None else Detours(rule)
     for i in range(len(rule.body) - 1, -1, -1):
         for heir in dict.fromkeys(rule.body[i].reads):
+            if detours and detours.surely_differs(i, heir):
+                continue
             shorter = bypass(rule, i, heir)
             if infer(shorter) is not None and rule_fingerprint(shorter) == wanted:
                 return strip(shorter)

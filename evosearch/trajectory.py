@@ -17,7 +17,7 @@ from evosearch.program import Rule
 from primitives.shape import FULL
 from primitives.table import OPS
 
-__all__ = ["Course", "trajectory"]
+__all__ = ["Course", "Instruction", "trajectory"]
 
 _FUNCTIONS: Final = {
     op.name: (op.numpy, op.uses_step, op.arity > 0, op.elementwise) for op in OPS.values()
@@ -26,7 +26,7 @@ _FUNCTIONS: Final = {
 _W, _G, _T, _STATES = range(4)
 """Slots of the inputs; states begin at the last, then come statements, then numbers."""
 
-_Instruction = tuple[int, Callable[..., Any], list[int]]
+Instruction = tuple[int, Callable[..., Any], list[int]]
 """Slot of the result, function, slots of its arguments."""
 
 
@@ -41,6 +41,11 @@ class Course:
     Sets of slots are integers, a bit each: what a value is made of is one `or` of its arguments'.
 
     Attributes:
+        code: the statements, in their order.
+        made_of: for each statement, what its value is made of within a step, itself included.
+        update: slot of the update.
+        carried: what the next values of the needed states are made of.
+        table: where values are kept: `FLAT` if all that is needed is elementwise.
         reads_gradient: whether the update depends on the gradient, of this step or an earlier one.
     """
 
@@ -49,15 +54,16 @@ class Course:
         first = _STATES + len(states)
         self._size = first + len(rule.body)
         self._numbers: list[float] = []
-        self._code: list[_Instruction] = []
+        self.code: list[Instruction] = []
         self._dependent = (1 << first) - (1 << _STATES)
         """Slots that are known step by step: states, and what depends on them."""
         self._matrixwise = 0
         """Slots of ops that need matrices."""
         self._stepwise = 0
         """Slots of ops without a tensor, which cannot know of a stack of steps."""
+        self.made_of: list[int] = []
         seen = self._read(rule, first)
-        self._update, live = seen[rule.update]
+        self.update, live = seen[rule.update]
         loop = live & self._stepwise
         while True:
             for slot, state in states:
@@ -67,11 +73,11 @@ class Course:
                 break
             live |= loop
         self.reads_gradient = live >> _G & 1 == 1
-        self._live, self._loop = live, loop & self._dependent
+        self._live, self.carried, self._loop = live, loop, loop & self._dependent
         self._states = [(i, s.shape, seen[s.name][0]) for i, s in states if live >> i & 1]
         """Slot, shape and the slot of the next value of the states that are needed."""
         matrices = live & self._matrixwise or any(s != FULL for _, s, _ in self._states)
-        self._table = MATRICES if matrices else FLAT
+        self.table = MATRICES if matrices else FLAT
 
     def _read(self, rule: Rule, first: int) -> dict[Any, tuple[int, int]]:
         """Number the statements; return for each variable its slot and what it is made of."""
@@ -100,22 +106,27 @@ class Course:
             if mask & dependent or not has_tensors:
                 dependent |= bit
             seen[statement.target] = slot, mask
-            self._code.append((slot, function, reads))
+            self.code.append((slot, function, reads))
+            self.made_of.append(mask)
         self._dependent = dependent
         return seen
 
     def run(self) -> Value:
         """Return the updates on all probes."""
-        table = self._table
+        return self.values()[self.update]
+
+    def values(self) -> list[Value]:
+        """Return the values of all slots; those of slots that are not needed are None."""
+        table = self.table
         table.tidy()
         values: list[Any] = [None] * self._size
         values[:_STATES] = table.inputs
         values += map(table.number, self._numbers)
         live, dependent, in_loop = self._live, self._dependent, self._loop
-        loop: list[_Instruction] = []
-        after: list[_Instruction] = []
+        loop: list[Instruction] = []
+        after: list[Instruction] = []
         with np.errstate(all="ignore"):
-            for instruction in self._code:
+            for instruction in self.code:
                 slot, function, reads = instruction
                 if not live >> slot & 1:
                     continue
@@ -127,22 +138,22 @@ class Course:
                 self._repeat(loop, values)
             for slot, function, reads in after:
                 values[slot] = table.value((function, *map(values.__getitem__, reads)))
-        return values[self._update]
+        return values
 
-    def _repeat(self, loop: list[_Instruction], values: list[Any]) -> None:
+    def _repeat(self, loop: list[Instruction], values: list[Any]) -> None:
         """Fill the slots of the states, and of what their next values need, step by step."""
         slots = [*(slot for slot, _, _ in self._states), *(slot for slot, _, _ in loop)]
         key = (
             *((slot, shape, values[end] or end) for slot, shape, end in self._states),
             *((slot, f, *[values[r] or r for r in reads]) for slot, f, reads in loop),
         )
-        loops = self._table.loops
+        loops = self.table.loops
         if key not in loops:
             used = {r for _, _, reads in loop for r in reads} | {end for *_, end in self._states}
             given = [(r, values[r]) for r in used if values[r] is not None and r != _T]
             by_probe = [
                 self._histories(loop, slots, [(r, v.arrays[k]) for r, v in given], shape)
-                for k, shape in enumerate(self._table.shapes)
+                for k, shape in enumerate(self.table.shapes)
             ]
             loops[key] = [Value(arrays) for arrays in zip(*by_probe, strict=True)]
         for slot, value in zip(slots, loops[key], strict=True):
@@ -150,7 +161,7 @@ class Course:
 
     def _histories(
         self,
-        loop: list[_Instruction],
+        loop: list[Instruction],
         slots: list[int],
         given: list[tuple[int, Any]],
         shape: tuple[int, int],

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given, settings
+from random_programs import rules
+
+from evosearch.check import infer
+from evosearch.detours import Detours
+from evosearch.edits import bypass
+from evosearch.fingerprint import rule_fingerprint
+from evosearch.library import known
+from evosearch.liveness import strip
+from evosearch.program import Rule
+
+
+def verdicts(rule: Rule) -> list[tuple[bool, bool]]:
+    """Return, for every detour, whether it is said to differ, and whether it does."""
+    wanted, detours = rule_fingerprint(rule), Detours(rule)
+    found = []
+    for i, statement in enumerate(rule.body):
+        for heir in statement.reads:
+            shorter = bypass(rule, i, heir)
+            same = infer(shorter) is not None and rule_fingerprint(shorter) == wanted
+            found.append((detours.surely_differs(i, heir), not same))
+    return found
+
+
+@given(rules())
+@settings(max_examples=150)
+def test_what_is_said_to_differ_does(rule: Rule) -> None:
+    rule = strip(rule)
+    assume(rule_fingerprint(rule) is not None)
+    assert all(differs for said, differs in verdicts(rule) if said)
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_most_detours_after_the_states_are_judged(name: str) -> None:
+    rule = known(name).matrix
+    states = {state.name for state in rule.states}
+    last = max(i for i, s in enumerate(rule.body) if s.target in states)
+    reads = [len(statement.reads) for statement in rule.body]
+    after = verdicts(rule)[sum(reads[: last + 1]) :]
+    assert sum(said for said, _ in after) > len(after) / 2
