@@ -9,7 +9,6 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from proxy_tasks.chunks import by_lanes, grouped
 from proxy_tasks.conv import ConvNet, neighbourhoods
-from proxy_tasks.data import DataError, folder
+from proxy_tasks.data import DataError, folder, kept
 from proxy_tasks.task import Batch, Parameter, Task, Weights, generator
 
 __all__ = ["Cifar10", "cifar10", "read_cifar10"]
@@ -116,7 +115,7 @@ class Cifar10(Task):
         return torch.stack(sums).sum(0) / index.shape[1]
 
 
-@lru_cache(maxsize=2)
+@kept
 def cifar10(path: str, device: torch.device) -> tuple[Tensor, Tensor, int]:
     """Return all images as uint8 (N, 3, 32, 32), labels (N,), and where the test images begin."""
     root = folder(path, "CIFAR-10 (data_batch_1 to data_batch_5 and test_batch, .bin or pickled)")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import sysconfig
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from proxy_tasks.data import DataError
+from proxy_tasks.data import DataError, kept
 
 __all__ = ["VOCABULARY", "corpus"]
 
@@ -24,7 +23,7 @@ _VALIDATION = 0.1
 _LEAST = 100_000
 
 
-@lru_cache(maxsize=4)
+@kept
 def corpus(path: str, megabytes: float, device: torch.device) -> tuple[Tensor, int]:
     """Return a text as uint8 symbols below `VOCABULARY`, and where its validation part begins.
 

@@ -1,10 +1,26 @@
-"""Reading a user's files: the error that says what is wrong with them, and where to look."""
+"""Data that tasks keep, and reading a user's files: where to look, and what is wrong with them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar, cast
 
-__all__ = ["DataError", "folder"]
+import torch
+
+__all__ = ["DataError", "folder", "kept"]
+
+Load = TypeVar("Load", bound=Callable[..., object])
+
+
+def kept(load: Load) -> Load:
+    """Keep what a function returned for its last few arguments.
+
+    The tensors are ordinary ones even where it is first called in inference mode, as it is by a
+    gradient in training; autograd may use them later.
+    """
+    return cast(Load, lru_cache(maxsize=4)(torch.inference_mode(mode=False)(load)))
 
 
 class DataError(ValueError):

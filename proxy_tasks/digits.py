@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from proxy_tasks.chunks import by_lanes
+from proxy_tasks.data import kept
 from proxy_tasks.task import Batch, Task, Weights, generator
 
 __all__ = ["DigitsTask", "digits"]
@@ -47,7 +47,7 @@ class DigitsTask(Task):
         return by_lanes(self.loss, weights, batch, lanes=16)
 
 
-@lru_cache(maxsize=4)
+@kept
 def digits(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return the images in a fixed random order: 1347 for training, then 450 for validation.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from proxy_tasks.chunks import grouped
 from proxy_tasks.conv import ConvNet, neighbourhoods
+from proxy_tasks.data import kept
 from proxy_tasks.digits import DigitsTask, digits
 from proxy_tasks.task import Batch, Parameter, Weights, generator
 
@@ -72,7 +72,7 @@ def _images(weights: Weights, batch: Batch) -> tuple[Tensor, Tensor]:
     return patches.index_select(0, index.reshape(-1)).view(*index.shape, 64, 9), labels[index]
 
 
-@lru_cache(maxsize=4)
+@kept
 def _patches(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     images, labels = digits(dtype, device)
     return neighbourhoods(images.view(-1, 1, 8, 8)), labels

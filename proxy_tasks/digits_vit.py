@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from proxy_tasks.chunks import grouped
+from proxy_tasks.data import kept
 from proxy_tasks.digits import DigitsTask, digits
 from proxy_tasks.kernels import product_into
 from proxy_tasks.losses import cross_entropy, cross_entropy_gradient
@@ -121,7 +121,7 @@ def _images(weights: Weights, batch: Batch) -> tuple[Tensor, Tensor]:
     return rows.view(*index.shape, PATCHES, 4), labels[index]
 
 
-@lru_cache(maxsize=4)
+@kept
 def _patches(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     images, labels = digits(dtype, device)
     tiles = images.view(-1, 4, 2, 4, 2).transpose(2, 3)

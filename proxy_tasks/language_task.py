@@ -83,9 +83,12 @@ class LanguageTask(Task):
     def _windows(self, batch: Batch) -> Tensor:
         """Return the symbols (L, N, context + 1) of windows and of what follows them."""
         (starts,) = batch
+        lanes = starts.shape[0]
+        if starts.stride(0) == 0:  # lanes that share a batch share its memory
+            starts = starts[:1]
         text, _ = self.symbols(starts.device)
         offsets = torch.arange(self.context + 1, device=starts.device)
-        return text[starts.unsqueeze(-1) + offsets].long()
+        return text[starts.unsqueeze(-1) + offsets].long().expand(lanes, -1, -1)
 
     def loss(self, weights: Weights, batch: Batch) -> Tensor:
         """Return the mean cross-entropy of each lane."""

@@ -192,7 +192,9 @@ class Task(ABC):
         """Write each lane's gradient of its own loss into `out` (same shapes as the weights).
 
         The default differentiates `loss` by autograd; a task overrides it where writing the
-        backward pass by hand is faster. The conformance suite compares the two.
+        backward pass by hand is faster. The conformance suite compares the two. An override is
+        called in inference mode: what it keeps for later must be made as `proxy_tasks.data.kept`
+        makes it.
         """
         leaves = {k: v.detach().requires_grad_() for k, v in weights.items()}
         with torch.enable_grad():

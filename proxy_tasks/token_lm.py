@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from proxy_tasks.data import DataError, folder
+from proxy_tasks.data import DataError, folder, kept
 from proxy_tasks.language_model import LanguageModel
 from proxy_tasks.language_task import LanguageTask
 
@@ -58,7 +57,7 @@ class TokenLM(LanguageTask):
         return _symbols(self.path, limit, self.vocabulary, self.context, device)
 
 
-@lru_cache(maxsize=4)
+@kept
 def _symbols(
     path: str, limit: int, vocabulary: int, context: int, device: torch.device
 ) -> tuple[Tensor, int]:

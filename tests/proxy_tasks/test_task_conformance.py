@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import sys
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -112,6 +113,20 @@ def test_the_written_gradient_is_autograds(
         torch.testing.assert_close(
             pack.gradients[p.name], expected[p.name], rtol=0, atol=tolerance * size, msg=p.name
         )
+
+
+@every_task
+def test_what_a_gradient_keeps_is_good_for_autograd(name: str, small: Small) -> None:
+    task = small(name, steps=1)
+    pack = Pack(task, [0], torch.float32)
+    for module in [m for n, m in sys.modules.items() if n.startswith("proxy_tasks.")]:
+        for cached in [v for v in vars(module).values() if hasattr(v, "cache_clear")]:
+            cached.cache_clear()
+    with torch.inference_mode():
+        task.gradient(pack.weights, pack.batch(0), pack.gradients)
+    expected = {k: torch.empty_like(v) for k, v in pack.gradients.items()}
+    Task.gradient(task, pack.weights, pack.batch(0), expected)
+    assert all(bool(v.isfinite().all()) for v in expected.values())
 
 
 @every_task
