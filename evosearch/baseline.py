@@ -77,24 +77,30 @@ def baseline_jobs(config: Config) -> tuple[BaselineJob, ...]:
     )
 
 
-def tune_baseline(job: BaselineJob) -> Baseline:
+def tune_baseline(job: BaselineJob, device: str = "cpu") -> Baseline:
     """Tune all programs on the first round, then evaluate the best on the other rounds.
 
     Raises:
         RuntimeError: A program fails on the task, so it cannot be a reference.
     """
-    from evosearch.evaluate import evaluate_reference
+    from evosearch.evaluate import Reference, evaluate_reference
     from proxy_tasks.registry import get
 
     floor = get(job.task.name, **job.task.overrides).floor
     first = range(job.seeds)
-    tuned = [evaluate_reference(p, job.task, first, job.run_seed, job.grid) for p in job.programs]
+
+    def tune(program: str, replicates: Sequence[int]) -> Reference:
+        return evaluate_reference(
+            program, job.task, replicates, job.run_seed, job.grid, device=device
+        )
+
+    tuned = [tune(program, first) for program in job.programs]
     levels = [_mean([log_excess(v, floor) for v in reference.values]) for reference in tuned]
     best = levels.index(min(levels))
     program, values = job.programs[best], list(tuned[best].values)
     for number in range(1, job.rounds):
         replicates = range(number * job.seeds, (number + 1) * job.seeds)
-        values += evaluate_reference(program, job.task, replicates, job.run_seed, job.grid).values
+        values += tune(program, replicates).values
     losers = tuple(
         (p, level - levels[best])
         for p, level in zip(job.programs, levels, strict=True)

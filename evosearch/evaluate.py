@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from evosearch.allocator import keep_freed_memory
+from evosearch.application import UpdateRules, state_entries
 from evosearch.grid import Grid, Point, UpdateSize, measure, recorded
 from evosearch.job import Job, Outcome, Status, TaskRef, TaskResult, TrialResult
-from evosearch.lanes import Entry, UpdateRules, arithmetic, state_entries, train
+from evosearch.lanes import Entry, arithmetic
 from evosearch.layout import Layout
-from evosearch.problem import Problem
+from evosearch.packs import TEMPORARIES, train_entries
 from evosearch.score import BOUND, Score, best_trial, combine, mean_score, paired
 from evosearch.seeds import evaluation_seed
 from proxy_tasks.task import Task
@@ -25,11 +26,6 @@ Compile = Callable[[str], UpdateRules]
 """Program text to update functions."""
 Lookup = Callable[..., Task]
 """Task name and overrides to a task."""
-
-CACHE_BYTES = 8 << 20
-"""Working set that a pack should fit into: about a core's share of the fast caches."""
-TEMPORARIES = 4
-"""Parameter-sized buffers that an update function is taken to need besides its states."""
 
 
 def compile_text(text: str) -> UpdateRules:
@@ -80,9 +76,15 @@ class _Candidate:
 
 
 def evaluate(
-    job: Job, *, compile_rules: Compile = compile_text, lookup: Lookup = _registered
+    job: Job,
+    *,
+    compile_rules: Compile = compile_text,
+    lookup: Lookup = _registered,
+    device: str = "cpu",
 ) -> tuple[Outcome, ...]:
     """Return the outcome of each of a job's candidates, in their order.
+
+    Lanes train on the device; update sizes are measured on the CPU, so grids are the same anywhere.
 
     Raises:
         ProgramError: A candidate's text is not a program.
@@ -97,7 +99,7 @@ def evaluate(
                 candidate.tier = tier
             for ref in stage.tasks:
                 alive = [c for c in alive if c.status is Status.OK]
-                _run_task(job, ref, lookup(ref.name, **ref.overrides), alive)
+                _run_task(job, ref, lookup(ref.name, **ref.overrides), alive, device)
             n = len(stage.tasks)
             alive = [
                 c
@@ -128,6 +130,7 @@ def evaluate_reference(
     *,
     compile_rules: Compile = compile_text,
     lookup: Lookup = _registered,
+    device: str = "cpu",
 ) -> Reference:
     """Tune an optimizer on a task exactly as candidates are, with the same trials.
 
@@ -138,7 +141,7 @@ def evaluate_reference(
     with arithmetic():
         problem = lookup(task.name, **task.overrides)
         seeds = [evaluation_seed(run_seed, str(task), r) for r in replicates]
-        (tuned,) = _tune(problem, seeds, grid, [candidate], 1 << 40)
+        (tuned,) = _tune(problem, seeds, grid, [candidate], 1 << 40, device=device)
     if tuned is None or not all(math.isfinite(v) for v in tuned.values[tuned.best]):
         raise RuntimeError(
             f"the reference fails on task {task}: {candidate.status} {candidate.message}; "
@@ -148,11 +151,13 @@ def evaluate_reference(
     return Reference(tuple(tuned.values[tuned.best]), rows, tuned.best, tuned.edge)
 
 
-def _run_task(job: Job, ref: TaskRef, task: Task, candidates: Sequence[_Candidate]) -> None:
+def _run_task(
+    job: Job, ref: TaskRef, task: Task, candidates: Sequence[_Candidate], device: str
+) -> None:
     """Add one task's results to each candidate."""
     key = str(ref)
     seeds = [evaluation_seed(job.run_seed, key, r) for r in job.replicates]
-    tuned = _tune(task, seeds, job.grid, candidates, job.memory_limit)
+    tuned = _tune(task, seeds, job.grid, candidates, job.memory_limit, device=device)
     for candidate, result in zip(candidates, tuned, strict=True):
         if result is None:
             continue
@@ -216,27 +221,23 @@ def _tune(
     grid: Grid,
     candidates: Sequence[_Candidate],
     memory_limit: int,
+    *,
+    device: str,
 ) -> list[_Tuning | None]:
     """Train each candidate's grid and its extensions; None for one that failed, with its status."""
-    layout = Layout.of(task)
     recorded(task)  # a task that fails is no candidate's fault: it raises here
     tunings = [_begin(task, grid, c, memory_limit) for c in candidates]
     for _ in range(1 + grid.extensions):
         active = [i for i, tuning in enumerate(tunings) if tuning is not None and tuning.pending]
         entries = [tuning.entry() for i in active if (tuning := tunings[i]) is not None]
-        for pack in _packs(entries, layout):
-            members = [entries[k] for k in pack]
-            groups = _seed_groups(seeds, members, layout)
-            columns = [_train(Problem.of(task, group), members) for group in groups]
-            for k, values in zip(pack, zip(*columns, strict=True), strict=True):
-                index = active[k]
-                errors = [v for v in values if isinstance(v, Exception)]
-                tuning = tunings[index]
-                if errors:
-                    candidates[index].catch(errors[0])
-                    tunings[index] = None
-                elif tuning is not None:
-                    tuning.add(torch.cat([v for v in values if isinstance(v, Tensor)], dim=1))
+        results = train_entries(task, seeds, entries, device)
+        for index, values in zip(active, results, strict=True):
+            tuning = tunings[index]
+            if isinstance(values, Exception):
+                candidates[index].catch(values)
+                tunings[index] = None
+            elif tuning is not None:
+                tuning.add(values)
     return tunings
 
 
@@ -260,42 +261,3 @@ def _begin(task: Task, grid: Grid, candidate: _Candidate, memory_limit: int) -> 
         candidate.fail(Status.DEGENERATE, f"update size on task {task.family}: {parts}")
         return None
     return _Tuning(candidate.rules, size, grid, task.step_size, task.floor, grid.points(size))
-
-
-def _packs(entries: Sequence[Entry], layout: Layout) -> Iterator[list[int]]:
-    """Group entries, in their order, into packs whose working set fits the cache."""
-    capacity = _capacity(layout)
-    pack: list[int] = []
-    lanes = 0
-    for index, entry in enumerate(entries):
-        if pack and lanes + len(entry.trials) > capacity:
-            yield pack
-            pack, lanes = [], 0
-        pack.append(index)
-        lanes += len(entry.trials)
-    if pack:
-        yield pack
-
-
-def _seed_groups(
-    seeds: Sequence[int], pack: Sequence[Entry], layout: Layout
-) -> Iterator[Sequence[int]]:
-    """Split seeds so that a pack trains several at once if it would be small with one."""
-    size = max(1, _capacity(layout) // sum(len(entry.trials) for entry in pack))
-    return (seeds[i : i + size] for i in range(0, len(seeds), size))
-
-
-def _capacity(layout: Layout) -> int:
-    """Return how many lanes' weights, gradients and temporaries fit the cache."""
-    return max(1, CACHE_BYTES // (4 * (2 + TEMPORARIES) * layout.size))
-
-
-def _train(problem: Problem, entries: list[Entry]) -> list[Tensor | Exception]:
-    """Train a pack; one that does not fit in memory is split to find what does."""
-    try:
-        return train(problem, entries)
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        if len(entries) == 1:
-            return [error]
-    half = len(entries) // 2
-    return _train(problem, entries[:half]) + _train(problem, entries[half:])

@@ -18,7 +18,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from evosearch.lanes import Trial, UpdateRules, rehearse
+from evosearch.application import Trial, UpdateRules
+from evosearch.lanes import rehearse
 from evosearch.layout import Layout, Region
 from evosearch.problem import Problem
 from evosearch.seeds import grid_seed

@@ -30,13 +30,28 @@ class Problem:
     """Data of the end value, each tensor (S, ...)."""
 
     @classmethod
-    def of(cls, task: Task, seeds: Sequence[int], dtype: torch.dtype = torch.float32) -> Problem:
-        """Draw everything the seeds determine."""
+    def of(
+        cls,
+        task: Task,
+        seeds: Sequence[int],
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> Problem:
+        """Draw everything the seeds determine, the same on every device."""
         drawn = [_draw(task, seed, dtype) for seed in seeds]
-        initial = torch.stack([d.initial for d in drawn])
-        batches = (_join(x, dim=1) for x in zip(*(d.batches for d in drawn), strict=True))
-        exams = (_join(x, dim=0) for x in zip(*(d.examination for d in drawn), strict=True))
+        initial = torch.stack([d.initial for d in drawn]).to(device)
+        batches = (
+            _join(x, dim=1).to(device) for x in zip(*(d.batches for d in drawn), strict=True)
+        )
+        exams = (
+            _join(x, dim=0).to(device) for x in zip(*(d.examination for d in drawn), strict=True)
+        )
         return cls(task, Layout.of(task), initial, tuple(batches), tuple(exams))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the data is, and lanes train."""
+        return self.initial.device
 
     @property
     def seeds(self) -> int:

@@ -8,7 +8,7 @@ import math
 import pytest
 from small_tasks import ADAM, MATRIX, SGD, Closure, Regression, Rules, both
 
-from evosearch import evaluate as evaluate_module
+from evosearch import packs
 from evosearch.evaluate import evaluate, evaluate_reference
 from evosearch.grid import Grid
 from evosearch.job import Job, Outcome, Stage, Status, TaskRef
@@ -94,7 +94,7 @@ def test_an_outcome_does_not_depend_on_the_size_of_packs(monkeypatch):
     names = ("sgd", "matrix", "adam")
     expected = run(job(*names))
     for size in (1, 1 << 40):
-        monkeypatch.setattr(evaluate_module, "CACHE_BYTES", size)
+        monkeypatch.setattr(packs, "CACHE_BYTES", size)
         assert run(job(*names)) == expected
 
 

@@ -6,8 +6,10 @@ import torch
 from small_tasks import ADAM, MATRIX, SGD, Closure, Regression, Rules, both
 from torch import nn
 
+from evosearch import lanes as lanes_module
+from evosearch.application import UpdateRules, state_entries
 from evosearch.evaluate import compile_text
-from evosearch.lanes import Entry, Trial, UpdateRules, arithmetic, state_entries, train
+from evosearch.lanes import Entry, Trial, arithmetic, train
 from evosearch.layout import Layout
 from evosearch.library import known
 from evosearch.problem import Problem
@@ -87,7 +89,9 @@ def test_a_result_does_not_depend_on_the_pack_to_the_last_bit(task):
             assert torch.equal(values(found), alone[i])
 
 
-def test_a_result_does_not_depend_on_the_trials_and_seeds_beside_it():
+@pytest.mark.parametrize("lanes_a_seed", [1, 100])
+def test_a_result_does_not_depend_on_the_trials_and_seeds_beside_it(lanes_a_seed, monkeypatch):
+    monkeypatch.setattr(lanes_module, "LANES_A_SEED", lanes_a_seed)
     task = DigitsMLP(steps=6, batch=32)
     for rules in programs():
         (whole,) = train(Problem.of(task, (1, 2, 3)), [Entry(rules, TRIALS)])
