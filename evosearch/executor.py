@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from evosearch.baseline import Baseline, BaselineJob, tune_baseline
+from evosearch.errors import ClusterError
 from evosearch.job import Job, Outcome
 
 __all__ = ["Executor", "LocalExecutor", "Result", "Timed", "Work", "perform"]
@@ -21,13 +22,25 @@ Timed = tuple[Result, float]
 """A result and the seconds that a worker spent on it."""
 
 
-def perform(job: Work) -> Timed:
-    """Run a job here; return its result and the seconds it took."""
+def perform(job: Work, device: str = "cpu") -> Timed:
+    """Run a job here; return its result and the seconds it took.
+
+    Raises:
+        ClusterError: The job is to run on a GPU, and torch has none here.
+    """
+    import torch
+
     from evosearch.evaluate import evaluate
 
+    if device != "cpu" and not torch.cuda.is_available():
+        raise ClusterError(
+            f"expected a GPU that torch {torch.__version__} can use, found none on this worker. "
+            "Install a torch built for its CUDA driver there, or ask for no share of a GPU"
+        )
     start = time.perf_counter()
-    result = evaluate(job) if isinstance(job, Job) else tune_baseline(job)
-    return result, time.perf_counter() - start
+    if isinstance(job, Job):
+        return evaluate(job, device=device), time.perf_counter() - start
+    return tune_baseline(job, device), time.perf_counter() - start
 
 
 class Executor(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,13 +23,13 @@ def start_workers(
     Args:
         count: How many; None means one for each core of this machine, or what a cluster holds.
         address: A running Ray cluster, ``host:port``.
-        gpus_per_worker: Share of a GPU that each takes.
+        gpus_per_worker: Share of a GPU that each takes, and then trains on.
         config: Of the search that they are for.
 
     Raises:
         ClusterError: No cluster answers, or it does not have what is asked for.
     """
-    from evosearch.executor import LocalExecutor
+    from evosearch.executor import LocalExecutor, perform
     from evosearch.manifest import cores
 
     here = address is None and not gpus_per_worker
@@ -39,7 +40,8 @@ def start_workers(
         from evosearch.cluster import RayExecutor
 
         deadline = config.budget.seconds_per_pack
-        executor = RayExecutor(count, address, gpus_per_worker, deadline)
+        task = partial(perform, device="cuda" if gpus_per_worker else "cpu")
+        executor = RayExecutor(count, address, gpus_per_worker, deadline, task)
     try:
         yield executor
     finally:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from fake_evaluation import job_of
 from fake_evaluation import perform as fake
 
 from evosearch.baseline import Baseline, BaselineJob
+from evosearch.errors import ClusterError
 from evosearch.executor import LocalExecutor, Work, perform
 from evosearch.grid import Grid
 from evosearch.job import Job, Stage, Status, TaskRef
@@ -59,3 +61,9 @@ def test_perform_tunes_baselines_and_evaluates_packs() -> None:
     assert isinstance(outcomes, tuple)
     assert [outcome.status for outcome in outcomes] == [Status.OK, Status.DEGENERATE]
     assert seconds > 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_worker_without_the_gpu_it_was_promised_says_so() -> None:
+    with pytest.raises(ClusterError, match=r"expected a GPU that torch .* can use, found none"):
+        perform(job_of("sgd"), "cuda")
