@@ -12,16 +12,19 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from evosearch.fingerprint import fingerprint
-from evosearch.mutate import mutate
+from evosearch.mutate import mutate, retune
 from evosearch.program import RuleSet
 from evosearch.rng import Rng
+from evosearch.shrink import shrink
 from evosearch.space import Space
 
-__all__ = ["Child", "offspring"]
+__all__ = ["Child", "offspring", "retuned"]
 
 _LONGEST = 5
 """Edits between a parent and its child."""
 _GIVE_UP = 20_000
+_TRIES = 50
+"""Sets of constants to try; with few digits there may be no new one nearby."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,45 @@ def offspring(
     for proposals in range(1, _GIVE_UP + 1):
         child, edit = mutate(current, space, rng)
         print_ = fingerprint(child)
-        if print_ is not None and print_ not in known:
+        hit = print_ in known
+        if print_ is not None and not hit and _frugal(child, space):
             return Child(child, print_, ", ".join([*edits, edit]), proposals, hits)
-        hits += print_ is not None
-        if print_ is not None and len(edits) + 1 < _LONGEST and rng.chance(drift):
+        hits += hit
+        if hit and len(edits) + 1 < _LONGEST and rng.chance(drift):
             current, edits = child, [*edits, edit]
         else:
             current, edits = parent, []
     return None
+
+
+def retuned(core: RuleSet, space: Space, rng: Rng, known: Container[str]) -> Child | None:
+    """Return a rule set with other constants whose fingerprint is not `known`.
+
+    Args:
+        core: what to change; without redundant statements, so that every constant matters.
+        space: whose scope says which rules may change.
+        rng: the stream that all choices come from.
+        known: fingerprints of what was proposed before.
+
+    Returns:
+        The child, or None where there are no constants or none with an effect.
+    """
+    hits = 0
+    for proposals in range(1, _TRIES + 1):
+        child = retune(core, space, rng)
+        if child is None:
+            return None
+        print_ = fingerprint(child)
+        if print_ is not None and print_ not in known:
+            return Child(child, print_, "retune", proposals, hits)
+        hits += print_ is not None
+    return None
+
+
+def _frugal(child: RuleSet, space: Space) -> bool:
+    """Whether the child needs no more states than the space allows, whatever it declares."""
+    if not space.spare_states:
+        return True
+    core = shrink(child)
+    rules = (core.matrix,) if core.rest is None else (core.matrix, core.rest)
+    return all(rule.state_memory <= space.max_states for rule in rules)

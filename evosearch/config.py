@@ -46,6 +46,8 @@ class SpaceConfig(_Section):
     """Names of ops; empty means all."""
     max_statements: Positive = 24
     max_states: Annotated[int, Field(ge=0)] = 2
+    spare_states: Annotated[int, Field(ge=0)] = 0
+    """States that a program may have beyond those, while they have no effect on its updates."""
     scope: Literal["both", "matrix", "single"] = "both"
     """Which rules may change: both, the matrices' alone, or a single one that serves everything."""
     edits: tuple[str, ...] = ()
@@ -73,6 +75,7 @@ class SpaceConfig(_Section):
         space = Space(
             max_statements=self.max_statements,
             max_states=self.max_states,
+            spare_states=self.spare_states,
             scope=self.scope,
             edits=self.edits,
         )
@@ -147,6 +150,10 @@ class PopulationConfig(_Section):
     front: Fraction = 0.3
     """How often the parent is one that nothing smaller, and with no more state, beats; simple
     programs that are good for their size are where good programs start."""
+    tuning: Fraction = 0.0
+    """How often a proposal changes nothing but the constants of a promising form."""
+    tries: Positive = 12
+    """Constants that a form is tried with in vain before it is judged by its best."""
     cores: Fraction = 0.5
     """How often a parent breeds without its redundant statements."""
     drift: Fraction = 0.5

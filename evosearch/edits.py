@@ -22,7 +22,7 @@ from primitives.op import Constant, Op
 from primitives.shape import SCALAR, SHAPES, Shape
 from primitives.table import OPS
 
-__all__ = ["EDITS", "Edit", "bypass"]
+__all__ = ["EDITS", "Edit", "Site", "bypass", "places", "reset"]
 
 Edit = Callable[[Rule, Space, Rng], Rule | None]
 Site = tuple[int, int]
@@ -124,17 +124,27 @@ def rewire(rule: Rule, space: Space, rng: Rng) -> Rule | None:
 def change_constant(rule: Rule, space: Space, rng: Rng) -> Rule | None:
     """Move a constant, in the metric of its kind."""
     del space
-    places = [
+    found = places(rule)
+    return reset(rule, rng.pick(found), perturb, rng) if found else None
+
+
+def places(rule: Rule) -> list[Site]:
+    """Return where the rule's constants are."""
+    return [
         (i, j) for i, s in enumerate(rule.body) for j, a in enumerate(s.args) if type(a) is float
     ]
-    if not places:
-        return None
-    i, j = rng.pick(places)
+
+
+def reset(
+    rule: Rule, place: Site, change: Callable[[Constant, float, Rng], float], rng: Rng
+) -> Rule:
+    """Return the rule with one constant changed."""
+    i, j = place
     statement = rule.body[i]
     op = OPS[statement.op]
     kind = op.constants[j - op.arity] if j >= op.arity else Constant.GAIN
     args = list(statement.args)
-    args[j] = perturb(kind, float(statement.args[j]), rng)
+    args[j] = change(kind, float(statement.args[j]), rng)
     return _put(rule, i, Statement(statement.target, statement.op, tuple(args)))
 
 

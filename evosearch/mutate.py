@@ -8,14 +8,18 @@ from itertools import accumulate
 from typing import Final
 
 from evosearch.check import infer
-from evosearch.edits import EDITS, Edit
+from evosearch.constants import draw, perturb
+from evosearch.edits import EDITS, Edit, places, reset
 from evosearch.library import default_rest
 from evosearch.program import RuleSet
 from evosearch.rng import Rng
 from evosearch.space import Space
+from primitives.op import Constant
 
-__all__ = ["crossover", "mutate"]
+__all__ = ["crossover", "mutate", "retune"]
 
+_FRESH: Final = 0.3
+"""How often a constant that is retuned is drawn afresh instead of moved."""
 _TRIES: Final = 10_000
 """Edits to try before giving up: where a parent is at its limits, few keep them."""
 
@@ -54,11 +58,36 @@ def mutate(parent: RuleSet, space: Space, rng: Rng) -> tuple[RuleSet, str]:
     raise RuntimeError(f"no legal edit found in {_TRIES} tries of\n{parent}")
 
 
+def retune(parent: RuleSet, space: Space, rng: Rng) -> RuleSet | None:
+    """Return the parent with one constant or several changed, or None where there are none.
+
+    One is drawn that changes for certain, and each of the others does as likely as not: what one
+    average should remember depends on what the other does.
+    """
+    tunes_rest = space.scope == "both" and parent.rest is not None
+    rules = [parent.matrix, parent.rest] if tunes_rest else [parent.matrix]
+    found = [(k, place) for k, rule in enumerate(rules) if rule for place in places(rule)]
+    if not found:
+        return None
+    certain = rng.pick(found)
+    for k, place in found:
+        rule = rules[k]
+        if rule is not None and ((k, place) == certain or rng.chance(0.5)):
+            rules[k] = reset(rule, place, _redraw if rng.chance(_FRESH) else perturb, rng)
+    matrix, rest = rules if tunes_rest else (*rules, parent.rest)
+    return RuleSet(matrix, rest) if matrix else None
+
+
 def crossover(first: RuleSet, second: RuleSet) -> RuleSet:
     """Return the first's rule for matrices with the second's rule for the rest."""
     if second.rest is not None:
         return RuleSet(first.matrix, second.rest)
     return RuleSet(first.matrix, second.matrix if second.matrix.rank_free else None)
+
+
+def _redraw(kind: Constant, value: float, rng: Rng) -> float:
+    del value
+    return draw(kind, rng)
 
 
 @cache

@@ -12,13 +12,13 @@ Everything is a function of the configuration and of what was committed, in orde
 from __future__ import annotations
 
 from bisect import insort
-from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from evosearch.breed import offspring
+from evosearch.breed import Child, offspring, retuned
 from evosearch.config import Config
 from evosearch.fingerprint import fingerprint
+from evosearch.island import Island
 from evosearch.job import Outcome, Status
 from evosearch.library import resolve
 from evosearch.mutate import crossover
@@ -28,6 +28,7 @@ from evosearch.rng import Rng
 from evosearch.score import combine, mean_score
 from evosearch.shrink import shrink
 from evosearch.standing import Standing
+from evosearch.tuning import Tuning
 
 __all__ = ["Individual", "Pack", "Population"]
 
@@ -75,6 +76,10 @@ class Pack:
         return self.round > 0
 
 
+Bred = tuple[Child, tuple[Individual, ...]]
+"""A child and its parents."""
+
+
 class Population:
     """The state of a search: `propose` packs, `commit` their results in the same order."""
 
@@ -89,13 +94,14 @@ class Population:
         self._space = config.space.space()
         self._start = resolve(config.start)
         self._start_print = fingerprint(self._start) or ""  # the configuration refuses others
-        self._islands = [_Island() for _ in range(config.population.islands)]
+        self._islands = [Island() for _ in range(config.population.islands)]
         self._scores: dict[int, dict[str, list[float]]] = {}
         self._rounds: dict[int, int] = {}
         """Evaluations of each individual, those that a hurdle ended early included."""
         self._tier_tasks = [[str(ref) for ref in tier] for tier in config.tiers_of_tasks()]
         self._tier_scores: list[list[float]] = [[] for _ in self._tier_tasks]
         self._ranking = Ranking()
+        self._tuning = Tuning(config.population.tries)
         self._seen: set[str] = set()
         self._numbers = 0
         self._confirming: set[tuple[int, int]] = set()
@@ -128,6 +134,7 @@ class Population:
         if outcome.status is not Status.OK:
             self.standings.pop(individual.id, None)
             self._ranking.drop(individual.id)
+            self._tuning.drop(individual.id)
             self._scores.pop(individual.id, None)
             for island in self._islands:
                 island.discard(individual.id)
@@ -145,6 +152,7 @@ class Population:
         standing = Standing.of(scores, outcome.tier, seeds)
         self.standings[individual.id] = standing
         self._ranking.put(individual.id, standing, individual.size, individual.memory)
+        self._tuning.put(individual.id, individual.core, standing)
 
     def ranking(self) -> list[Individual]:
         """Return the individuals that have a standing, best first."""
@@ -181,18 +189,14 @@ class Population:
         if not self.individuals:
             found.append(self._admit(self._start, self._start_print, (), "start"))
         while len(found) < min(self.config.budget.pack, room):
-            parents = self._parents(island, front, rng)
-            cores = rng.chance(self.config.population.cores)
-            genomes = [parent.core if cores else parent.rules for parent in parents]
-            base = genomes[0] if len(genomes) == 1 else crossover(*genomes)
-            child = offspring(base, self._space, rng, self._seen, self.config.population.drift)
-            if child is None:
+            bred = self._tune(front, rng) or self._mutate(island, front, rng)
+            if bred is None:
                 break
+            child, parents = bred
             proposals += child.proposals
             hits += child.hits
-            edits = child.mutation if len(parents) == 1 else f"crossover, {child.mutation}"
             ids = tuple(parent.id for parent in parents)
-            found.append(self._admit(child.rules, child.fingerprint, ids, edits))
+            found.append(self._admit(child.rules, child.fingerprint, ids, child.mutation))
         if not found:
             return None
         self._numbers += 1
@@ -200,6 +204,33 @@ class Population:
         self.proposals += proposals
         self.hits += hits
         return Pack(number, 0, tuple(found), proposals, hits)
+
+    def _tune(self, front: Sequence[Individual], rng: Rng) -> Bred | None:
+        """Return a promising form with other constants, now and then."""
+        if not front or not rng.chance(self.config.population.tuning):
+            return None
+        id_ = self._tuning.pick(max(individual.size for individual in front), rng)
+        if id_ is None:
+            return None
+        parent = self.individuals[id_]
+        child = retuned(parent.core, self._space, rng, self._seen)
+        if child is None:
+            self._tuning.close(id_)
+            return None
+        return child, (parent,)
+
+    def _mutate(self, island: Island, front: Sequence[Individual], rng: Rng) -> Bred | None:
+        """Return a mutated child of a chosen parent, or of a cross of two."""
+        parents = self._parents(island, front, rng)
+        cores = rng.chance(self.config.population.cores)
+        genomes = [parent.core if cores else parent.rules for parent in parents]
+        base = genomes[0] if len(genomes) == 1 else crossover(*genomes)
+        child = offspring(base, self._space, rng, self._seen, self.config.population.drift)
+        if child is None:
+            return None
+        if len(parents) > 1:
+            child = replace(child, mutation=f"crossover, {child.mutation}")
+        return child, parents
 
     def _admit(
         self, rules: RuleSet, print_: str, parents: tuple[int, ...], edits: str
@@ -211,7 +242,7 @@ class Population:
         return individual
 
     def _parents(
-        self, island: _Island, front: Sequence[Individual], rng: Rng
+        self, island: Island, front: Sequence[Individual], rng: Rng
     ) -> tuple[Individual, ...]:
         settings = self.config.population
         first = self._tournament(island, rng)
@@ -225,7 +256,7 @@ class Population:
                 return first, second
         return (first,)
 
-    def _tournament(self, island: _Island, rng: Rng) -> Individual | None:
+    def _tournament(self, island: Island, rng: Rng) -> Individual | None:
         """Return the best of a few random individuals; None while the island fills up."""
         if len(island.members) < min(self.config.population.size, self.config.population.warmup):
             return None
@@ -266,36 +297,3 @@ class Population:
             neighbour.add(island.best(self.standings), self.standings, settings.size)
         if island.stale > settings.patience:
             island.restart(self.standings)
-
-
-@dataclass
-class _Island:
-    """A queue of individuals that breed among themselves."""
-
-    members: deque[int] = field(default_factory=deque)
-    record: Standing | None = None
-    """The best standing since the last restart."""
-    stale: int = 0
-    """Individuals added since the record."""
-
-    def add(self, id_: int, standings: Mapping[int, Standing], limit: int) -> None:
-        self.members.append(id_)
-        while len(self.members) > limit:
-            self.members.popleft()
-        standing = standings[id_]
-        if self.record is None or standing > self.record:
-            self.record, self.stale = standing, 0
-        else:
-            self.stale += 1
-
-    def discard(self, id_: int) -> None:
-        self.members = deque(member for member in self.members if member != id_)
-
-    def best(self, standings: Mapping[int, Standing]) -> int:
-        return max(self.members, key=lambda i: (standings[i], -i))
-
-    def restart(self, standings: Mapping[int, Standing]) -> None:
-        best = self.best(standings)
-        self.members.clear()
-        self.members.append(best)
-        self.record, self.stale = standings[best], 0

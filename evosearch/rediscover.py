@@ -129,17 +129,18 @@ class Study:
         data["start"] = starting_program(self.start, self.config)
         if arm.startswith("random"):
             # Every living individual is as likely a parent as any other, no parent comes from the
-            # front, nothing restarts from the best or migrates: what is left is the same proposals
-            # without selection. Hurdles stay: they decide what is evaluated further, not who
-            # breeds.
+            # front, no form is tuned, nothing restarts from the best or migrates: what is left is
+            # the same proposals without selection. Hurdles stay: they decide what is evaluated
+            # further, not who breeds.
             never = budget + 1
-            settings += ["population.tournament=1", "population.front=0"]
+            settings += ["population.tournament=1", "population.front=0", "population.tuning=0"]
             settings += [f"population.patience={never}", f"population.migrate_every={never}"]
         elif arm.startswith("constants"):
             adamw = starting_program("adamw", self.config)
             data["start"] = adamw
             states = max(2, self.config.space.max_states)  # a limit on memory would forbid AdamW
             settings += ['space.edits=["change_constant"]', f"space.max_states={states}"]
+            settings += ["space.spare_states=0"]
         return configure(data, settings, f"arm {arm}")
 
 

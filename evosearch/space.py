@@ -24,7 +24,10 @@ class Space:
     max_statements: int = 24
     """Statements in one rule, redundant ones included."""
     max_states: int = 2
-    """Parameter-sized buffers that one rule uses; dead states do not count."""
+    """Parameter-sized buffers that one rule needs; states without effect do not count."""
+    spare_states: int = 0
+    """Parameter-sized buffers besides, that may be read as long as they have no effect: what lies
+    between ``m / sqrt(v)`` and ``sign(m)`` needs one."""
     scope: Scope = "both"
     """Which rules may change: both, the matrices' alone, or a single one that serves everything."""
     edits: tuple[str, ...] = ()
@@ -51,10 +54,10 @@ class Space:
         }
 
     def holds(self, rule: Rule) -> bool:
-        """Whether a rule keeps the limits."""
+        """Whether a rule keeps the limits, as far as its text tells."""
         if len(rule.body) > self.max_statements:
             return False
-        states = self.max_states
+        states = self.max_states + self.spare_states
         return rule.state_memory <= states or strip(rule).state_memory <= states
 
     def contains(self, rules: RuleSet) -> bool:

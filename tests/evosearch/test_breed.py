@@ -3,14 +3,17 @@ from __future__ import annotations
 from hypothesis import assume, given, settings
 from random_programs import WIDE, bred, seeds
 
-from evosearch.breed import Child, offspring
+from evosearch.breed import Child, offspring, retuned
 from evosearch.check import check_rules
 from evosearch.edits import EDITS
 from evosearch.fingerprint import fingerprint
-from evosearch.library import known
+from evosearch.library import default_rest, known
+from evosearch.liveness import strip
 from evosearch.program import RuleSet
 from evosearch.rng import Rng
+from evosearch.shrink import shrink
 from evosearch.space import Space
+from evosearch.tuning import form
 
 ADAMW = known("adamw")
 
@@ -97,3 +100,47 @@ def test_a_child_stays_within_the_space() -> None:
         assert child is not None
         assert space.contains(child.rules)
         assert child.rules.rest is None
+
+
+def test_retuned_children_differ_in_constants_alone() -> None:
+    parent, seen, children = known("lion"), set(), []
+    for k in range(40):
+        child = retuned(parent, WIDE, Rng("retune", k), seen)
+        assert child is not None
+        assert child.fingerprint == fingerprint(child.rules)
+        assert form(child.rules) == form(parent)
+        seen.add(child.fingerprint)
+        children.append(child)
+    assert len(seen) == 40
+    changed = [
+        sum(a != b for a, b in zip(child.rules.matrix.body, parent.matrix.body, strict=True))
+        for child in children
+    ]
+    assert set(changed) == {1, 2}
+
+
+def test_nothing_is_retuned_where_there_is_no_constant_or_all_is_known() -> None:
+    assert retuned(known("signsgd"), WIDE, Rng(0), set()) is None
+    assert retuned(known("lion"), WIDE, Rng(0), Everything()) is None
+
+
+def test_the_scope_says_whose_constants_are_retuned() -> None:
+    muon = RuleSet(known("muon").matrix, default_rest())
+    matrix = Space(scope="matrix")
+    rests = [retuned(muon, matrix, Rng(k), set()) for k in range(20)]
+    assert all(child is not None and child.rules.rest == muon.rest for child in rests)
+    both = [retuned(muon, Space(), Rng(k), set()) for k in range(20)]
+    assert any(child is not None and child.rules.rest != muon.rest for child in both)
+
+
+def test_a_spare_state_may_stay_while_it_has_no_effect() -> None:
+    """From AdamW to the sign of its momentum is one edit, and the second average hangs on."""
+    frugal = Space(max_states=1, spare_states=1, scope="single")
+    seen = {fingerprint(ADAMW)}
+    declared = set()
+    for k in range(60):
+        child = offspring(ADAMW, frugal, Rng("frugal", k), seen, 0.5)
+        assert child is not None
+        assert shrink(child.rules).matrix.state_memory <= 1
+        declared.add(strip(child.rules.matrix).state_memory)
+    assert 2 in declared
