@@ -57,7 +57,7 @@ def offspring(
     for proposals in range(1, _GIVE_UP + 1):
         child, edit = mutate(current, space, rng)
         print_ = fingerprint(child)
-        hit = print_ in known
+        hit = print_ is not None and print_ in known
         if print_ is not None and not hit and _frugal(child, space):
             return Child(child, print_, ", ".join([*edits, edit]), proposals, hits)
         hits += hit
