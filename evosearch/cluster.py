@@ -92,11 +92,17 @@ class RayExecutor:
         self._queue.append(self._pieces.open(number, job))
         self._launch()
 
+    def ready(self, number: int) -> bool:
+        """Whether a job is done."""
+        if not self._pieces.complete(number) and self._flying:
+            self._poll(0.0)
+        return self._pieces.complete(number)
+
     def collect(self, number: int) -> Timed:
         """Wait for a job."""
         while not self._pieces.complete(number):
             self._launch()
-            self._poll()
+            self._poll(_TICK)
         return self._pieces.take(number)
 
     def close(self) -> None:
@@ -119,16 +125,20 @@ class RayExecutor:
             deadline = time.monotonic() + self._deadline
             self._flying[reference] = _Flight(piece, actor, deadline)
 
-    def _poll(self) -> None:
+    def _poll(self, timeout: float) -> None:
+        """Wait for news up to so many seconds, and see to all of it."""
         import ray
 
         waiting = [*self._flying, *self._starting]
-        ready, _ = ray.wait(waiting, num_returns=1, timeout=_TICK)
+        ready, rest = ray.wait(waiting, num_returns=1, timeout=timeout)
+        if ready and rest:
+            ready += ray.wait(rest, num_returns=len(rest), timeout=0)[0]
         for reference in ready:
             if reference in self._starting:
                 self._welcome(reference)
             else:
                 self._land(reference)
+        self._launch()
         now = time.monotonic()
         if self._flying or self._idle:
             self._worked = now

@@ -60,6 +60,10 @@ class Executor(Protocol):
         """Accept a job under a number that was not used before."""
         ...
 
+    def ready(self, number: int) -> bool:
+        """Whether a job that was submitted is done, so that `collect` returns at once."""
+        ...
+
     def collect(self, number: int) -> Timed:
         """Wait for a job; return its result and the seconds that a worker spent on it."""
         ...
@@ -82,6 +86,11 @@ class LocalExecutor:
     def submit(self, number: int, job: Work) -> None:
         """Accept a job."""
         self._waiting[number] = job
+
+    def ready(self, number: int) -> bool:
+        """Return False: a job runs when it is collected."""
+        del number
+        return False
 
     def collect(self, number: int) -> Timed:
         """Run the job."""

@@ -2,7 +2,11 @@
 
     while there is something to propose or to wait for:
         keep `window` packs in flight
-        commit the oldest of them, and have it in the journal before the next is proposed
+        commit the oldest of them
+
+A commit is in the journal before anything that was proposed after it leaves the driver. Flushing to
+the disk takes milliseconds, so commits are flushed together as long as the next result is at hand;
+the new packs wait until then.
 
 Resuming is the same loop over a journal that already holds some packs: they are proposed again, and
 their recorded results are committed instead of being evaluated.
@@ -11,14 +15,14 @@ their recorded results are committed instead of being evaluated.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from evosearch.baseline import Baseline, baseline_jobs
 from evosearch.config import Config
 from evosearch.errors import CorruptArchive
-from evosearch.executor import Executor
+from evosearch.executor import Executor, Timed
 from evosearch.job import Job, Stage
 from evosearch.population import Pack, Population
 from evosearch.records import baseline_of, baseline_record, outcomes_of, pack_record
@@ -26,8 +30,11 @@ from evosearch.score import BOUND
 
 __all__ = ["Append", "Progress", "replay", "search"]
 
-Append = Callable[[Mapping[str, Any]], object]
-"""Makes a record durable before it returns."""
+Append = Callable[[Sequence[Mapping[str, Any]]], object]
+"""Makes records durable, in their order, before it returns."""
+
+_TOGETHER: Final = 32
+"""The most packs that are flushed to the disk together."""
 
 
 @dataclass(frozen=True)
@@ -69,24 +76,31 @@ def search(
     baselines = _baselines(config, executor, append, known)
     population = Population(config)
     in_flight: deque[Pack] = deque()
-    while True:
-        while len(in_flight) < config.budget.window and (pack := population.propose()) is not None:
-            in_flight.append(pack)
-            if pack.number not in known.packs:
-                executor.submit(pack.number, _job(config, pack, population, baselines))
-        if not in_flight:
-            break
-        pack = in_flight.popleft()
-        record = known.packs.pop(pack.number, None)
-        if record is not None:
-            population.commit(pack, outcomes_of(record, pack))
-            seconds = float(record["info"].get("seconds", 0.0))
-        else:
-            outcomes, seconds = executor.collect(pack.number)
-            assert isinstance(outcomes, tuple)
-            population.commit(pack, outcomes)
-            append(pack_record(pack, outcomes, population, {"seconds": round(seconds, 3)}))
-        observe(Progress(population, baselines, pack, record is not None, seconds))
+    gate = _Gate(executor, append)
+    try:
+        while True:
+            while len(in_flight) < config.budget.window:
+                if (pack := population.propose()) is None:
+                    break
+                in_flight.append(pack)
+                if pack.number not in known.packs:
+                    gate.jobs[pack.number] = _job(config, pack, population, baselines)
+            if not in_flight:
+                break
+            pack = in_flight.popleft()
+            record = known.packs.pop(pack.number, None)
+            if record is not None:
+                population.commit(pack, outcomes_of(record, pack))
+                seconds = float(record["info"].get("seconds", 0.0))
+            else:
+                outcomes, seconds = gate.collect(pack.number)
+                assert isinstance(outcomes, tuple)
+                population.commit(pack, outcomes)
+                info = {"seconds": round(seconds, 3)}
+                gate.records.append(pack_record(pack, outcomes, population, info))
+            observe(Progress(population, baselines, pack, record is not None, seconds))
+    finally:
+        gate.write()
     if known.packs:
         raise CorruptArchive(
             f"the journal holds {len(known.packs)} packs more than its configuration asks for, the "
@@ -107,6 +121,34 @@ def replay(config: Config, records: Iterable[Mapping[str, Any]]) -> Population:
             return population
         pack = in_flight.popleft()
         population.commit(pack, outcomes_of(known.packs[pack.number], pack))
+
+
+@dataclass
+class _Gate:
+    """Between the driver and the workers: nothing passes before what led to it is on the disk."""
+
+    executor: Executor
+    append: Append
+    records: list[Mapping[str, Any]] = field(default_factory=list)
+    """What was committed and is not in the journal yet."""
+    jobs: dict[int, Job] = field(default_factory=dict)
+    """What was proposed and not submitted yet, by number."""
+
+    def collect(self, number: int) -> Timed:
+        """Return a job's result; what waits is let out if the result does."""
+        waits = number in self.jobs or not self.executor.ready(number)
+        if waits or len(self.records) >= _TOGETHER:
+            self.write()
+            while self.jobs:
+                first = next(iter(self.jobs))
+                self.executor.submit(first, self.jobs.pop(first))
+        return self.executor.collect(number)
+
+    def write(self) -> None:
+        """Have all records in the journal."""
+        records, self.records = self.records, []
+        if records:
+            self.append(records)
 
 
 @dataclass
@@ -140,7 +182,7 @@ def _baselines(
     for number in missing:
         baseline, seconds = executor.collect(number)
         assert isinstance(baseline, Baseline)
-        append(baseline_record(baseline, {"seconds": round(seconds, 3)}))
+        append([baseline_record(baseline, {"seconds": round(seconds, 3)})])
         baselines[baseline.task] = baseline
     return baselines
 

@@ -7,6 +7,7 @@ go under ``info``, which comparisons of histories leave out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 from evosearch.baseline import Baseline
@@ -16,7 +17,7 @@ from evosearch.job import Outcome, Status, TaskResult
 from evosearch.population import Individual, Pack, Population
 from evosearch.program import INPUTS, RuleSet
 from evosearch.score import BOUND
-from primitives.shape import SCALAR
+from primitives.shape import SCALAR, Shape
 from primitives.table import OPS
 
 __all__ = ["baseline_of", "baseline_record", "outcomes_of", "pack_record", "update_cost"]
@@ -99,9 +100,14 @@ def update_cost(rules: RuleSet) -> float:
         op = OPS[statement.op]
         operands = statement.args[: op.arity]
         found = [shapes[a] if isinstance(a, str) else SCALAR for a in operands]
-        flops += op.work(found, _SIDE, _SIDE)[0]
+        flops += _flops(statement.op, tuple(found))
         shapes[statement.target] = result
     return flops / _SIDE**2
+
+
+@cache
+def _flops(op: str, shapes: tuple[Shape, ...]) -> float:
+    return OPS[op].work(shapes, _SIDE, _SIDE)[0]
 
 
 def _outcome(row: Mapping[str, Any]) -> Outcome:

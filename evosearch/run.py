@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["HALL_OF_FAME", "Observe", "Run"]
 
 Observe = Callable[[Ledger], None]
-"""Is shown the sum of all records after every new one; what it raises ends the search safely."""
+"""Is shown the sum of all records after new ones; what it raises ends the search safely."""
 
 HALL_OF_FAME: Final = 20
 """Candidates in the hall of fame's files."""
@@ -140,7 +140,7 @@ class Run:
 
         Args:
             executor: Where candidates are evaluated; this process unless given.
-            observe: Called at first and after every record.
+            observe: Called at first and after new records.
 
         Returns:
             The run as it is afterwards.
@@ -169,7 +169,7 @@ class Run:
                 with suppress(RunError):  # what ended the search is the news
                     scribe.publish()
                 raise
-            scribe.append({"kind": "note", "text": FINISHED})
+            scribe.append([{"kind": "note", "text": FINISHED}])
             scribe.publish()
         return type(self)(self.directory, journal.manifest, scribe.ledger)
 
@@ -188,10 +188,10 @@ class _Scribe:
         self._published = time.monotonic()
         self._sealed = journal.sequence
 
-    def append(self, record: Mapping[str, Any]) -> None:
+    def append(self, records: Sequence[Mapping[str, Any]]) -> None:
         faults = self._executor.faults[self._reported :]
         self._reported += len(faults)
-        written = [*({"kind": "fault", "message": fault} for fault in faults), record]
+        written = [*({"kind": "fault", "message": fault} for fault in faults), *records]
         self._journal.append_many(written)
         for item in written:
             self.ledger.take(item)

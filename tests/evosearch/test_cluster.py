@@ -7,8 +7,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import fake_evaluation
 import pytest
@@ -100,10 +101,10 @@ def gone(pid: int, patience: float = 5.0) -> bool:
 @pytest.mark.ray
 def test_a_search_on_workers_is_the_search_in_this_process(executor: RayExecutor) -> None:
     config = config_of("budget.evaluations=20", "start=sgd")
-    here: list[dict] = []
-    there: list[dict] = []
-    search(config, LocalExecutor(perform), here.append)
-    search(config, executor, there.append)
+    here: list[Mapping[str, Any]] = []
+    there: list[Mapping[str, Any]] = []
+    search(config, LocalExecutor(perform), here.extend)
+    search(config, executor, there.extend)
     assert [{**r, "info": None} for r in there] == [{**r, "info": None} for r in here]
     assert executor.workers == 2
     assert executor.faults == []

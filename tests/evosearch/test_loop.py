@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -38,6 +38,9 @@ class Shuffled:
         self._waiting[number] = job
         self._work(self._random.randrange(3))
 
+    def ready(self, number: int) -> bool:
+        return number in self._done
+
     def collect(self, number: int) -> Timed:
         while number not in self._done:
             self._work(1)
@@ -62,7 +65,7 @@ def run(
     """Search to the end; return all records, those it began with included."""
     journal = list(records or ())
     population = search(
-        config, executor or LocalExecutor(perform), journal.append, tuple(journal), observe
+        config, executor or LocalExecutor(perform), journal.extend, tuple(journal), observe
     )
     return journal, population
 
@@ -124,7 +127,7 @@ def test_an_interrupted_run_goes_on(error: type[BaseException]) -> None:
                 raise error
 
         with pytest.raises(error):
-            search(CONFIG, Shuffled(stop), records.append, tuple(records), observe)
+            search(CONFIG, Shuffled(stop), records.extend, tuple(records), observe)
     assert history(records) == history(RECORDS[: len(records)])
     records, _ = run(CONFIG, None, records)
     assert history(records) == history(RECORDS)
@@ -139,9 +142,36 @@ def test_a_lost_cluster_loses_nothing() -> None:
 
     records: list[Record] = []
     with pytest.raises(ClusterError):
-        search(CONFIG, Lost(perform), records.append)
+        search(CONFIG, Lost(perform), records.extend)
     assert [record.get("pack") for record in records] == [None, None, 0, 1, 2, 3]
     assert history(run(CONFIG, None, records)[0]) == history(RECORDS)
+
+
+def test_what_led_to_a_job_is_on_the_disk_before_the_job_is_submitted() -> None:
+    class Ready(LocalExecutor):
+        """Every result is at hand as soon as it is asked for."""
+
+        def submit(self, number: int, job: Work) -> None:
+            super().submit(number, job)
+            known = {record["pack"] for record in records if "pack" in record}
+            assert known >= set(range(number + 1 - CONFIG.budget.window))
+
+        def ready(self, number: int) -> bool:
+            return number in self._waiting
+
+    records: list[Record] = []
+    sizes: list[int] = []
+
+    def append(batch: Sequence[Record]) -> None:
+        records.extend(batch)
+        sizes.append(len(batch))
+
+    search(CONFIG, Ready(perform), append)
+    assert history(records) == history(RECORDS)
+    assert max(sizes) == CONFIG.budget.window
+    sizes.clear()
+    search(CONFIG, LocalExecutor(perform), append)
+    assert set(sizes) == {1}
 
 
 def test_nothing_is_evaluated_twice_on_resuming() -> None:
