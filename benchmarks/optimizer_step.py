@@ -1,9 +1,10 @@
 """Time and memory of one step of exported optimizers, beside the reference implementations.
 
 The parameters have the shapes of GPT-2: 124 M on a GPU, a smaller copy on a CPU. Every round times
-each optimizer once, in turn, so that a slow moment of the machine is nobody's loss; reported are
-medians over rounds and their quartiles. The last line is one JSON object: ratios below 1 are in
-favour of the exported optimizer.
+each optimizer once, in turn, so that a slow moment of the machine is nobody's loss; on a CPU
+processor time is counted. Reported are medians over rounds and their quartiles, and the peak of what
+a step allocates besides parameters, gradients and states. The last line is one JSON object: ratios
+below 1 are in favour of the exported optimizer.
 
     python benchmarks/optimizer_step.py
     python benchmarks/optimizer_step.py --device cuda --rounds 50
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import json
 import statistics
 import time
@@ -23,16 +25,20 @@ import lion_pytorch
 import torch
 from torch.nn import Parameter
 from torch.optim import Optimizer
+from torch.profiler import ProfilerActivity, profile
 
 from evosearch.export import export
 from evosearch.library import known
 
 Make = Callable[[list[Parameter]], list[Optimizer]]
 
+POSITIONS = 1024
+"""Rows of GPT-2's table of positions."""
+
 
 def shapes(width: int, layers: int, vocabulary: int) -> Iterator[tuple[int, ...]]:
     """Yield the shapes of a GPT-2's parameters; the head is tied to the embedding."""
-    yield from ((vocabulary, width), (1024, width))
+    yield from ((vocabulary, width), (POSITIONS, width))
     for _ in range(layers):
         yield from ((width,), (width,), (3 * width, width), (3 * width,), (width, width), (width,))
         yield from (
@@ -53,17 +59,10 @@ def exported(name: str) -> type[Optimizer]:
     return getattr(module, module.__all__[0])
 
 
-def is_hidden(p: Parameter) -> bool:
-    """Whether Muon's rule is for it: a matrix that is neither embedding nor table of positions."""
-    return p.ndim == 2 and p.shape[0] not in (1024, *EMBEDDINGS)
-
-
-EMBEDDINGS: set[int] = set()
-
-
 def split(params: list[Parameter]) -> tuple[list[Parameter], list[Parameter]]:
-    """Return hidden matrices and all others."""
-    return [p for p in params if is_hidden(p)], [p for p in params if not is_hidden(p)]
+    """Return hidden matrices, and all others: vectors, and the two tables that come first."""
+    hidden = [p for p in params[2:] if p.ndim == 2]
+    return hidden, [*params[:2], *(p for p in params[2:] if p.ndim != 2)]
 
 
 def contenders() -> dict[str, dict[str, Make]]:
@@ -104,7 +103,7 @@ def contenders() -> dict[str, dict[str, Make]]:
 
 def measure(makes: dict[str, Make], sizes: list[tuple[int, ...]], device: str, rounds: int) -> dict:
     """Return seconds a step (a list of rounds) and the peak of temporary bytes of each."""
-    results = {name: {"seconds": [], "bytes": None} for name in makes}
+    results = {name: {"seconds": [], "bytes": 0} for name in makes}
     runs = {}
     for name, make in makes.items():
         generator = torch.Generator(device).manual_seed(0)
@@ -114,19 +113,32 @@ def measure(makes: dict[str, Make], sizes: list[tuple[int, ...]], device: str, r
         runs[name] = make(params)
         for _ in range(3):
             step(runs[name], device)
-        if device == "cuda":
-            before = torch.cuda.memory_allocated()
-            torch.cuda.reset_peak_memory_stats()
-            step(runs[name], device)
-            results[name]["bytes"] = torch.cuda.max_memory_allocated() - before
+        results[name]["bytes"] = peak(runs[name], device)
+    clock = time.perf_counter if device == "cuda" else time.process_time
     gc.disable()
     for _ in range(rounds):
         for name, optimizers in runs.items():
-            start = time.perf_counter()
+            start = clock()
             step(optimizers, device)
-            results[name]["seconds"].append(time.perf_counter() - start)
+            results[name]["seconds"].append(clock() - start)
     gc.enable()
     return results
+
+
+def peak(optimizers: list[Optimizer], device: str) -> int:
+    """Return how many bytes more than before are allocated at some moment of a step."""
+    if device == "cuda":
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        step(optimizers, device)
+        return torch.cuda.max_memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        step(optimizers, device)
+    assert recorded.profiler is not None
+    assert recorded.profiler.kineto_results is not None
+    events = [e for e in recorded.profiler.kineto_results.events() if e.name() == "[memory]"]
+    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return max(itertools.accumulate(changes), default=0)
 
 
 def step(optimizers: list[Optimizer], device: str) -> None:
@@ -149,7 +161,6 @@ def main() -> None:
     width, layers, vocabulary = (768, 12, 50257) if options.device == "cuda" else (256, 4, 16384)
     width, layers = options.width or width, options.layers or layers
     sizes = list(shapes(width, layers, vocabulary))
-    EMBEDDINGS.add(vocabulary)
     entries = sum(torch.Size(s).numel() for s in sizes)
     on_gpu = options.device == "cuda"
     hardware = torch.cuda.get_device_name() if on_gpu else f"CPU, {options.threads} threads"
@@ -162,16 +173,15 @@ def main() -> None:
         (_, own), *references = results.items()
         for name, result in results.items():
             low, median, high = statistics.quantiles(result["seconds"], n=4)
-            memory = "" if result["bytes"] is None else f", {result['bytes'] / 2**20:7.1f} MiB more"
-            print(
-                f"  {name:22} {median * 1e3:8.2f} ms ({low * 1e3:.2f} to {high * 1e3:.2f}){memory}"
-            )
+            times = f"{median * 1e3:8.2f} ms ({low * 1e3:.2f} to {high * 1e3:.2f})"
+            print(f"  {name:22} {times}, {result['bytes'] / 2**20:.1f} MiB of temporaries")
         for name, reference in references:
-            ratio = statistics.median(own["seconds"]) / statistics.median(reference["seconds"])
-            print(f"  {ratio:.2f} of {name}")
-            summary[f"{title} / {name}"] = round(ratio, 3)
-            if own["bytes"] is not None:
-                summary[f"{title} / {name}, memory"] = round(own["bytes"] / reference["bytes"], 3)
+            pairs = zip(own["seconds"], reference["seconds"], strict=True)
+            low, median, high = statistics.quantiles([mine / its for mine, its in pairs], n=4)
+            memory = own["bytes"] / reference["bytes"]
+            print(f"  {median:.2f} ({low:.2f} to {high:.2f}) of {name}, memory {memory:.2f}")
+            summary[f"{title} / {name}"] = round(median, 3)
+            summary[f"{title} / {name}, memory"] = round(memory, 3)
     print(json.dumps(summary))
 
 

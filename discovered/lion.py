@@ -23,15 +23,15 @@ class Lion(Optimizer):
         m = beta2 * m + (1 - beta2) * g
         w = w - lr * (u + weight_decay * w)
 
-    States have their parameter's dtype. Sparse gradients and complex numbers are
-    refused.
+    Default values are those of the program. States have their parameter's dtype.
+    Sparse gradients and complex numbers are refused.
 
     Args:
         params: parameters or groups of them, as for any optimizer; groups may override
             all else.
-        lr: learning rate, a number or a tensor of one element.
-        betas: decay rates of the running averages.
-        weight_decay: decoupled weight decay.
+        lr: learning rate, a number or a tensor of one element, >= 0.
+        betas: decay rates of the running averages per step, in [0, 1).
+        weight_decay: decoupled weight decay, per step and unit of lr, >= 0.
         maximize, foreach, capturable: as in torch.optim.AdamW; by default, foreach on a
             GPU.
     """
@@ -82,17 +82,21 @@ class Lion(Optimizer):
                 loss = closure()
         for group in self.param_groups:
             for params in self._batches(group):
-                g = [p.grad for p in params]
-                if group["maximize"]:
-                    g = torch._foreach_neg(g)
-                m = [self.state[p]["m"] for p in params]
-                u = _update(g, m, group)
-                _descend(params, u, group["lr"], group["weight_decay"])
+                self._advance(params, group)
         return loss
 
+    def _advance(self, params, group):
+        """Update parameters in one call; what it computes is gone before the next."""
+        g = [p.grad for p in params]
+        if group["maximize"]:
+            g = torch._foreach_neg(g)
+        m = [self.state[p]["m"] for p in params]
+        u = _update(g, m, group)
+        _descend(params, u, group["lr"], group["weight_decay"])
+
     def _batches(self, group):
-        """Return the parameters with gradients, in lists of bounded size for one call."""
-        batches, sizes = {}, {}
+        """Return the parameters with gradients, in lists for one call each."""
+        batches, last = [], {}
         for i, p in enumerate(group["params"]):
             if p.grad is None:
                 continue
@@ -101,15 +105,15 @@ class Lion(Optimizer):
             state = self.state[p]
             if not state:
                 state["m"] = torch.zeros_like(p)
-            foreach = group["foreach"]
-            if foreach is None:
-                foreach = p.is_cuda
-            place = (p.device, getattr(p, "device_mesh", None))
-            key = (place, p.dtype) if foreach else i
-            sizes[key] = sizes.get(key, 0) + p.numel()
-            batch = batches.setdefault((key, sizes[key] // 2**24), [])
+            foreach = p.is_cuda if group["foreach"] is None else group["foreach"]
+            key = (p.device, p.dtype, getattr(p, "device_mesh", None)) if foreach else i
+            batch, size = last.get(key, (None, 0))
+            if batch is None or size + p.numel() > 2**23:  # bounds temporaries
+                batch, size = [], 0
+                batches.append(batch)
             batch.append(p)
-        return batches.values()
+            last[key] = batch, size + p.numel()
+        return batches
 
 
 def _update(g, m, group):
@@ -129,12 +133,6 @@ def _check(name, value, low, high=float("inf"), count=1):
     if x.numel() != count or not ((low <= x) & (x < high)).all():
         numbers = "a number" if count == 1 else f"{count} numbers"
         raise ValueError(f"{name} must be {numbers} in [{low}, {high}), found {value}")
-
-
-def _counter(steps, p, group):
-    """Return a counter of steps, on the CPU unless a CUDA graph has to advance it."""
-    device = p.device if group["capturable"] else "cpu"
-    return torch.as_tensor(steps, dtype=torch.float32, device=device)
 
 
 def _refuse(group, i, why):

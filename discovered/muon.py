@@ -31,18 +31,18 @@ class Muon(Optimizer):
         u = m / (1 - beta1**t) / (sqrt(v / (1 - beta2**t)) + eps)
         w = w - backup_adamw_lr * (u + backup_adamw_wd * w)
 
-    States have their parameter's dtype. Sparse gradients and complex numbers are
-    refused.
+    Default values are those of the program. States have their parameter's dtype.
+    Sparse gradients and complex numbers are refused.
 
     Args:
         params: parameters or groups of them, as for any optimizer; groups may override
             all else.
-        lr: learning rate, a number or a tensor of one element.
-        momentum: decay rate of the running average.
-        ns_steps: iterations of Newton-Schulz.
+        lr: learning rate, a number or a tensor of one element, >= 0.
+        momentum: decay rate of the running average per step, in [0, 1).
+        ns_steps: iterations of Newton-Schulz, >= 1.
         ns_dtype: dtype of Newton-Schulz, torch.bfloat16 say; by default the
             parameter's.
-        weight_decay: decoupled weight decay.
+        weight_decay: decoupled weight decay, per step and unit of lr, >= 0.
         backup_adamw_lr, backup_adamw_betas, backup_adamw_eps, backup_adamw_wd: for the
             other parameters; their learning rate follows `lr` in constant proportion.
         use_matrix_rule: whether a group's parameters are such matrices; by default,
@@ -126,27 +126,31 @@ class Muon(Optimizer):
                 loss = closure()
         for group in self.param_groups:
             for matrices, params in self._batches(group):
-                g = [p.grad for p in params]
-                if group["maximize"]:
-                    g = torch._foreach_neg(g)
-                if matrices:
-                    g = [_matrix(x) for x in g]
-                    m = [_matrix(self.state[p]["m"]) for p in params]
-                    u = _matrix_update(g, m, group)
-                    u = [_like(x, p) for x, p in zip(u, params, strict=True)]
-                    _descend(params, u, group["lr"], group["weight_decay"])
-                else:
-                    m = [self.state[p]["m"] for p in params]
-                    v = [self.state[p]["v"] for p in params]
-                    t = self._count(params, group)
-                    u, d = _backup_update(g, m, v, t, group)
-                    lr = group["lr"] * group["lr_ratio"]
-                    _descend(params, u, lr, group["backup_adamw_wd"], d)
+                self._advance(matrices, params, group)
         return loss
 
+    def _advance(self, matrices, params, group):
+        """Update parameters in one call; what it computes is gone before the next."""
+        g = [p.grad for p in params]
+        if group["maximize"]:
+            g = torch._foreach_neg(g)
+        if matrices:
+            g = [_matrix(x) for x in g]
+            m = [_matrix(self.state[p]["m"]) for p in params]
+            u = _matrix_update(g, m, group)
+            u = [_like(x, p) for x, p in zip(u, params, strict=True)]
+            _descend(params, u, group["lr"], group["weight_decay"])
+        else:
+            m = [self.state[p]["m"] for p in params]
+            v = [self.state[p]["v"] for p in params]
+            t = self._count(params, group)
+            u, d = _backup_update(g, m, v, t, group)
+            lr = group["lr"] * group["lr_ratio"]
+            _descend(params, u, lr, group["backup_adamw_wd"], d)
+
     def _batches(self, group):
-        """Return the parameters with gradients, in lists of bounded size for one call."""
-        batches, sizes = {}, {}
+        """Return the parameters with gradients, in lists for one call each."""
+        batches, last = [], {}
         for i, p in enumerate(group["params"]):
             if p.grad is None:
                 continue
@@ -163,12 +167,15 @@ class Muon(Optimizer):
             foreach = group["foreach"]
             if foreach is None:
                 foreach = matrix or p.is_cuda
-            place = (p.device, getattr(p, "device_mesh", None))
-            key = (place, p.dtype, p.shape if matrix else None) if foreach else i
-            sizes[key] = sizes.get(key, 0) + p.numel()
-            batch = batches.setdefault((matrix, key, sizes[key] // 2**24), [])
+            place = (p.device, p.dtype, getattr(p, "device_mesh", None))
+            key = (matrix, place, p.shape if matrix else None) if foreach else i
+            batch, size = last.get(key, (None, 0))
+            if batch is None or size + p.numel() > 2**23:  # bounds temporaries
+                batch, size = [], 0
+                batches.append((matrix, batch))
             batch.append(p)
-        return [(key[0], params) for key, params in batches.items()]
+            last[key] = batch, size + p.numel()
+        return batches
 
     def _count(self, params, group):
         """Advance the step counters and return them, as numbers unless on a device."""
@@ -185,9 +192,9 @@ def _matrix_update(g, m, group):
     ns_steps = group["ns_steps"]
     ns_dtype = group["ns_dtype"]
     torch._foreach_lerp_(m, g, 1 - momentum)
-    c = torch._foreach_lerp(g, m, momentum)
-    o = newton_schulz(_stack(c, ns_dtype), ns_steps).to(g[0].dtype)
-    u = o * max(1.0, o.shape[-2] / max(1, o.shape[-1])) ** 0.5
+    c = _stack(torch._foreach_lerp(g, m, momentum), ns_dtype)
+    u = newton_schulz(c, ns_steps).to(g[0].dtype)
+    u *= max(1.0, u.shape[-2] / max(1, u.shape[-1])) ** 0.5
     return u
 
 
@@ -198,11 +205,11 @@ def _backup_update(g, m, v, t, group):
     torch._foreach_lerp_(m, g, 1 - beta1)
     torch._foreach_mul_(v, beta2)
     torch._foreach_addcmul_(v, g, g, value=1 - beta2)
-    a = torch._foreach_div(m, [1 - beta1**x for x in t])
     d = torch._foreach_div(v, [1 - beta2**x for x in t])
     torch._foreach_sqrt_(d)
     torch._foreach_add_(d, eps)
-    return a, d
+    torch._foreach_mul_(d, [1 - beta1**x for x in t])
+    return m, d
 
 
 def newton_schulz(x: Tensor, steps: int) -> Tensor:
@@ -263,8 +270,9 @@ def _matrix(x):
 def _stack(xs, dtype=None):
     """Stack matrices of one shape; what is sharded (FSDP) is gathered."""
     whole = [x.full_tensor() if hasattr(x, "full_tensor") else x for x in xs]
-    whole = [x.to(dtype=dtype) for x in whole]
-    return torch.stack(whole) if len(whole) > 1 else whole[0].unsqueeze(0)
+    stack = whole[0].new_empty(len(whole), *whole[0].shape, dtype=dtype)
+    torch._foreach_copy_(stack.unbind(), whole)
+    return stack
 
 
 def _like(x, like):

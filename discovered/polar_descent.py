@@ -28,17 +28,17 @@ class PolarDescent(Optimizer):
         u = g
         w = w - backup_lr * (u + backup_wd * w)
 
-    States have their parameter's dtype. Sparse gradients and complex numbers are
-    refused.
+    Default values are those of the program. States have their parameter's dtype.
+    Sparse gradients and complex numbers are refused.
 
     Args:
         params: parameters or groups of them, as for any optimizer; groups may override
             all else.
-        lr: learning rate, a number or a tensor of one element.
-        momentum: decay rate of the running average.
+        lr: learning rate, a number or a tensor of one element, >= 0.
+        momentum: decay rate of the running average per step, in [0, 1).
         ns_dtype: dtype of Newton-Schulz, torch.bfloat16 say; by default the
             parameter's.
-        weight_decay: decoupled weight decay.
+        weight_decay: decoupled weight decay, per step and unit of lr, >= 0.
         backup_lr, backup_wd: for the other parameters; their learning rate follows `lr`
             in constant proportion.
         use_matrix_rule: whether a group's parameters are such matrices; by default,
@@ -113,25 +113,29 @@ class PolarDescent(Optimizer):
                 loss = closure()
         for group in self.param_groups:
             for matrices, params in self._batches(group):
-                g = [p.grad for p in params]
-                if group["maximize"]:
-                    g = torch._foreach_neg(g)
-                if matrices:
-                    g = [_matrix(x) for x in g]
-                    m = [_matrix(self.state[p]["m"]) for p in params]
-                    u = _matrix_update(g, m, group)
-                    u = [_like(x, p) for x, p in zip(u, params, strict=True)]
-                    _descend(params, u, group["lr"], group["weight_decay"])
-                else:
-                    self._count(params, group)
-                    u = _backup_update(g)
-                    lr = group["lr"] * group["lr_ratio"]
-                    _descend(params, u, lr, group["backup_wd"])
+                self._advance(matrices, params, group)
         return loss
 
+    def _advance(self, matrices, params, group):
+        """Update parameters in one call; what it computes is gone before the next."""
+        g = [p.grad for p in params]
+        if group["maximize"]:
+            g = torch._foreach_neg(g)
+        if matrices:
+            g = [_matrix(x) for x in g]
+            m = [_matrix(self.state[p]["m"]) for p in params]
+            u = _matrix_update(g, m, group)
+            u = [_like(x, p) for x, p in zip(u, params, strict=True)]
+            _descend(params, u, group["lr"], group["weight_decay"])
+        else:
+            self._count(params, group)  # so that there is a state to save
+            u = _backup_update(g)
+            lr = group["lr"] * group["lr_ratio"]
+            _descend(params, u, lr, group["backup_wd"])
+
     def _batches(self, group):
-        """Return the parameters with gradients, in lists of bounded size for one call."""
-        batches, sizes = {}, {}
+        """Return the parameters with gradients, in lists for one call each."""
+        batches, last = [], {}
         for i, p in enumerate(group["params"]):
             if p.grad is None:
                 continue
@@ -146,12 +150,15 @@ class PolarDescent(Optimizer):
             foreach = group["foreach"]
             if foreach is None:
                 foreach = matrix or p.is_cuda
-            place = (p.device, getattr(p, "device_mesh", None))
-            key = (place, p.dtype, p.shape if matrix else None) if foreach else i
-            sizes[key] = sizes.get(key, 0) + p.numel()
-            batch = batches.setdefault((matrix, key, sizes[key] // 2**24), [])
+            place = (p.device, p.dtype, getattr(p, "device_mesh", None))
+            key = (matrix, place, p.shape if matrix else None) if foreach else i
+            batch, size = last.get(key, (None, 0))
+            if batch is None or size + p.numel() > 2**23:  # bounds temporaries
+                batch, size = [], 0
+                batches.append((matrix, batch))
             batch.append(p)
-        return [(key[0], params) for key, params in batches.items()]
+            last[key] = batch, size + p.numel()
+        return batches
 
     def _count(self, params, group):
         """Advance the step counters and return them, as numbers unless on a device."""
@@ -240,8 +247,9 @@ def _matrix(x):
 def _stack(xs, dtype=None):
     """Stack matrices of one shape; what is sharded (FSDP) is gathered."""
     whole = [x.full_tensor() if hasattr(x, "full_tensor") else x for x in xs]
-    whole = [x.to(dtype=dtype) for x in whole]
-    return torch.stack(whole) if len(whole) > 1 else whole[0].unsqueeze(0)
+    stack = whole[0].new_empty(len(whole), *whole[0].shape, dtype=dtype)
+    torch._foreach_copy_(stack.unbind(), whole)
+    return stack
 
 
 def _like(x, like):

@@ -199,7 +199,7 @@ def _decay(flow: Flow, root: str, value: float, complement: bool) -> _Role:
     squares = any(op is not None and Law.NONNEGATIVE in op.exact_laws for op in ops)
     stem = "beta" if squares else "momentum"
     return _Role(
-        stem, value, "decay rate of the running average", 0.0, 1.0, complement, root or "?"
+        stem, value, "decay rate of the running average per step", 0.0, 1.0, complement, root or "?"
     )
 
 

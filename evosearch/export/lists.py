@@ -5,43 +5,27 @@ states and temporaries are overwritten where nobody reads them again. Ops that n
 the stack of all matrices, which are of one shape then.
 
 Each form computes what the op's template in the table computes, to the last bit. Only where a rule
-has no op that jumps are averages and quotients computed as torch's own optimizers compute them,
-which rounds a little differently and is faster.
+has no op that jumps do averages and quotients round as in torch's own optimizers, which is faster.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Final
 
 from evosearch.export.dataflow import Node
-from evosearch.export.foreach import CHAINS
+from evosearch.export.foreach import CHAINS, CORRECTIONS
 from evosearch.export.hyper import ITERATIONS, ORTHOGONALIZERS, NamedRule, Word
 from evosearch.export.plan import Plan
+from evosearch.export.rule_code import RuleCode
 from evosearch.export.variables import STACK, choose_names
 from evosearch.program import INPUTS
 from primitives.op import Law, Op
 
-__all__ = ["RuleCode", "write_rule"]
+__all__ = ["write_rule"]
 
-
-@dataclass(frozen=True)
-class RuleCode:
-    """The body of a function that advances the states in place and returns the update."""
-
-    parameters: tuple[str, ...]
-    """``w`` and ``g`` if they are read, the states, ``t`` if it is read, the hyperparameters."""
-    states: dict[int, str]
-    """The variable of each state's list, by the state's value."""
-    lines: tuple[str, ...]
-    kernels: tuple[str, ...]
-    """The functions of `primitives.kernels` that are called."""
-    stacked: bool
-    """Whether all tensors must be matrices of one shape."""
-    fresh: bool
-    """Whether the caller may overwrite the update: it is neither a state nor the gradient."""
-    quotient: bool
-    """Whether the update is returned as numerators and denominators."""
+_SHORT: Final = 50  # expressions shorter than this may be arguments of a call
 
 
 def write_rule(named: NamedRule) -> RuleCode:
@@ -76,7 +60,8 @@ class _Writer:
         flow = self.flow
         for i in range(len(INPUTS) + len(flow.states)):
             self.memory[i] = i
-        left_out = {*self.plan.products.values(), *([flow.update] if self.plan.quotient else [])}
+        left_out = {*self.plan.products.values(), self.plan.correction}
+        left_out |= {flow.update} if self.plan.quotient else set()
         for node in flow.computed:
             if node.index in left_out:
                 self.memory[node.index] = node.index
@@ -86,8 +71,7 @@ class _Writer:
             if self.memory[end] != start:
                 target, value = self._variable(start), self._variable(end)
                 self.lines.append(f"_store({target}, {value})")
-        results = flow.nodes[flow.update].reads if self.plan.quotient else (flow.update,)
-        self.lines.append(f"return {', '.join(map(self._variable, results))}")
+        self.lines.append(f"return {', '.join(map(self._variable, self._results()))}")
         body = "\n".join(self.lines)
         words = set(re.findall(r"\w+", body))
         parameters = [
@@ -106,6 +90,18 @@ class _Writer:
             quotient=self.plan.quotient,
             fresh=flow.update in self.stacks or flow.nodes[self.memory[flow.update]].op is not None,
         )
+
+    def _results(self) -> tuple[int, ...]:
+        """Return the update, or the numerator and the denominator of it."""
+        if not self.plan.quotient:
+            return (self.flow.update,)
+        numerator, denominator = self.flow.nodes[self.flow.update].reads
+        if self.plan.correction is None:
+            return numerator, denominator
+        node = self.flow.nodes[self.plan.correction]
+        factors = CORRECTIONS.format("", self.named.word(node, 1))
+        self.lines.append(f"torch._foreach_mul_({self._variable(denominator)}, {factors})")
+        return node.reads[0], denominator
 
     def _kernels(self) -> set[str]:
         return {k for node in self.flow.computed if node.op for k in node.op.kernels}
@@ -233,14 +229,30 @@ class _Writer:
         for i, operand in enumerate(node.operands):
             if isinstance(operand, int):
                 uses = template.count(f"{{{i}}}")
-                arguments.append(self._as_stack(operand, uses, precision))
+                arguments.append(self._as_stack(operand, node, uses, precision))
             else:
                 arguments.append(str(self.named.word(node, i)))
         arguments += map(str, self._constants(node, op))
         self.stacks.add(node.index)
         if precision:
             template += ".to(g[0].dtype)"
-        self._assign(node, template.format(*arguments))
+        text = template.format(*arguments)
+        if self._may_scale(node, template):
+            self.lines.append(text.replace(" * ", " *= ", 1))
+            self.memory[node.index] = self.memory[int(node.operands[0])]
+        else:
+            self._assign(node, text)
+
+    def _may_scale(self, node: Node, template: str) -> bool:
+        """Whether a product may take the memory of an orthogonalized stack."""
+        first = node.operands[0]
+        if not isinstance(first, int) or not template.startswith("{0} * "):
+            return False
+        op = self.flow.nodes[first].op
+        if op is None or op.name not in ORTHOGONALIZERS or node.operands.count(first) > 1:
+            return False
+        same = self.plan.shapes[first] == self.plan.shapes[node.index]
+        return same and self.plan.last_use[first] <= node.index
 
     def _template(self, node: Node, op: Op) -> str:
         if op.name == "lerp":
@@ -254,13 +266,21 @@ class _Writer:
         name = self._variable(value)
         return f"{name}.unbind()" if value in self.stacks else name
 
-    def _as_stack(self, value: int, uses: int, dtype: str) -> str:
-        """Return a list as a stack, by a name of its own where it is used more than once."""
+    def _as_stack(self, value: int, reader: Node, uses: int, dtype: str) -> str:
+        """Return a list as a stack, by a name of its own where the list lives on."""
         name = self._variable(value)
         if value not in self.stacks:
             readers = sum(value in node.reads for node in self.flow.computed)
             if readers == 1 and uses == 1:
-                return f"_stack({name}, {dtype})" if dtype else f"_stack({name})"
+                more = f", {dtype}" if dtype else ""
+                if value not in self.owned or self.plan.last_use[value] > reader.index:
+                    return f"_stack({name}{more})"
+                target, _, source = self.lines[-1].partition(" = ")
+                if target == name and len(source) < _SHORT:
+                    self.lines[-1] = f"{name} = _stack({source}{more})"
+                else:
+                    self.lines.append(f"{name} = _stack({name}{more})")
+                return name  # of the stack alone: the list is not kept
             if value not in self.stacked:
                 self.stacked[value] = name + STACK
                 self.lines.append(f"{name}{STACK} = _stack({name})")

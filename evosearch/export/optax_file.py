@@ -11,7 +11,7 @@ from evosearch.errors import UsageError
 from evosearch.export.formula import formula
 from evosearch.export.hyper import ITERATIONS, NamedRule, name_constants
 from evosearch.export.jax_ops import JAX, kernels_in
-from evosearch.export.part import Part, name_rule, renamed, wrapped
+from evosearch.export.part import Part, entry, name_rule, renamed, wrapped
 from evosearch.export.torch_file import LEARNING_RATES, class_name
 from evosearch.library import rest_of
 from evosearch.liveness import strip
@@ -175,9 +175,9 @@ def _documentation(parts: list[Part]) -> list[str]:
     lines += ["Args:", "    learning_rate: a number or a schedule."]
     for part in parts:
         docs = {o.name: o.doc for o in part.options}
-        lines += [f"    {name}: {docs[name]}" for name, _, _ in _options(part)]
+        lines += [line for name, _, _ in _options(part) for line in entry(name, docs[name])]
     if len(parts) == 2:
-        lines.append("    rest_lr_ratio: learning rate of the other parameters, relative to this.")
+        lines += entry("rest_lr_ratio", "learning rate of the other parameters, relative to this.")
     return lines
 
 

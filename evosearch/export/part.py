@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 from evosearch.export.formula import formula
 from evosearch.export.hyper import Hyper, NamedRule, name_constants
-from evosearch.export.lists import RuleCode, write_rule
+from evosearch.export.lists import write_rule
+from evosearch.export.rule_code import RuleCode
 from evosearch.program import INPUTS, Rule, State, Statement
 from primitives.shape import FULL
 
-__all__ = ["WIDTH", "Option", "Part", "name_rule", "renamed", "wrapped"]
+__all__ = ["WIDTH", "Option", "Part", "entry", "name_rule", "renamed", "wrapped"]
 
 WIDTH: Final = 88
 """Lines are no longer than this, so that formatters of 88 and of 100 columns agree on them."""
@@ -69,23 +71,24 @@ class Part:
         """Its learning rate and hyperparameters."""
         prefix, decays = self.prefix, self.named.decays
         kind = "float" if prefix else "float | Tensor"
-        doc = "learning rate, a number or a tensor of one element."
+        doc = "learning rate, a number or a tensor of one element, >= 0."
         options = [Option(f"{prefix}lr", kind, repr(self.lr), doc, "0.0")]
         if decays:
             kind = "tuple[float, float]" if len(decays) == 2 else "tuple[float, ...]"
             values = f"({', '.join(repr(h.value) for h in decays)})"
-            doc = "decay rates of the running averages."
+            doc = "decay rates of the running averages per step, in [0, 1)."
             options.append(Option(f"{prefix}betas", kind, values, doc, f"0.0, 1.0, {len(decays)}"))
         for hyper in self.named.hypers:
             if hyper not in decays:
                 kind = "int" if isinstance(hyper.value, int) else "float"
                 name, value = prefix + hyper.name, repr(hyper.value)
-                options.append(Option(name, kind, value, f"{hyper.doc}.", _bounds(hyper)))
+                options.append(Option(name, kind, value, _described(hyper), _bounds(hyper)))
         if self.orthogonalizes:
             doc = "dtype of Newton-Schulz, torch.bfloat16 say; by default the parameter's."
             options.append(Option(f"{prefix}ns_dtype", "torch.dtype | None", "None", doc))
         value = repr(float(self.named.weight_decay))
-        return [*options, Option(self.decay, "float", value, "decoupled weight decay.", "0.0")]
+        doc = "decoupled weight decay, per step and unit of lr, >= 0."
+        return [*options, Option(self.decay, "float", value, doc, "0.0")]
 
     @property
     def _tensors(self) -> list[str]:
@@ -137,7 +140,8 @@ class Part:
             lines.append(f"{self.code.states[start]} = [{value} for p in params]")
         if self.counts:
             target = "t = " if "t" in self.code.parameters else ""
-            lines.append(f"{target}self._count(params, group)")
+            why = "" if target else "  # so that there is a state to save"
+            lines.append(f"{target}self._count(params, group){why}")
         names = self._parameters
         arguments = [*names[:_POSITIONAL], *(f"{n}={n}" for n in names[_POSITIONAL:])]
         if not stacked and names[0] == "w":
@@ -198,6 +202,19 @@ def renamed(rule: Rule) -> Rule:
         body.append(Statement(name, statement.op, args))
     shapes = tuple(State(states[state.name], state.shape) for state in rule.states)
     return Rule(rule.name, shapes, tuple(body), current[rule.update])
+
+
+def entry(name: str, doc: str) -> list[str]:
+    """Return the lines that document an argument."""
+    lines = textwrap.wrap(f"{name}: {doc}", 80, subsequent_indent="    ")
+    return [f"    {line}" for line in lines]
+
+
+def _described(hyper: Hyper) -> str:
+    """Return what a hyperparameter is, and its range."""
+    if hyper.high is not None:
+        return f"{hyper.doc}, in [{hyper.low:g}, {hyper.high:g})."
+    return f"{hyper.doc}." if hyper.low is None else f"{hyper.doc}, >= {hyper.low:g}."
 
 
 def _bounds(hyper: Hyper) -> str:

@@ -35,6 +35,8 @@ class Plan:
     """Averages of a product that nothing else reads, and the product: one call does both."""
     quotient: bool
     """Whether the update is a quotient that is left to the call that applies it."""
+    correction: int | None
+    """The bias correction of that quotient's numerator, if the denominator can take it over."""
     last_use: tuple[int, ...]
     """For each value, the last value that is computed while it is needed."""
 
@@ -56,14 +58,16 @@ class Plan:
             and _is_quotient(flow, last, shapes)
             and plain[last.statement]
         )
+        correction = _correction(flow, last) if quotient else None
         last_use = list(flow.last_use)
         kept = [(flow.nodes[product].reads, average) for average, product in products.items()]
         kept += [(last.reads, len(flow.nodes))] if quotient else []
+        kept += [(flow.nodes[correction].reads, len(flow.nodes))] if correction is not None else []
         for values, until in kept:
             for value in values:
                 last_use[value] = max(last_use[value], until)
         ends = {end: start for start, end in flow.states}
-        return cls(shapes, plain, ends, smooth, products, quotient, tuple(last_use))
+        return cls(shapes, plain, ends, smooth, products, quotient, correction, tuple(last_use))
 
 
 def _products(flow: Flow, shapes: tuple[Shape, ...]) -> dict[int, int]:
@@ -90,7 +94,25 @@ def _is_quotient(flow: Flow, node: Node, shapes: tuple[Shape, ...]) -> bool:
     if node.op is None or node.op.name != "div" or node.index in [end for _, end in flow.states]:
         return False
     alone = not any(node.index in other.reads for other in flow.nodes)
-    return alone and _same_shapes(node, 2, shapes)
+    return alone and _same_shapes(node, 2, shapes) and not _replaced(flow, node.reads)
+
+
+def _correction(flow: Flow, quotient: Node) -> int | None:
+    """Return the numerator of (m / c) / d if m / (c d) is the same, and needs less memory."""
+    numerator, denominator = (flow.nodes[x] for x in quotient.reads)
+    if numerator.op is None or numerator.op.name != "debias" or denominator.op is None:
+        return None
+    ends = {end for _, end in flow.states}
+    readers = Counter(read for node in flow.nodes for read in node.reads)
+    for node in (numerator, denominator):
+        if node.index in ends or readers[node.index] != 1:
+            return None
+    return None if _replaced(flow, numerator.reads) else numerator.index
+
+
+def _replaced(flow: Flow, values: tuple[int, ...]) -> bool:
+    """Whether one of these is a state at the start, which something else is stored over."""
+    return any(start in values for start, end in flow.states if start != end)
 
 
 def _same_shapes(node: Node, count: int, shapes: tuple[Shape, ...]) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 
 from evosearch.errors import UsageError
 from evosearch.export.hyper import NamedRule, name_constants
-from evosearch.export.part import WIDTH, Option, Part, name_rule
+from evosearch.export.part import WIDTH, Option, Part, entry, name_rule
 from evosearch.export.torch_template import FILE, FUNCTIONS, METHODS
 from evosearch.library import default_rest, rest_of
 from evosearch.liveness import strip
@@ -44,7 +44,10 @@ _ROUTE = (
     "and fewer than 10,000 rows. Where False, the group's `lr` is the rate for the others."
 )
 _FLAGS = "as in torch.optim.AdamW; by default, foreach on a GPU."
-_REMARK = "States have their parameter's dtype. Sparse gradients and complex numbers are refused."
+_REMARK = (
+    "Default values are those of the program. States have their parameter's dtype. "
+    "Sparse gradients and complex numbers are refused."
+)
 
 
 def export(
@@ -115,25 +118,33 @@ class _File:
         """Whether there are two rules, and parameters are told apart."""
         return len(self.parts) == 2
 
+    @property
+    def counts(self) -> bool:
+        """Whether some parameters have counters of steps."""
+        return any(part.counts for part in self.parts)
+
     def text(self) -> str:
         """Return the source."""
         words = {
             "title": f"{self.name}, an optimizer for PyTorch.",
             "origin": self.provenance or "Made by evosearch from the program in its documentation.",
             "name": self.name,
+            "names": self._names,
         }
-        counts = any(part.counts for part in self.parts)
         blocks = {
             "documentation": self._documentation(),
             "signature": self._signature(),
             "defaults": [f'"{o.name}": {o.name},' for o in self._options()],
             "checks": self._checks(),
-            "restore": _RESTORE if counts else [],
-            "apply": self._apply(),
+            "restore": _RESTORE if self.counts else [],
             "methods": self._methods(),
             "functions": self._functions(),
         }
         return _fill(FILE, words, blocks).rstrip() + "\n"
+
+    @property
+    def _names(self) -> str:
+        return "matrices, params" if self.routed else "params"
 
     def _options(self) -> list[Option]:
         flags = [
@@ -161,13 +172,13 @@ class _File:
         else:
             lines = [f'"""The {self.name} optimizer.', "", f"A parameter {_moves(first.named)}", ""]
             lines += _indented(first.formula())
-        lines += ["", *textwrap.wrap(_REMARK, 80), "", "Args:", *_entry("params", _PARAMS)]
+        lines += ["", *textwrap.wrap(_REMARK, 80), "", "Args:", *entry("params", _PARAMS)]
         for option in first.options:
-            lines += _entry(option.name, option.doc)
+            lines += entry(option.name, option.doc)
         if self.routed:
-            lines += _entry(", ".join(o.name for o in self.parts[1].options), _BACKUP)
-            lines += _entry("use_matrix_rule", _ROUTE)
-        return [*lines, *_entry("maximize, foreach, capturable", _FLAGS), '"""']
+            lines += entry(", ".join(o.name for o in self.parts[1].options), _BACKUP)
+            lines += entry("use_matrix_rule", _ROUTE)
+        return [*lines, *entry("maximize, foreach, capturable", _FLAGS), '"""']
 
     def _checks(self) -> list[str]:
         checks = [
@@ -192,50 +203,52 @@ class _File:
         ]
 
     def _apply(self) -> list[str]:
-        names = "matrices, params" if self.routed else "params"
-        lines = [f"for {names} in self._batches(group):"]
-        lines += ["    g = [p.grad for p in params]"]
-        lines += ['    if group["maximize"]:', "        g = torch._foreach_neg(g)"]
         if not self.routed:
-            return [*lines, *_indented(self.parts[0].advance(16))]
-        first, second = (_indented(_indented(part.advance(20))) for part in self.parts)
-        return [*lines, "    if matrices:", *first, "    else:", *second]
+            return self.parts[0].advance(8)
+        first, second = (_indented(part.advance(12)) for part in self.parts)
+        return ["if matrices:", *first, "else:", *second]
 
     def _methods(self) -> list[str]:
         zeros = [_indented(part.zeros()) for part in self.parts]
-        stacked = [part.code.stacked for part in self.parts]
-        kind, states, batch, batches = [], ["if not state:", *zeros[0]], "key", "batches.values()"
+        kind, states = [], ["if not state:", *zeros[0]]
         if self.routed:
             kind = ["matrix = _is_matrix(group, i)"]
             if zeros[0] != zeros[1]:
                 states = ["if not state and matrix:", *zeros[0], "elif not state:", *zeros[1]]
-            batch = "matrix, key"
-            batches = "[(key[0], params) for key, params in batches.items()]"
-        key = "p.dtype"
-        if all(stacked):
-            key += ", p.shape"
-        elif any(stacked):
-            key += (
-                ", p.shape if matrix else None" if stacked[0] else ", None if matrix else p.shape"
-            )
-        if all(stacked):
-            many = "True"
-        elif any(stacked):
-            many = "matrix or p.is_cuda" if stacked[0] else "p.is_cuda or not matrix"
-        else:
-            many = "p.is_cuda"
-        batch += ", sizes[key] // 2**24"
-        words = {"key": key, "batch": batch, "batches": batches, "many": many}
-        text = _fill(METHODS["_batches"], words, {"kind": kind, "states": states})
-        if any(part.counts for part in self.parts):
+        words = {"batch": "(matrix, batch)" if self.routed else "batch"}
+        blocks = {"kind": kind, "states": states, "key": self._key()}
+        text = _fill(METHODS["_advance"], {"names": self._names}, {"apply": self._apply()})
+        text += "\n" + _fill(METHODS["_batches"], words, blocks)
+        if self.counts:
             text += "\n" + METHODS["_count"]
         return text.rstrip().split("\n")
+
+    def _key(self) -> list[str]:
+        """Return the lines that find what parameters of one call have in common."""
+        stacked = [part.code.stacked for part in self.parts]
+        place = '(p.device, p.dtype, getattr(p, "device_mesh", None))'
+        if not self.routed and not any(stacked):
+            foreach = 'foreach = p.is_cuda if group["foreach"] is None else group["foreach"]'
+            return [foreach, f"key = {place} if foreach else i"]
+        more, many = "", "p.is_cuda"
+        if all(stacked):
+            more, many = ", p.shape", "True"
+        elif stacked[0]:
+            more, many = ", p.shape if matrix else None", "matrix or p.is_cuda"
+        elif any(stacked):
+            more, many = ", None if matrix else p.shape", "p.is_cuda or not matrix"
+        kind = "matrix, " if self.routed else ""
+        return [
+            *('foreach = group["foreach"]', "if foreach is None:", f"    foreach = {many}"),
+            f"place = {place}",
+            f"key = ({kind}place{more}) if foreach else i",
+        ]
 
     def _functions(self) -> list[str]:
         pieces = ["\n".join(part.source()) for part in self.parts]
         for kernel in sorted({k for part in self.parts for k in part.code.kernels}):
             pieces.append(_kernel(kernel))
-        called = [*self._apply(), *self._checks(), *self._methods(), *_RESTORE, *pieces]
+        called = [*self._checks(), *self._methods(), *pieces]
         used = {word for text in called for word in re.findall(r"\b_\w+(?=\()", text)}
         if "_store" in used:
             used.add("_like")
@@ -269,10 +282,6 @@ def _moves(named: NamedRule) -> str:
 
 def _indented(lines: list[str]) -> list[str]:
     return [f"    {line}" for line in lines]
-
-
-def _entry(name: str, doc: str) -> list[str]:
-    return _indented(textwrap.wrap(f"{name}: {doc}", 80, subsequent_indent="    "))
 
 
 def _fill(template: str, words: dict[str, str], blocks: dict[str, list[str]]) -> str:

@@ -61,7 +61,8 @@ class $name(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            $apply
+            for $names in self._batches(group):
+                self._advance($names, group)
         return loss
 
     $methods
@@ -71,10 +72,18 @@ $functions
 '''
 
 METHODS: Final = {
+    "_advance": '''\
+def _advance(self, $names, group):
+    """Update parameters in one call; what it computes is gone before the next."""
+    g = [p.grad for p in params]
+    if group["maximize"]:
+        g = torch._foreach_neg(g)
+    $apply
+''',
     "_batches": '''\
 def _batches(self, group):
-    """Return the parameters with gradients, in lists of bounded size for one call."""
-    batches, sizes = {}, {}
+    """Return the parameters with gradients, in lists for one call each."""
+    batches, last = [], {}
     for i, p in enumerate(group["params"]):
         if p.grad is None:
             continue
@@ -83,15 +92,14 @@ def _batches(self, group):
         $kind
         state = self.state[p]
         $states
-        foreach = group["foreach"]
-        if foreach is None:
-            foreach = $many
-        place = (p.device, getattr(p, "device_mesh", None))
-        key = (place, $key) if foreach else i
-        sizes[key] = sizes.get(key, 0) + p.numel()
-        batch = batches.setdefault(($batch), [])
+        $key
+        batch, size = last.get(key, (None, 0))
+        if batch is None or size + p.numel() > 2**23:  # bounds temporaries
+            batch, size = [], 0
+            batches.append($batch)
         batch.append(p)
-    return $batches
+        last[key] = batch, size + p.numel()
+    return batches
 ''',
     "_count": '''\
 def _count(self, params, group):
@@ -144,8 +152,9 @@ def _matrix(x):
 def _stack(xs, dtype=None):
     """Stack matrices of one shape; what is sharded (FSDP) is gathered."""
     whole = [x.full_tensor() if hasattr(x, "full_tensor") else x for x in xs]
-    whole = [x.to(dtype=dtype) for x in whole]
-    return torch.stack(whole) if len(whole) > 1 else whole[0].unsqueeze(0)
+    stack = whole[0].new_empty(len(whole), *whole[0].shape, dtype=dtype)
+    torch._foreach_copy_(stack.unbind(), whole)
+    return stack
 ''',
     "_like": '''\
 def _like(x, like):

@@ -10,23 +10,23 @@ from torch.nn import Parameter
 from torch.testing import assert_close
 
 __all__ = [
-    "bad_hyperparameters_arerefused",
-    "bad_overrides_arerefused",
-    "bare_parameter_isrefused",
-    "duplicates_between_groups_arerefused",
+    "bad_hyperparameters_are_refused",
+    "bad_overrides_are_refused",
+    "bare_parameter_is_refused",
+    "duplicates_between_groups_are_refused",
     "duplicates_in_a_group_warn",
     "groups_can_be_added",
     "groups_have_their_own_lr",
     "groups_have_their_own_weight_decay",
-    "lr_of_two_elements_isrefused",
+    "lr_of_two_elements_is_refused",
     "names_are_kept",
-    "partly_named_parameters_arerefused",
+    "partly_named_parameters_are_refused",
     "prints",
     "tensor_lr_is_as_a_number",
 ]
 
 
-def bare_parameter_isrefused(subject: Subject) -> None:
+def bare_parameter_is_refused(subject: Subject) -> None:
     """A parameter is no iterable of parameters."""
     refused(lambda: subject.make(Parameter(torch.ones(2, 2))), TypeError)
 
@@ -39,25 +39,25 @@ def duplicates_in_a_group_warn(subject: Subject) -> None:
         refused(lambda: subject.make([p, p]), UserWarning)
 
 
-def duplicates_between_groups_arerefused(subject: Subject) -> None:
+def duplicates_between_groups_are_refused(subject: Subject) -> None:
     """A parameter belongs to one group."""
     p = Parameter(torch.ones(2, 2))
     refused(lambda: subject.make([{"params": [p]}, {"params": [p]}]), ValueError)
 
 
-def partly_named_parameters_arerefused(subject: Subject) -> None:
+def partly_named_parameters_are_refused(subject: Subject) -> None:
     """Either all parameters have names or none."""
     one, other = Parameter(torch.ones(2, 2)), Parameter(torch.ones(2, 2))
     refused(lambda: subject.make([("weight", one), other]), ValueError)
 
 
-def lr_of_two_elements_isrefused(subject: Subject) -> None:
+def lr_of_two_elements_is_refused(subject: Subject) -> None:
     """A learning rate is one number."""
     lr = torch.tensor([1e-3, 1e-3])
     refused(lambda: subject.make([Parameter(torch.ones(2, 2))], lr=lr), ValueError)
 
 
-def bad_hyperparameters_arerefused(subject: Subject) -> None:
+def bad_hyperparameters_are_refused(subject: Subject) -> None:
     """Values out of their range raise ValueErrors that state the value."""
     for kwargs in [{"lr": -0.25}, *subject.errors]:
         message = ""
@@ -70,7 +70,7 @@ def bad_hyperparameters_arerefused(subject: Subject) -> None:
         assert any(str(x) in message for x in parts), f"{kwargs}: {message or 'accepted'}"
 
 
-def bad_overrides_arerefused(subject: Subject) -> None:
+def bad_overrides_are_refused(subject: Subject) -> None:
     """So do values that a group sets for itself."""
     one, other = Parameter(torch.ones(2, 2)), Parameter(torch.ones(2, 2))
     refused(lambda: subject.make([{"params": [one], "lr": -0.25}]), ValueError)

@@ -13,7 +13,7 @@ __all__ = [
     "empty_parameters_are_harmless",
     "gradients_are_not_modified",
     "no_gradient_no_change",
-    "sparse_gradients_arerefused",
+    "sparse_gradients_are_refused",
     "states_are_not_gradients",
     "tied_weights_move_once",
     "vectors_are_trained",
@@ -69,7 +69,7 @@ def states_are_not_gradients(subject: Subject) -> None:
             assert len({v.data_ptr() for v in states}) == len(states)
 
 
-def sparse_gradients_arerefused(subject: Subject) -> None:
+def sparse_gradients_are_refused(subject: Subject) -> None:
     """What would need the dense gradient says so, before anything changes."""
     p = Parameter(torch.ones(3, 2))
     p.grad = torch.eye(3)[:, :2].to_sparse()

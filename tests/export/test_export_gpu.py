@@ -90,7 +90,7 @@ def test_checkpoints_move_between_devices(name: str) -> None:
 
 
 def test_temporaries_are_bounded() -> None:
-    """Lion needs no more memory in a step than its largest batch, twice."""
+    """Lion needs no more memory in a step than twice its largest batch of 8 million entries."""
     params = [Parameter(torch.zeros(2**22, device="cuda")) for _ in range(32)]
     for p in params:
         p.grad = torch.ones_like(p)
@@ -99,4 +99,4 @@ def test_temporaries_are_bounded() -> None:
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     optimizer.step()
-    assert torch.cuda.max_memory_allocated() - before <= 2 * 4 * (2**24 + 2**22)
+    assert torch.cuda.max_memory_allocated() - before <= 2 * 4 * 2**23

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from evosearch.generate import CompiledRule, compile_rules
 from evosearch.library import KNOWN, known
+from evosearch.parse import parse_rules
 from evosearch.program import RuleSet
 
 STEPS = 200
@@ -164,3 +165,32 @@ def test_weight_decay_of_a_program_is_an_argument() -> None:
     found = decayed.run(optimizer_of(known("adamw"))(decayed.params, lr=RATE, weight_decay=0.0))
     expected = plain.run(optimizer_of(known("adam"))(plain.params, lr=RATE))
     assert _difference(found, expected) <= 1e-14
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # the update reads a state that is replaced afterwards
+        "m, v):\n    v = lerp(v, g, 0.1)\n    s = square(v)\n    d = s + 0.1\n    u = m / d\n"
+        "    n = lerp(m, g, 0.01)\n    m = n * s\n    return u, m, v\n",
+        # the same, through a bias correction
+        "m, v):\n    v = lerp(v, g, 0.1)\n    s = square(v)\n    d = s + 0.1\n"
+        "    a = debias(m, 0.9)\n    u = a / d\n    n = lerp(m, g, 0.01)\n    m = n * s\n"
+        "    return u, m, v\n",
+        # the denominator is a state, which must not be corrected with the update
+        "m, v):\n    m = lerp(m, g, 0.1)\n    s = square(g)\n    v = s + 0.1\n"
+        "    a = debias(m, 0.9)\n    u = a / v\n    return u, m, v\n",
+        # an update of one number, or of one a row, before weight decay
+        "m):\n    m = lerp(m, g, 0.1)\n    u = mean(m)\n    r = w * 0.01\n    u = u + r\n"
+        "    return u, m\n",
+        "m: rowwise):\n    r = row_mean(g)\n    m = lerp(m, r, 0.1)\n    d = w * 0.01\n"
+        "    u = m + d\n    return u, m\n",
+    ],
+)
+@pytest.mark.parametrize("foreach", [False, True])
+def test_awkward_programs_are_followed_too(text: str, foreach: bool) -> None:
+    rules = parse_rules(f"def f(w, g, {text}\n\ndef rest(w, g):\n    return g\n")
+    exported = _Descent(torch.float64)
+    cls = optimizer_of(rules, lr=RATE, rest_lr=RATE)
+    found = exported.run(cls(exported.params, foreach=foreach))
+    assert _difference(found, _Descent(torch.float64).evaluate(rules)) <= 1e-12
