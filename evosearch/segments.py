@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evosearch.errors import CorruptArchive, NewerFormat, RunNotFound
-from evosearch.frame import FORMAT, LINE_LIMIT, BadLine, Header, Record, decode_line, is_cut
+from evosearch.frame import (
+    FORMAT,
+    LINE_LIMIT,
+    BadLine,
+    Header,
+    Record,
+    check_line,
+    decode_line,
+    is_cut,
+)
 
 __all__ = ["SegmentReader", "segment_path", "segment_paths"]
 
@@ -65,9 +74,7 @@ class SegmentReader:
         paths = segment_paths(self.directory)
         start = self._start(paths)
         for index, path in enumerate(paths[start:], start):
-            for record in self._read(path, index + 1, index == start, path is paths[-1]):
-                if record.sequence > self._after:
-                    yield record
+            yield from self._read(path, index + 1, index == start, path is paths[-1])
 
     def _start(self, paths: list[Path]) -> int:
         """Index of the last segment that begins no later than the first record asked for."""
@@ -82,6 +89,7 @@ class SegmentReader:
         return 0
 
     def _read(self, path: Path, number: int, entry: bool, last: bool) -> Iterator[Record]:
+        """Yield the records of a segment that are asked for; all are checked."""
         with path.open("rb") as file:
             line = file.readline(LINE_LIMIT)
             if last and number > 1 and not line.endswith(b"\n"):
@@ -104,15 +112,20 @@ class SegmentReader:
                     line += b"\n"
                     self.unterminated = True
                 expected = self.sequence + 1
+                record = None
                 try:
-                    record, self.chain = decode_line(line, expected, self.chain, self.format)
-                    if expected == 1 and record.kind != "manifest":
-                        raise BadLine(f"expected a manifest first, found {record.kind!r}")
+                    if 1 < expected <= self._after:
+                        _, self.chain = check_line(line, expected, self.chain)
+                    else:
+                        record, self.chain = decode_line(line, expected, self.chain, self.format)
+                        if expected == 1 and record.kind != "manifest":
+                            raise BadLine(f"expected a manifest first, found {record.kind!r}")
                 except BadLine as problem:
                     raise _corrupt(path, row, self.end, problem) from None
                 self.sequence = expected
                 self.end += len(line) - self.unterminated
-                yield record
+                if record is not None and expected > self._after:
+                    yield record
             if self.sequence == 0:
                 raise _corrupt(path, row, self.end, "expected a manifest, found no whole record")
 
