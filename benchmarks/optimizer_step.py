@@ -2,7 +2,7 @@
 
 The parameters have the shapes of GPT-2: 124 M on a GPU, a smaller copy on a CPU. Every round times
 each optimizer once, in turn, so that a slow moment of the machine is nobody's loss; on a CPU
-processor time is counted. Reported are medians over rounds and their quartiles, and the peak of what
+processor time counts. Reported are medians over rounds and their quartiles, and the peak of what
 a step allocates besides parameters, gradients and states. The last line is one JSON object: ratios
 below 1 are in favour of the exported optimizer.
 
