@@ -1,0 +1,111 @@
+"""How much faster two workers are than one: the same short search on Ray, once with each.
+
+    python -m benchmarks.workers [--evaluations 96] [--repetitions 3]
+
+Timed is the search itself, from its first pack to its end; starting Ray and tuning the baseline are
+not. Both runs must write the same history. What stands between the ratio and 2 shows in the other
+figures, which are processor time: what the driver works, while workers may wait, and how much more
+the same packs cost the workers when there are two. If neither is much and the ratio is small, then
+the machine had no second core to give. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from evosearch.cluster import RayExecutor
+from evosearch.config import Config, preset
+from evosearch.executor import Timed, Work, perform
+from evosearch.ledger import Ledger
+from evosearch.run import Run
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One search."""
+
+    wall: float
+    """Seconds from the first pack to the end."""
+    worker: float
+    """Seconds of processor time of all workers on packs."""
+    driver: float
+    """Seconds of processor time of the driver meanwhile."""
+    digest: str
+
+
+def metered(job: Work) -> Timed:
+    """Run a job on a worker; the time is the worker's own."""
+    start = time.process_time()
+    result, _ = perform(job)
+    return result, time.process_time() - start
+
+
+def measure(config: Config, workers: int) -> Measured:
+    """Run a search on so many workers."""
+    executor = RayExecutor(workers=workers, perform=metered)
+    started: list[tuple[float, float, float]] = []
+
+    def observe(ledger: Ledger) -> None:
+        if not started and len(ledger.references) == len(config.task_names):
+            started.append((time.perf_counter(), time.process_time(), ledger.worker_seconds))
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            run = Run.create(Path(folder) / "run", config).search(executor, observe)
+            wall, driver, worker = started[0]
+            return Measured(
+                wall=time.perf_counter() - wall,
+                worker=run.ledger.worker_seconds - worker,
+                driver=time.process_time() - driver,
+                digest=run.digest(),
+            )
+    finally:
+        executor.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="How much faster two workers are than one.")
+    parser.add_argument("--evaluations", type=int, default=96)
+    parser.add_argument("--repetitions", type=int, default=3)
+    options = parser.parse_args()
+
+    settings = ("budget.pack=4", "budget.window=6", "population.size=24", "elites.rounds=1")
+    config = preset("smoke", [*settings, f"budget.evaluations={options.evaluations}"])
+    ratios: list[float] = []
+    slower: list[float] = []
+    driving: list[float] = []
+    for number in range(options.repetitions):
+        load = os.getloadavg()[0]
+        one, two = measure(config, 1), measure(config, 2)
+        assert one.digest == two.digest, "the workers must not show in the history"
+        ratios.append(one.wall / two.wall)
+        slower.append(two.worker / one.worker)
+        driving.append(two.driver / two.wall)
+        print(
+            f"{number}: {one.wall:.2f} s and {two.wall:.2f} s, ratio {ratios[-1]:.2f}; packs cost "
+            f"{one.worker:.2f} s and {two.worker:.2f} s of workers, the driver "
+            f"worked {two.driver:.2f} s; load average {load:.1f} before"
+        )
+    print(
+        json.dumps(
+            {
+                "ratio": round(statistics.median(ratios), 3),
+                "ratio_range": [round(min(ratios), 3), round(max(ratios), 3)],
+                "worker_seconds_ratio": round(statistics.median(slower), 3),
+                "driver_share": round(statistics.median(driving), 3),
+                "cores": os.cpu_count(),
+                "n": options.repetitions,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
