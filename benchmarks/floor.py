@@ -89,12 +89,12 @@ def gradient_of(problem: Problem, lanes: int) -> Callable[[], None]:
     return lambda: problem.task.gradient(weights, batch, out)
 
 
-def floor_of(products: Products) -> Callable[[], None]:
+def floor_of(products: Products, device: str = "cpu") -> Callable[[], None]:
     """Return the products alone, those of one size one after another on the same operands."""
     operands: list[tuple[int, Tensor, Tensor, Tensor]] = []
     for (b, m, k, n), count in Counter(products.sizes).items():
-        x, y, out = torch.randn(b, m, k), torch.randn(b, k, n), torch.empty(b, m, n)
-        operands.append((count, x, y, out))
+        x, y = torch.randn(b, m, k, device=device), torch.randn(b, k, n, device=device)
+        operands.append((count, x, y, x.new_empty(b, m, n)))
 
     def work() -> None:
         for count, x, y, out in operands:

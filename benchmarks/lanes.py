@@ -53,14 +53,19 @@ def time_plain(contest: Contest, name: str, runs: int, seed: int) -> float:
     """Return seconds per training run of the plain loop."""
     start = time.process_time()
     for run in range(runs):
-        lr = LEARNING_RATES[name]
-        contest.loop(get(contest.task), plain.OPTIMIZERS[name], lr, seed + run)
+        contest.loop(get(contest.task), plain_run(name, seed + run))
     return (time.process_time() - start) / runs
 
 
-def time_packs(contest: Contest, names: list[str], seed: int) -> float:
-    """Return seconds per training run of the packs."""
-    job = Job(
+def plain_run(name: str, seed: int, device: str = "cpu", *, compiled: bool = False) -> plain.Run:
+    """Return a run of the plain loop with an optimizer of this name."""
+    lr = LEARNING_RATES[name]
+    return plain.Run(plain.OPTIMIZERS[name], lr, seed, device, compiled)
+
+
+def job_of(contest: Contest, names: list[str], seed: int) -> Job:
+    """Return a job that tunes the named optimizers."""
+    return Job(
         candidates=tuple(str(known(name)) for name in names),
         stages=(Stage((TaskRef(contest.task),)),),
         replicates=tuple(range(SEEDS)),
@@ -68,6 +73,11 @@ def time_packs(contest: Contest, names: list[str], seed: int) -> float:
         references={contest.task: (1.0,) * SEEDS},
         grid=GRID,
     )
+
+
+def time_packs(contest: Contest, names: list[str], seed: int) -> float:
+    """Return seconds per training run of the packs."""
+    job = job_of(contest, names, seed)
     start = time.process_time()
     outcomes = evaluate(job)
     seconds = time.process_time() - start

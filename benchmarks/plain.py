@@ -7,6 +7,7 @@ None, the fused attention of PyTorch, no synchronisation and no logging inside t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -19,9 +20,26 @@ from torch.nn import functional
 from proxy_tasks.char_lm import CharLM
 from proxy_tasks.digits_mlp import DigitsMLP
 
-__all__ = ["OPTIMIZERS", "digits", "language_model"]
+__all__ = ["OPTIMIZERS", "Run", "digits", "language_model"]
 
 Optimizers = Callable[[nn.Module, float], Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run: everything but the task."""
+
+    optimizer: Optimizers
+    lr: float
+    seed: int
+    device: str = "cpu"
+    compiled: bool = False
+    """Whether the model goes through `torch.compile`."""
+
+    def train(self, model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]], steps: int) -> None:
+        """Train a model on the batches."""
+        forward = torch.compile(model) if self.compiled else model
+        train(forward, self.optimizer(model, self.lr), batches, steps)
 
 
 def adamw(model: nn.Module, lr: float) -> torch.optim.Optimizer:
@@ -49,7 +67,7 @@ OPTIMIZERS: dict[str, Optimizers] = {"adamw": adamw, "lion": lion, "muon": muon}
 
 
 def train(
-    model: nn.Module,
+    forward: Callable[[Tensor], Tensor],
     optimizer: torch.optim.Optimizer,
     batches: Iterator[tuple[Tensor, Tensor]],
     steps: int,
@@ -57,7 +75,7 @@ def train(
     initial = [group["lr"] for group in optimizer.param_groups]
     for step, (x, y) in enumerate(batches):
         optimizer.zero_grad()
-        functional.cross_entropy(model(x), y).backward()
+        functional.cross_entropy(forward(x), y).backward()
         for group, lr in zip(optimizer.param_groups, initial, strict=True):
             group["lr"] = lr * (1 - step / steps)
         optimizer.step()
@@ -80,17 +98,17 @@ class Perceptron(nn.Module):
         return self.head(x)
 
 
-def digits(task: DigitsMLP, optimizer: Optimizers, lr: float, seed: int) -> float:
+def digits(task: DigitsMLP, run: Run) -> float:
     """Train the micro task once and return the validation loss."""
     from proxy_tasks.digits import TRAINING
     from proxy_tasks.digits import digits as load
 
-    images, labels = load(torch.float32, torch.device("cpu"))
-    torch.manual_seed(seed)
-    model = Perceptron((64, *task.hidden, 10))
-    index = torch.randint(TRAINING, (task.steps, task.batch))
+    images, labels = load(torch.float32, torch.device(run.device))
+    torch.manual_seed(run.seed)
+    model = Perceptron((64, *task.hidden, 10)).to(run.device)
+    index = torch.randint(TRAINING, (task.steps, task.batch)).to(run.device)
     batches = ((images[i], labels[i]) for i in index)
-    train(model, optimizer(model, lr), batches, task.steps)
+    run.train(model, batches, task.steps)
     return end_value(model, images[TRAINING:], labels[TRAINING:])
 
 
@@ -128,20 +146,21 @@ class LanguageModel(nn.Module):
         return self.head(self.norm(x)).transpose(1, 2)
 
 
-def language_model(task: CharLM, optimizer: Optimizers, lr: float, seed: int) -> float:
+def language_model(task: CharLM, run: Run) -> float:
     """Train the character language model once and return the validation loss."""
     from proxy_tasks.corpus import VOCABULARY, corpus
 
-    text, boundary = corpus(task.path, task.megabytes, torch.device("cpu"))
-    torch.manual_seed(seed)
-    model = LanguageModel(task, VOCABULARY)
-    starts = torch.randint(boundary - task.context, (task.steps, task.batch))
-    window = torch.arange(task.context + 1)
+    text, boundary = corpus(task.path, task.megabytes, torch.device(run.device))
+    torch.manual_seed(run.seed)
+    model = LanguageModel(task, VOCABULARY).to(run.device)
+    starts = torch.randint(boundary - task.context, (task.steps, task.batch)).to(run.device)
+    window = torch.arange(task.context + 1, device=run.device)
 
     def split(begin: Tensor) -> tuple[Tensor, Tensor]:
         tokens = text[begin.unsqueeze(1) + window].long()
         return tokens[:, :-1], tokens[:, 1:]
 
-    train(model, optimizer(model, lr), (split(s) for s in starts), task.steps)
+    run.train(model, (split(s) for s in starts), task.steps)
     room = len(text) - boundary - task.context
-    return end_value(model, *split(boundary + torch.arange(task.windows) * room // task.windows))
+    windows = torch.arange(task.windows, device=run.device)
+    return end_value(model, *split(boundary + windows * room // task.windows))

@@ -165,3 +165,35 @@ def test_both_clocks_tell_the_same_time():
 def test_a_cpu_records_nothing():
     with recording(torch.device("cpu")) as record:
         assert record is None
+
+
+on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@pytest.mark.gpu
+@on_a_gpu
+@pytest.mark.parametrize("name", SHORT)
+def test_graphs_train_as_calls_do_and_as_a_cpu_does(name: str):
+    task = get(name, **SHORT[name], steps=6)
+    entries = [Entry(compile_text(str(known(n))), TRIALS) for n in KNOWN]
+    there, here = (Problem.of(task, (1, 2), device=device) for device in ("cuda", "cpu"))
+    graphs, calls = train(there, entries), train(there, entries, record=lambda work: work)
+    for graph, call, host in zip(graphs, calls, train(here, entries), strict=True):
+        assert isinstance(graph, Tensor), graph
+        torch.testing.assert_close(graph, call, rtol=1e-5, atol=1e-8)
+        torch.testing.assert_close(graph.cpu(), host, rtol=1e-2, atol=1e-5)
+
+
+@pytest.mark.gpu
+@on_a_gpu
+def test_what_no_graph_can_hold_runs_without_one():
+    def looks(w, g, t):
+        return (g if float(g.sum()) != 1e30 else w,)  # waits for the device
+
+    problem = Problem.of(Regression(), (1,), device="cuda")
+    entries = [Entry(both(Closure(looks)), TRIALS), Entry(both(ADAM), TRIALS)]
+    found, beside = train(problem, entries)
+    calls = train(problem, entries, record=lambda work: work)
+    for value, expected in zip((found, beside), calls, strict=True):
+        assert isinstance(value, Tensor), value
+        torch.testing.assert_close(value, expected)
