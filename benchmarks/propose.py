@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from evosearch.breed import offspring
 from evosearch.config import Config, preset
 from evosearch.fingerprint import fingerprint
+from evosearch.garbage import collected_before
 from evosearch.job import Outcome, Status, TaskResult
 from evosearch.library import known
 from evosearch.population import Pack, Population
@@ -31,6 +32,7 @@ Rate = tuple[float, int, int]
 """Children per second, proposals and cache hits."""
 
 
+@collected_before()
 def from_adamw(children: int, seed: int) -> Rate:
     parent, space, rng = known("adamw"), Space(), Rng("benchmark", seed)
     seen = {fingerprint(parent)}
@@ -55,6 +57,7 @@ def outcomes(pack: Pack, tasks: Sequence[str]) -> list[Outcome]:
     return made
 
 
+@collected_before()
 def evolve(
     config: Config, observe: Callable[[Population], None] = lambda _: None
 ) -> tuple[Population, float]:

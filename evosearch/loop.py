@@ -23,6 +23,7 @@ from evosearch.baseline import Baseline, baseline_jobs
 from evosearch.config import Config
 from evosearch.errors import CorruptArchive
 from evosearch.executor import Executor, Timed
+from evosearch.garbage import collected_before
 from evosearch.job import Job, Stage
 from evosearch.population import Pack, Population
 from evosearch.records import baseline_of, baseline_record, outcomes_of, pack_record
@@ -50,6 +51,7 @@ class Progress:
     """Time that a worker spent on the pack."""
 
 
+@collected_before()
 def search(
     config: Config,
     executor: Executor,
