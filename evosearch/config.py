@@ -148,12 +148,12 @@ class PopulationConfig(_Section):
     crossover: Fraction = 0.1
     """How often the rest's rule comes from a second parent."""
     front: Fraction = 0.3
-    """How often the parent is one that nothing smaller, and with no more state, beats; simple
-    programs that are good for their size are where good programs start."""
+    """How often the parent is one that nothing of its size or smaller beats; simple programs that
+    are good for their size are where good programs start."""
     tuning: Fraction = 0.0
     """How often a proposal changes nothing but the constants of a promising form."""
-    tries: Positive = 12
-    """Constants that a form is tried with in vain before it is judged by its best."""
+    fatigue: Factor = 0.05
+    """Score that each trial of constants which failed since the form's best counts against it."""
     cores: Fraction = 0.5
     """How often a parent breeds without its redundant statements."""
     drift: Fraction = 0.5

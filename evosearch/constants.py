@@ -31,11 +31,11 @@ def draw(kind: Constant, rng: Rng) -> float:
             return rng.pick((-1.0, -0.5, 0.25, 0.5, 0.75, 1.5, 2.0))
 
 
-def perturb(kind: Constant, value: float, rng: Rng) -> float:
-    """Return a constant near `value`, in the metric of its kind."""
+def perturb(kind: Constant, value: float, rng: Rng, scale: float = 1.0) -> float:
+    """Return a constant near `value`, in the metric of its kind; `scale` multiplies the step."""
     if rng.chance(0.1):
         return draw(kind, rng)
-    move = _SPREAD * rng.normal()
+    move = scale * _SPREAD * rng.normal()
     if kind is Constant.EXPONENT:
         return tidy(value + 0.5 * move)
     if kind is Constant.GAIN or not 0.0 < value < 1.0:

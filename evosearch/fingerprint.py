@@ -1,10 +1,12 @@
 """What a rule computes, modulo the learning rate, as a short hash.
 
 A rule runs for a few steps on fixed gradients of a tall, a wide and a square matrix, in float64.
-Its updates, scaled to unit size and rounded to six decimals, are hashed. Programs that compute
-the same function, or the same up to a positive factor that a learning rate absorbs, share a
-fingerprint and hence one evaluation. AutoML-Zero caches by behaviour in this way (arXiv
-2003.03384), and Lion's search by a hash of the dataflow (arXiv 2302.06675).
+Its updates, scaled to unit size and rounded to six decimals, are hashed. A rule with a sign or
+another op that is flat nearly everywhere runs for many steps: on a few, averages of very different
+lengths have the same signs. Programs that compute the same function, or the same up to a positive
+factor that a learning rate absorbs, share a fingerprint and hence one evaluation. AutoML-Zero
+caches by behaviour in this way (arXiv 2003.03384), and Lion's search by a hash of the dataflow
+(arXiv 2302.06675).
 """
 
 from __future__ import annotations
@@ -17,13 +19,15 @@ from typing import Final
 import numpy as np
 
 from evosearch.library import rest_of
-from evosearch.probes import Value
+from evosearch.probes import LONG, Value
 from evosearch.program import Rule, RuleSet
 from evosearch.trajectory import Course
 
 __all__ = ["fingerprint", "rule_fingerprint"]
 
 _DECIMALS: Final = 1e6
+_FLAT: Final = frozenset({"sign", "clip", "clip_to", "select"})
+"""Ops whose result may stay the same while their operands change."""
 _SMALLEST: Final = 1e-100
 """An update smaller than this is no update."""
 _LARGEST: Final = 1e150
@@ -46,6 +50,8 @@ def fingerprint(rules: RuleSet) -> str | None:
 def rule_fingerprint(rule: Rule) -> str | None:
     """Return 16 hex digits for one rule, or None where it is no optimizer."""
     course = Course(rule)
+    if any(s.op in _FLAT and course.needs(i) for i, s in enumerate(rule.body)):
+        course = Course(rule, LONG)
     return _digest(course.run()) if course.reads_gradient else None
 
 

@@ -130,6 +130,8 @@ def _rates(filter_: Filter, read: str, write: str) -> dict[str, float]:
 
 def _same_rate(read: float, decay: float) -> bool:
     """Whether one rate explains both: then the old average is read with the weight it decays by."""
+    if read <= 0.0 or decay >= 1.0:  # a gradient taken away, or a sum: no average is read
+        return False
     weight = read / (read + 1.0 - decay)
     return abs(math.log((1.0 - weight) / (1.0 - decay))) <= _SAME_RATE
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import cache
 from itertools import accumulate
@@ -62,18 +63,23 @@ def retune(parent: RuleSet, space: Space, rng: Rng) -> RuleSet | None:
     """Return the parent with one constant or several changed, or None where there are none.
 
     One is drawn that changes for certain, and each of the others does as likely as not: what one
-    average should remember depends on what the other does.
+    average should remember depends on what the other does. Steps are small or large.
     """
     tunes_rest = space.scope == "both" and parent.rest is not None
     rules = [parent.matrix, parent.rest] if tunes_rest else [parent.matrix]
     found = [(k, place) for k, rule in enumerate(rules) if rule for place in places(rule)]
     if not found:
         return None
-    certain = rng.pick(found)
+    certain, scale = rng.pick(found), math.exp(rng.normal())
+
+    def change(kind: Constant, value: float, rng: Rng) -> float:
+        fresh = rng.chance(_FRESH)
+        return draw(kind, rng) if fresh else perturb(kind, value, rng, scale)
+
     for k, place in found:
         rule = rules[k]
         if rule is not None and ((k, place) == certain or rng.chance(0.5)):
-            rules[k] = reset(rule, place, _redraw if rng.chance(_FRESH) else perturb, rng)
+            rules[k] = reset(rule, place, change, rng)
     matrix, rest = rules if tunes_rest else (*rules, parent.rest)
     return RuleSet(matrix, rest) if matrix else None
 
@@ -83,11 +89,6 @@ def crossover(first: RuleSet, second: RuleSet) -> RuleSet:
     if second.rest is not None:
         return RuleSet(first.matrix, second.rest)
     return RuleSet(first.matrix, second.matrix if second.matrix.rank_free else None)
-
-
-def _redraw(kind: Constant, value: float, rng: Rng) -> float:
-    del value
-    return draw(kind, rng)
 
 
 @cache

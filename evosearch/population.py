@@ -101,7 +101,7 @@ class Population:
         self._tier_tasks = [[str(ref) for ref in tier] for tier in config.tiers_of_tasks()]
         self._tier_scores: list[list[float]] = [[] for _ in self._tier_tasks]
         self._ranking = Ranking()
-        self._tuning = Tuning(config.population.tries)
+        self._tuning = Tuning(config.population.fatigue)
         self._seen: set[str] = set()
         self._numbers = 0
         self._confirming: set[tuple[int, int]] = set()
@@ -134,7 +134,7 @@ class Population:
         if outcome.status is not Status.OK:
             self.standings.pop(individual.id, None)
             self._ranking.drop(individual.id)
-            self._tuning.drop(individual.id)
+            self._tuning.close(individual.id)
             self._scores.pop(individual.id, None)
             for island in self._islands:
                 island.discard(individual.id)
@@ -182,14 +182,14 @@ class Population:
         number = self._numbers
         rng = Rng(self.config.seed, "pack", number)
         island = self._islands[number % len(self._islands)]
-        front = self.front()
+        ladder = [self.individuals[i] for i in self._ranking.ladder()]
         room = self.config.budget.evaluations - self.evaluations
         found: list[Individual] = []
         proposals = hits = 0
         if not self.individuals:
             found.append(self._admit(self._start, self._start_print, (), "start"))
         while len(found) < min(self.config.budget.pack, room):
-            bred = self._tune(front, rng) or self._mutate(island, front, rng)
+            bred = self._tune(ladder, rng) or self._mutate(island, ladder, rng)
             if bred is None:
                 break
             child, parents = bred
@@ -205,11 +205,11 @@ class Population:
         self.hits += hits
         return Pack(number, 0, tuple(found), proposals, hits)
 
-    def _tune(self, front: Sequence[Individual], rng: Rng) -> Bred | None:
+    def _tune(self, ladder: Sequence[Individual], rng: Rng) -> Bred | None:
         """Return a promising form with other constants, now and then."""
-        if not front or not rng.chance(self.config.population.tuning):
+        if not ladder or not rng.chance(self.config.population.tuning):
             return None
-        id_ = self._tuning.pick(max(individual.size for individual in front), rng)
+        id_ = self._tuning.pick({i.size: self.standings[i.id].score for i in ladder})
         if id_ is None:
             return None
         parent = self.individuals[id_]
@@ -219,9 +219,9 @@ class Population:
             return None
         return child, (parent,)
 
-    def _mutate(self, island: Island, front: Sequence[Individual], rng: Rng) -> Bred | None:
+    def _mutate(self, island: Island, ladder: Sequence[Individual], rng: Rng) -> Bred | None:
         """Return a mutated child of a chosen parent, or of a cross of two."""
-        parents = self._parents(island, front, rng)
+        parents = self._parents(island, ladder, rng)
         cores = rng.chance(self.config.population.cores)
         genomes = [parent.core if cores else parent.rules for parent in parents]
         base = genomes[0] if len(genomes) == 1 else crossover(*genomes)
@@ -242,14 +242,14 @@ class Population:
         return individual
 
     def _parents(
-        self, island: Island, front: Sequence[Individual], rng: Rng
+        self, island: Island, ladder: Sequence[Individual], rng: Rng
     ) -> tuple[Individual, ...]:
         settings = self.config.population
         first = self._tournament(island, rng)
         if first is None:
             return (self.individuals[0],)
         if rng.chance(settings.front):
-            return (rng.pick(front),)
+            return (rng.pick(ladder),)
         if self._space.scope == "both" and rng.chance(settings.crossover):
             second = self._tournament(island, rng)
             if second is not None and second is not first:

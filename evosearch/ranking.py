@@ -50,11 +50,24 @@ class Ranking:
 
     def front(self) -> list[int]:
         """Return the ids that none of their size and memory, or less, beats; best first."""
-        tops = sorted(((places[-1], cell) for cell, places in self._cells.items()), reverse=True)
         front: list[int] = []
         cells: list[Cell] = []
-        for place, (size, memory) in tops:
+        for place, (size, memory) in self._tops():
             if not any(s <= size and m <= memory for s, m in cells):
                 front.append(-place[2])
                 cells.append((size, memory))
         return front
+
+    def ladder(self) -> list[int]:
+        """Return the ids that none of their size or less beats, whatever its memory; best first."""
+        ladder: list[int] = []
+        smallest = None
+        for place, (size, _) in self._tops():
+            if smallest is None or size < smallest:
+                ladder.append(-place[2])
+                smallest = size
+        return ladder
+
+    def _tops(self) -> list[tuple[Place, Cell]]:
+        """Return the best of every cell, best first."""
+        return sorted(((places[-1], cell) for cell, places in self._cells.items()), reverse=True)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from evosearch.probes import FLAT, MATRICES, PROBE_STEPS, Array, Value
+from evosearch.probes import SHORT, Array, Probes, Value
 from evosearch.program import Rule
 from primitives.shape import FULL
 from primitives.table import OPS
@@ -30,9 +30,9 @@ Instruction = tuple[int, Callable[..., Any], list[int]]
 """Slot of the result, function, slots of its arguments."""
 
 
-def trajectory(rule: Rule) -> Array:
+def trajectory(rule: Rule, probes: Probes = SHORT) -> Array:
     """Return the updates on the probes, (steps, entries); not finite where the rule is not."""
-    return Course(rule).run().entries()
+    return Course(rule, probes).run().entries()
 
 
 class Course:
@@ -45,11 +45,11 @@ class Course:
         made_of: for each statement, what its value is made of within a step, itself included.
         update: slot of the update.
         carried: what the next values of the needed states are made of.
-        table: where values are kept: `FLAT` if all that is needed is elementwise.
+        table: where values are kept: the flat one if all that is needed is elementwise.
         reads_gradient: whether the update depends on the gradient, of this step or an earlier one.
     """
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, probes: Probes = SHORT) -> None:
         states = list(enumerate(rule.states, _STATES))
         first = _STATES + len(states)
         self._size = first + len(rule.body)
@@ -77,7 +77,7 @@ class Course:
         self._states = [(i, s.shape, seen[s.name][0]) for i, s in states if live >> i & 1]
         """Slot, shape and the slot of the next value of the states that are needed."""
         matrices = live & self._matrixwise or any(s != FULL for _, s, _ in self._states)
-        self.table = MATRICES if matrices else FLAT
+        self.table = probes.matrices if matrices else probes.flat
 
     def _read(self, rule: Rule, first: int) -> dict[Any, tuple[int, int]]:
         """Number the statements; return for each variable its slot and what it is made of."""
@@ -110,6 +110,10 @@ class Course:
             self.made_of.append(mask)
         self._dependent = dependent
         return seen
+
+    def needs(self, i: int) -> bool:
+        """Whether the update depends on the i-th statement."""
+        return self._live >> self.code[i][0] & 1 == 1
 
     def run(self) -> Value:
         """Return the updates on all probes."""
@@ -179,7 +183,7 @@ class Course:
         for slot, state, _ in self._states:
             now[slot] = np.zeros(state.sizes(*shape))
         history: list[list[Any]] = []
-        for step in range(PROBE_STEPS):
+        for step in range(self.table.steps):
             now[_T] = step + 1.0
             for slot, stack in stacks:
                 now[slot] = stack[step]

@@ -2,25 +2,26 @@
 
 A form is a program without its constants. Most edits make a new one, with constants drawn blindly,
 and the right form with the wrong constants loses to a worse one that has had time. So now and then
-the search changes nothing but constants: of the best forms of each size, until a form's trials fail
-several times in a row. AutoML-Zero's successor fits constants in the same spirit (Real et al.,
-AutoNumerics-Zero, arXiv 2312.08472), PySR a share of its population (Cranmer, arXiv 2305.01582).
+the search changes nothing but constants: of the form that is nearest to the front of score against
+size, where each trial that failed since the form's best was found counts as some distance. In the
+same spirit AutoNumerics-Zero fits constants (Real et al., arXiv 2312.08472), and PySR those of a
+share of its population (Cranmer, arXiv 2305.01582).
 """
 
 from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left, insort
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evosearch.program import INPUTS, Argument, Rule, RuleSet
-from evosearch.rng import Rng
 from evosearch.standing import Standing
 
 __all__ = ["Tuning", "form"]
 
-Place = tuple[Standing, int]
-"""A form's best standing and the negative id: greater is better, and of equals the first counts."""
+Place = tuple[int, float, int]
+"""Tier, score less fatigue and negative id of a form's best: greater is better."""
 
 
 def form(rules: RuleSet) -> bytes:
@@ -50,17 +51,13 @@ class _Form:
     failures: int = 0
     """Trials of other constants since the best was found."""
 
-    @property
-    def place(self) -> Place:
-        return self.standing, -self.best
-
 
 class Tuning:
-    """What is known of each form, and which are worth more trials."""
+    """What is known of each form, and which is worth the next trial."""
 
-    def __init__(self, tries: int) -> None:
-        """Take how many trials in a row may fail."""
-        self._tries = tries
+    def __init__(self, fatigue: float) -> None:
+        """Take the score that each failed trial in a row counts against a form."""
+        self._fatigue = fatigue
         self._forms: dict[bytes, _Form] = {}
         self._of: dict[int, bytes] = {}
         self._open: dict[int, list[Place]] = {}
@@ -73,41 +70,41 @@ class Tuning:
         if known is None:
             known = self._forms[key] = _Form(len(core.matrix.body), id_, standing)
         else:
-            self._leave(known)
+            self.close(id_)
             if known.best == id_:
                 known.standing = standing
             elif standing > known.standing:
                 known.best, known.standing, known.failures = id_, standing, 0
             elif first:
                 known.failures += 1
-        if known.failures < self._tries:
-            insort(self._open.setdefault(known.size, []), known.place)
-
-    def drop(self, id_: int) -> None:
-        """Forget an individual that failed; a form whose best it was is not tried further."""
-        known = self._forms.get(self._of.get(id_, b""))
-        if known is not None and known.best == id_:
-            self.close(id_)
+        insort(self._open.setdefault(known.size, []), self._place(known))
 
     def close(self, id_: int) -> None:
-        """Try no more constants of an individual's form."""
-        known = self._forms[self._of[id_]]
-        self._leave(known)
-        known.failures = self._tries
+        """Try no more constants of an individual's form, until one of the form does better."""
+        known = self._forms.get(self._of.get(id_, b""))
+        if known is None:
+            return
+        places, place = self._open[known.size], self._place(known)
+        at = bisect_left(places, place)
+        if at < len(places) and places[at] == place:
+            del places[at]
 
-    def pick(self, largest: int, rng: Rng) -> int | None:
-        """Return the best individual of the best form of some size that is worth more trials.
+    def pick(self, front: Mapping[int, float]) -> int | None:
+        """Return the best individual of the form that is nearest to the front, or None.
 
         Args:
-            largest: Statements of the largest forms to consider; every size is as likely.
-            rng: Draws the size.
+            front: Best score for every size that has a better one than smaller sizes have.
         """
-        sizes = sorted(size for size, places in self._open.items() if places and size <= largest)
-        return -self._open[rng.pick(sizes)][-1][1] if sizes else None
+        nearest: tuple[float, int] | None = None
+        for size in sorted(self._open):
+            bars = [score for other, score in front.items() if other <= size]
+            if self._open[size] and bars and size <= max(front):
+                _, worth, id_ = self._open[size][-1]
+                gap = max(bars) - worth
+                if nearest is None or gap < nearest[0]:
+                    nearest = gap, -id_
+        return nearest[1] if nearest else None
 
-    def _leave(self, known: _Form) -> None:
-        """Take a form from those worth more trials, if it is among them."""
-        places = self._open.get(known.size, [])
-        at = bisect_left(places, known.place)
-        if at < len(places) and places[at] == known.place:
-            del places[at]
+    def _place(self, known: _Form) -> Place:
+        worth = known.standing.score - self._fatigue * known.failures
+        return known.standing.tier, worth, -known.best

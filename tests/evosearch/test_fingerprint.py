@@ -16,7 +16,7 @@ from evosearch.generate import compile_rules
 from evosearch.library import KNOWN, default_rest, known
 from evosearch.liveness import strip, strip_rules
 from evosearch.parse import parse_rules
-from evosearch.probes import FLAT, MATRICES, PROBE_SHAPES, PROBE_STEPS, Table
+from evosearch.probes import LONG, PROBE_SHAPES, SHORT, Table
 from evosearch.program import Rule, RuleSet, State, Statement
 from evosearch.trajectory import trajectory
 from primitives.table import OPS
@@ -31,12 +31,12 @@ def rule_of(body: str, result: str = "u") -> Rule:
 def step_by_step(rule: Rule) -> np.ndarray:
     """Run a rule on the probes in the plainest way: by step, by matrix, by statement."""
     columns = []
-    weights, gradients = (value.arrays[0] for value in FLAT.inputs[:2])
+    weights, gradients = (value.arrays[0] for value in SHORT.flat.inputs[:2])
     ends = accumulate(m * n for m, n in PROBE_SHAPES)
     for (m, n), end in zip(PROBE_SHAPES, ends, strict=True):
         states = [np.zeros(state.shape.sizes(m, n)) for state in rule.states]
         updates = []
-        for step in range(PROBE_STEPS):
+        for step in range(SHORT.flat.steps):
             w, g = (
                 probe[step, 0, end - m * n : end].reshape(m, n) for probe in (weights, gradients)
             )
@@ -59,11 +59,27 @@ def test_trajectories_are_those_of_the_plain_loop(rule: Rule) -> None:
     with np.errstate(all="ignore"):
         expected = step_by_step(rule)
     found = trajectory(rule)
-    assert found.shape == expected.shape == (PROBE_STEPS, sum(m * n for m, n in PROBE_SHAPES))
+    assert found.shape == expected.shape == (SHORT.flat.steps, sum(m * n for m, n in PROBE_SHAPES))
     if np.isfinite(expected).all() and np.abs(expected).max() < 1e6:
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
     else:
         assert not (np.isfinite(found).all() and np.abs(found).max() < 1e5)
+
+
+def test_long_trajectories_are_those_of_the_plain_loop_too() -> None:
+    """The short probes are the first steps of the long ones."""
+    rule = rule_of("m = lerp(m, g, 0.1); c = normalize(m); u = sign(c)", "u, m")
+    found = trajectory(rule, LONG)
+    assert len(found) == LONG.flat.steps == LONG.matrices.steps
+    np.testing.assert_array_equal(found[: SHORT.flat.steps], step_by_step(rule))
+
+
+def test_rates_are_told_apart_behind_a_sign() -> None:
+    """A few signs would not tell an average of ten gradients from one of fifty."""
+    for body in ("m = lerp(m, g, {}); u = sign(m)", "m = lerp(m, g, {}); u = clip(m, 1e-09)"):
+        rates = [0.02 * 1.2**k for k in range(16)]
+        prints = {rule_fingerprint(rule_of(body.format(rate), "u, m")) for rate in rates}
+        assert len(prints) == len(rates)
 
 
 SAME = {
@@ -243,7 +259,7 @@ def test_a_positive_factor_never_counts(rule: Rule) -> None:
 @settings(max_examples=60)
 def test_what_was_computed_before_never_shows(rule: Rule, other: Rule) -> None:
     def forget() -> None:
-        for table in (FLAT, MATRICES):
+        for table in (SHORT.flat, SHORT.matrices):
             weights, gradients, _ = table.inputs
             vars(table).update(vars(Table(gradients.arrays, weights.arrays)))
         rule_fingerprint.cache_clear()

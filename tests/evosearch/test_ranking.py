@@ -33,3 +33,13 @@ def test_nobody_is_ranked_at_first() -> None:
     ranking = Ranking()
     assert list(ranking) == ranking.best(5) == ranking.front() == []
     ranking.drop(3)
+
+
+def test_the_ladder_is_the_front_when_memory_is_free() -> None:
+    ranking = Ranking()
+    for id_, (score, size, memory) in enumerate(
+        [(1.0, 5, 2), (0.5, 3, 1), (0.4, 3, 0), (0.2, 4, 0), (0.1, 1, 2), (0.0, 1, 0)]
+    ):
+        ranking.put(id_, Standing(0, score, None, 1), size, memory)
+    assert ranking.ladder() == [0, 1, 4]
+    assert ranking.front() == [0, 1, 2, 4, 5]
