@@ -150,7 +150,7 @@ class PopulationConfig(_Section):
     front: Fraction = 0.3
     """How often the parent is one that nothing of its size or smaller beats; simple programs that
     are good for their size are where good programs start."""
-    tuning: Fraction = 0.0
+    tuning: Fraction = 0.2
     """How often a proposal changes nothing but the constants of a promising form."""
     fatigue: Factor = 0.05
     """Score that each trial of constants which failed since the form's best counts against it."""
