@@ -194,17 +194,17 @@ def _measure(
 
 
 def _look(test: ScaleTest, where: Path) -> int:
-    """Note the use of a held-out task, once for all interruptions of one test."""
+    """Note the use of a held-out task, unless the one noted for this directory covers it."""
     from evosearch.atomic import write_atomic
 
-    path = where / _LOOK
-    asked = {"programs": sorted(test.programs.values()), "seeds": test.seeds}
+    path, programs = where / _LOOK, sorted(test.programs.values())
     if path.is_file():
         noted = json.loads(path.read_text(encoding="utf-8"))
-        if noted["of"] == asked:
+        if set(programs) <= set(noted["of"]["programs"]) and test.seeds <= noted["of"]["seeds"]:
             return noted["look"]
-    count = look("scale", [test.task.name], test.programs.values(), test.seeds)
-    write_atomic(path, json.dumps({"look": count, "of": asked}) + "\n")
+    count = look("scale", [test.task.name], programs, test.seeds)
+    of = {"programs": programs, "seeds": test.seeds}
+    write_atomic(path, json.dumps({"look": count, "of": of}) + "\n")
     return count
 
 

@@ -36,7 +36,7 @@ def test_it_compares_and_notes_the_look_once(scale, tmp_path):
     assert set(found["optimizers"]["new"]["speedup"]) == {"1", "0.5"}
     assert set(found["optimizers"]["new"]["search_scores"]) == {"digits_mlp"}
     assert found["rank_correlation"]["optimizers"] == 5
-    again = scale("new.json", "lion")
+    again = scale("lion")  # no more than was noted
     assert again.exit_code == 0, again.output
     assert "tuned muon" in again.stdout
     assert "Rank correlation" in again.stdout
