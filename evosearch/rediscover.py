@@ -129,11 +129,12 @@ class Study:
         data["start"] = starting_program(self.start, self.config)
         if arm.startswith("random"):
             # Every living individual is as likely a parent as any other, no parent comes from the
-            # front, no form is tuned, nothing restarts from the best or migrates: what is left is
-            # the same proposals without selection. Hurdles stay: they decide what is evaluated
-            # further, not who breeds.
+            # front, no form is tuned (all edits may change constants instead), nothing restarts
+            # from the best or migrates: what is left is the same proposals without selection.
+            # Hurdles stay: they decide what is evaluated further, not who breeds.
             never = budget + 1
             settings += ["population.tournament=1", "population.front=0", "population.tuning=0"]
+            settings += ["space.edits=[]"]
             settings += [f"population.patience={never}", f"population.migrate_every={never}"]
         elif arm.startswith("constants"):
             adamw = starting_program("adamw", self.config)

@@ -12,6 +12,7 @@ from evosearch.library import known
 from evosearch.population import Pack, Population
 from evosearch.score import BOUND
 from evosearch.shrink import shrink
+from evosearch.tuning import form
 
 TASKS = ("digits_mlp", "least_squares")
 
@@ -102,6 +103,7 @@ def test_the_oldest_leave_an_island() -> None:
     config = config_of(
         "budget.evaluations=60",
         "population.front=0",
+        "population.tuning=0",
         "population.size=5",
         "population.patience=1000",
         tiers=1,
@@ -112,6 +114,17 @@ def test_the_oldest_leave_an_island() -> None:
         living = range(pack.individuals[0].id - 5, pack.individuals[0].id)
         for individual in pack.individuals:
             assert all(parent in living for parent in individual.parents)
+
+
+def test_tuned_children_are_their_parents_with_other_constants() -> None:
+    population = Population(config_of("population.tuning=0.5", "budget.evaluations=80", tiers=1))
+    drive(population)
+    tuned = [i for i in population.individuals if i.mutation == "retune"]
+    assert 10 < len(tuned) < 60
+    for individual in tuned:
+        (parent,) = (population.individuals[id_] for id_ in individual.parents)
+        assert form(individual.rules) == form(parent.core)
+        assert individual.rules != parent.core
 
 
 def test_until_an_island_has_filled_up_all_descend_from_the_start() -> None:
@@ -127,6 +140,7 @@ def test_an_island_that_stands_still_restarts_from_its_best() -> None:
         "budget.evaluations=60",
         "population.patience=6",
         "population.front=0",
+        "population.tuning=0",
         "population.warmup=1",
         "population.size=20",
         "elites.every=100",

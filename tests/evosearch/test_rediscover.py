@@ -65,12 +65,14 @@ def test_arms_are_the_preset_with_one_thing_changed(target):
         assert config.hurdle == base.hurdle
         factor = 4 if arm.endswith("4x") else 1
         assert config.budget.evaluations == factor * base.budget.evaluations
-        assert config.space.edits == (("change_constant",) if "constants" in arm else ())
         if arm.startswith("random"):
+            assert config.space.edits == ()
             assert config.population.tournament == 1
-            assert config.population.front == 0.0
+            assert config.population.front == config.population.tuning == 0.0
             assert config.population.patience > config.budget.evaluations
         else:
+            constants = ("change_constant",)
+            assert config.space.edits == (constants if "constants" in arm else base.space.edits)
             assert config.population == base.population
 
 

@@ -96,7 +96,7 @@ def test_the_best_trains_a_model_of_ones_own(run: evosearch.Run) -> None:
     model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 1))
     x = torch.randn(64, 8)
     y = x[:, :1] * x[:, 1:2]
-    optimizer = best.to_optimizer()(model.named_parameters())
+    optimizer = best.to_optimizer()(model.named_parameters(), lr=1e-3)
     losses = []
     for _ in range(60):
         loss = nn.functional.mse_loss(model(x), y)
