@@ -152,7 +152,7 @@ class PopulationConfig(_Section):
     are good for their size are where good programs start."""
     tuning: Fraction = 0.2
     """How often a proposal changes nothing but the constants of a promising form."""
-    fatigue: Factor = 0.05
+    fatigue: Factor = 0.1
     """Score that each trial of constants which failed since the form's best counts against it."""
     cores: Fraction = 0.5
     """How often a parent breeds without its redundant statements."""

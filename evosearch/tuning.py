@@ -20,8 +20,9 @@ from evosearch.standing import Standing
 
 __all__ = ["Tuning", "form"]
 
-Place = tuple[int, float, int]
-"""Tier, score less fatigue and negative id of a form's best: greater is better."""
+Place = tuple[float, int]
+"""Score less fatigue, and negative id, of a form's best: greater is better. Tiers do not count: a
+form with the wrong constants seldom gets beyond the first."""
 
 
 def form(rules: RuleSet) -> bytes:
@@ -99,12 +100,11 @@ class Tuning:
         for size in sorted(self._open):
             bars = [score for other, score in front.items() if other <= size]
             if self._open[size] and bars and size <= max(front):
-                _, worth, id_ = self._open[size][-1]
+                worth, id_ = self._open[size][-1]
                 gap = max(bars) - worth
                 if nearest is None or gap < nearest[0]:
                     nearest = gap, -id_
         return nearest[1] if nearest else None
 
     def _place(self, known: _Form) -> Place:
-        worth = known.standing.score - self._fatigue * known.failures
-        return known.standing.tier, worth, -known.best
+        return known.standing.score - self._fatigue * known.failures, -known.best

@@ -68,11 +68,13 @@ def test_failed_trials_tire_and_a_success_rests() -> None:
     assert tuning.pick(front) == 6
 
 
-def test_a_form_that_went_further_counts_more_than_any_score() -> None:
+def test_a_form_that_failed_on_the_first_tier_may_be_tuned() -> None:
     tuning = Tuning(fatigue=0.1)
-    tuning.put(0, NORMALIZED, standing(2.0, tier=0))
-    tuning.put(1, known("lion"), standing(-1.0, tier=1))
-    assert tuning.pick({3: 0.0}) == 1
+    tuning.put(0, NORMALIZED, standing(0.2, tier=1))
+    tuning.put(1, known("lion"), standing(0.15, tier=0))
+    assert tuning.pick({3: 0.5}) == 0
+    tuning.put(2, parse_rules(str(NORMALIZED).replace("0.1", "0.3")), standing(0.0))
+    assert tuning.pick({3: 0.5}) == 1
 
 
 def test_a_re_evaluation_moves_the_best_and_is_no_trial() -> None:
