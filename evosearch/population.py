@@ -209,7 +209,7 @@ class Population:
         """Return a promising form with other constants, now and then."""
         if not ladder or not rng.chance(self.config.population.tuning):
             return None
-        id_ = self._tuning.pick({i.size: self.standings[i.id].score for i in ladder})
+        id_ = self._tuning.pick(max(individual.size for individual in ladder), rng)
         if id_ is None:
             return None
         parent = self.individuals[id_]

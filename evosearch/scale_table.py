@@ -14,12 +14,14 @@ COLUMNS: Final = ("optimizer", "end value", "minus AdamW's", "speed-up (95 %)", 
 WORDS: Final = ("optimizer",)
 """Columns of words."""
 
-_LEGEND: Final = """\
-End values and differences are means ± standard errors over seeds. The speed-up is AdamW's steps to
-its own value after {share:.0%} of its steps over the optimizer's, by mean curves, with a bootstrap
-interval over seeds; where an optimizer never gets there (<), it is the share of the steps after
-which AdamW is where the optimizer ends. Score: the log of AdamW's loss over the optimizer's;
-search: the same, with AdamW's constants tuned as well, on {tasks} with fresh seeds."""
+_LEGEND: Final = (
+    "End values and differences are means ± standard errors over seeds. The speed-up is AdamW's "
+    "steps to {target} over the optimizer's, by mean curves, with a bootstrap interval over seeds, "
+    "which is too narrow for so few; where an optimizer never gets there (<), it is the share of "
+    "the steps after which AdamW is where the optimizer ends. Score: the log of AdamW's excess "
+    "loss over the optimizer's; search: the same on {tasks}, with fresh seeds and AdamW's constants "
+    "tuned as well."
+)
 
 Summary = Mapping[str, Any]
 """What `evosearch.scale_result.summarize` returned."""
@@ -80,6 +82,7 @@ def markdown(summary: Summary) -> list[str]:
     from evosearch.tally import markdown_table
 
     share = float(shares(summary)[0])
+    target = "its own end value" if share == 1.0 else f"its value after {share:.0%} of its steps"
     edges = [label for label, row in summary["optimizers"].items() if row["edge"]]
     at_edge = f" Best at the edge of what was tried: {', '.join(edges)}." if edges else ""
     return [
@@ -93,7 +96,7 @@ def markdown(summary: Summary) -> list[str]:
         "",
         *markdown_table(COLUMNS, rows(summary)),
         "",
-        *_LEGEND.format(share=share, tasks=", ".join(summary["search"]["tasks"])).splitlines(),
+        _LEGEND.format(target=target, tasks=", ".join(summary["search"]["tasks"])),
         "",
         correlation(summary),
     ]

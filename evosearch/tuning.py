@@ -2,20 +2,20 @@
 
 A form is a program without its constants. Most edits make a new one, with constants drawn blindly,
 and the right form with the wrong constants loses to a worse one that has had time. So now and then
-the search changes nothing but constants: of the form that is nearest to the front of score against
-size, where each trial that failed since the form's best was found counts as some distance. In the
-same spirit AutoNumerics-Zero fits constants (Real et al., arXiv 2312.08472), and PySR those of a
-share of its population (Cranmer, arXiv 2305.01582).
+the search changes nothing but constants: of the form that scores best among those of some size,
+where each trial that failed since the form's best was found counts against it. In the same spirit
+AutoNumerics-Zero fits constants (Real et al., arXiv 2312.08472), and PySR those of a share of its
+population (Cranmer, arXiv 2305.01582).
 """
 
 from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left, insort
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evosearch.program import INPUTS, Argument, Rule, RuleSet
+from evosearch.rng import Rng
 from evosearch.standing import Standing
 
 __all__ = ["Tuning", "form"]
@@ -90,21 +90,16 @@ class Tuning:
         if at < len(places) and places[at] == place:
             del places[at]
 
-    def pick(self, front: Mapping[int, float]) -> int | None:
-        """Return the best individual of the form that is nearest to the front, or None.
+    def pick(self, largest: int, rng: Rng) -> int | None:
+        """Return the best individual of the form that is worth most among those of some size.
 
         Args:
-            front: Best score for every size that has a better one than smaller sizes have.
+            largest: Statements of the largest forms to consider.
+            rng: Draws the size; every one is as likely, and so simple forms, of which there are
+                few, are tried most.
         """
-        nearest: tuple[float, int] | None = None
-        for size in sorted(self._open):
-            bars = [score for other, score in front.items() if other <= size]
-            if self._open[size] and bars and size <= max(front):
-                worth, id_ = self._open[size][-1]
-                gap = max(bars) - worth
-                if nearest is None or gap < nearest[0]:
-                    nearest = gap, -id_
-        return nearest[1] if nearest else None
+        sizes = sorted(size for size, places in self._open.items() if places and size <= largest)
+        return -self._open[rng.pick(sizes)][-1][1] if sizes else None
 
     def _place(self, known: _Form) -> Place:
         return known.standing.score - self._fatigue * known.failures, -known.best
