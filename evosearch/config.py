@@ -148,8 +148,9 @@ class PopulationConfig(_Section):
     crossover: Fraction = 0.1
     """How often the rest's rule comes from a second parent."""
     front: Fraction = 0.3
-    """How often the parent is one that nothing of its size or smaller beats; simple programs that
-    are good for their size are where good programs start."""
+    """How often the parent is one that nothing of its size or smaller beats, a large one more often
+    than a small one, which has fewer neighbours; simple programs that are good for their size are
+    where good programs start."""
     tuning: Fraction = 0.2
     """How often a proposal changes nothing but the constants of a promising form."""
     fatigue: Factor = 0.1

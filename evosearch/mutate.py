@@ -19,7 +19,7 @@ from primitives.op import Constant
 
 __all__ = ["crossover", "mutate", "retune"]
 
-_FRESH: Final = 0.3
+_FRESH: Final = 0.4
 """How often a constant that is retuned is drawn afresh instead of moved."""
 _TRIES: Final = 10_000
 """Edits to try before giving up: where a parent is at its limits, few keep them."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from evosearch.breed import Child, offspring, retuned
 from evosearch.config import Config
@@ -249,7 +250,7 @@ class Population:
         if first is None:
             return (self.individuals[0],)
         if rng.chance(settings.front):
-            return (rng.pick(ladder),)
+            return (rng.weighted(ladder, list(accumulate(1 + i.size for i in ladder))),)
         if self._space.scope == "both" and rng.chance(settings.crossover):
             second = self._tournament(island, rng)
             if second is not None and second is not first:
