@@ -134,6 +134,8 @@ def test_adams(body: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("body", "states"),
     [
+        ("m = lerp(m, g, 0.1); c = g - m; u = sign(c)", "m"),  # the average taken away
+        ("m = lerp(m, g, 0.1); c = g - m; u = normalize(c)", "m"),
         ("m = lerp(m, g, 0.1); a = sign(m); b = sign(g); u = a + b", "m"),
         ("m = lerp(m, g, 0.1); a = normalize(g); b = sign(m); u = a + b", "m"),
         ("x = clip(g, 1.0); c = lerp(m, x, 0.1); u = sign(c); m = lerp(m, x, 0.01)", "m"),
