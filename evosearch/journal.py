@@ -4,7 +4,7 @@
     RUN/journal/000001.jsonl  segments of lines (evosearch/frame.py), each continuing the one before
 
 The state of a run is a function of its journal, and resuming is replaying it. `append` returns when
-the record is on the disk; only then may it influence anything. A crash leaves at most a cut last
+the records are on the disk; only then may what follows from them leave the driver. A crash leaves at most a cut last
 line, which the next writer removes under the lock; anything else that is not as it was written
 raises `CorruptArchive` with the place. Nothing in a run directory is ever executed or unpickled.
 
