@@ -30,6 +30,8 @@ _WRITERS: Final = {
     "json": "export_json",
 }
 """Format to the function of `evosearch.export` that writes it."""
+_WITH_DETAILS: Final = ("torch", "optax")
+"""Formats that take learning rates and where the program comes from."""
 
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to this new file.")
@@ -85,7 +87,7 @@ def export(
         str | None, typer.Option(help="Name of the optimizer; by default after the file.")
     ] = None,
     format_: Annotated[
-        str, typer.Option("--format", help="torch, or another one that is installed.")
+        str, typer.Option("--format", help=f"One of {', '.join(_WRITERS)}.")
     ] = "torch",
     force: Force = False,
     as_json: AsJson = False,
@@ -98,14 +100,13 @@ def export(
       evosearch export runs/quickstart-0 231 -o optimizer.py
       evosearch export lion -o lion.py --name Lion
     """
-    exporters = import_module("evosearch.export")
-    writers = {key: value for key, value in _WRITERS.items() if value in exporters.__all__}
-    if format_ not in writers:
-        raise UsageError(f"unknown format `{format_}`; expected one of {', '.join(writers)}")
+    if format_ not in _WRITERS:
+        raise UsageError(f"unknown format `{format_}`; expected one of {', '.join(_WRITERS)}")
     chosen = resolve(subject)
     title = name or _title(chosen, output)
-    details = _details(chosen) if format_ == "torch" else {}
-    text = getattr(exporters, writers[format_])(chosen.rules, name=title, **details)
+    details = _details(chosen) if format_ in _WITH_DETAILS else {}
+    writer = getattr(import_module("evosearch.export"), _WRITERS[format_])
+    text = writer(chosen.rules, name=title, **details)
     if output is not None:
         _save(output, text, force)
     if as_json:
