@@ -19,7 +19,7 @@ _LEGEND: Final = (
     "steps to {target} over the optimizer's, by mean curves, with a bootstrap interval over seeds, "
     "which is too narrow for so few; where an optimizer never gets there (<), it is the share of "
     "the steps after which AdamW is where the optimizer ends. Score: the log of AdamW's excess "
-    "loss over the optimizer's; search: the same on {tasks}, with fresh seeds and AdamW's constants "
+    "loss over the optimizer's; search: the same on {tasks}, fresh seeds, AdamW's constants "
     "tuned as well."
 )
 
