@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: search test check discovered install clean
+.PHONY: search test examples check discovered install clean
 
 install: .venv/.installed
 
@@ -16,6 +16,11 @@ search: install
 
 test: install
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+# The frameworks that two examples use are an extra, which this installs.
+examples: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[examples]"
+	$(BIN)/python -m pytest tests/export/test_export_examples.py
 
 check: install
 	$(BIN)/ruff format --diff .

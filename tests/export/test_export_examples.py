@@ -49,7 +49,6 @@ def test_two_processes() -> None:
     assert _falls(output)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "packages"),
     [
@@ -60,5 +59,5 @@ def test_two_processes() -> None:
 def test_frameworks(script: str, packages: tuple[str, ...]) -> None:
     for package in packages:
         if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed")
+            pytest.skip(f"{package} is not installed: `make examples` does that")
     assert _falls(_run(str(EXAMPLES / script)))
