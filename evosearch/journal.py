@@ -4,9 +4,10 @@
     RUN/journal/000001.jsonl  segments of lines (evosearch/frame.py), each continuing the one before
 
 The state of a run is a function of its journal, and resuming is replaying it. `append` returns when
-the records are on the disk; only then may what follows from them leave the driver. A crash leaves at most a cut last
-line, which the next writer removes under the lock; anything else that is not as it was written
-raises `CorruptArchive` with the place. Nothing in a run directory is ever executed or unpickled.
+the records are on the disk; only then may what follows from them leave the driver. A crash leaves
+at most a cut last line, which the next writer removes under the lock; anything else that is not as
+it was written raises `CorruptArchive` with the place. Nothing in a run directory is ever executed
+or unpickled.
 
 Kinds of records: `manifest` (the first: configuration, versions, hardware, seeds), `reference` (the
 baselines' results on a replicate), `pack` and `confirm` (candidates and their results, see
