@@ -153,7 +153,8 @@ class Population:
         standing = Standing.of(scores, outcome.tier, seeds)
         self.standings[individual.id] = standing
         self._ranking.put(individual.id, standing, individual.size, individual.memory)
-        self._tuning.put(individual.id, individual.core, standing)
+        firsts = [mean_score(scores[task]) for task in self._tier_tasks[0]]
+        self._tuning.put(individual.id, individual.core, combine(firsts).mean)
 
     def ranking(self) -> list[Individual]:
         """Return the individuals that have a standing, best first."""

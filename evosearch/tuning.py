@@ -16,13 +16,11 @@ from dataclasses import dataclass
 
 from evosearch.program import INPUTS, Argument, Rule, RuleSet
 from evosearch.rng import Rng
-from evosearch.standing import Standing
 
 __all__ = ["Tuning", "form"]
 
 Place = tuple[float, int]
-"""Score less fatigue, and negative id, of a form's best: greater is better. Tiers do not count: a
-form with the wrong constants seldom gets beyond the first."""
+"""Score less fatigue, and negative id, of a form's best: greater is better."""
 
 
 def form(rules: RuleSet) -> bytes:
@@ -48,7 +46,7 @@ def _blanked(rule: Rule) -> str:
 class _Form:
     size: int
     best: int
-    standing: Standing
+    score: float
     failures: int = 0
     """Trials of other constants since the best was found."""
 
@@ -63,19 +61,26 @@ class Tuning:
         self._of: dict[int, bytes] = {}
         self._open: dict[int, list[Place]] = {}
 
-    def put(self, id_: int, core: RuleSet, standing: Standing) -> None:
-        """Take in an individual's standing, at first or when it has changed."""
+    def put(self, id_: int, core: RuleSet, score: float) -> None:
+        """Take in an individual's score, at first or when it has changed.
+
+        Args:
+            id_: of the individual.
+            core: its program.
+            score: on the first tier, where all are evaluated; with the wrong constants a form
+                seldom gets further.
+        """
         first = id_ not in self._of
         key = self._of.setdefault(id_, form(core) if first else b"")
         known = self._forms.get(key)
         if known is None:
-            known = self._forms[key] = _Form(len(core.matrix.body), id_, standing)
+            known = self._forms[key] = _Form(len(core.matrix.body), id_, score)
         else:
             self.close(id_)
             if known.best == id_:
-                known.standing = standing
-            elif standing > known.standing:
-                known.best, known.standing, known.failures = id_, standing, 0
+                known.score = score
+            elif score > known.score:
+                known.best, known.score, known.failures = id_, score, 0
             elif first:
                 known.failures += 1
         insort(self._open.setdefault(known.size, []), self._place(known))
@@ -102,4 +107,4 @@ class Tuning:
         return -self._open[rng.pick(sizes)][-1][1] if sizes else None
 
     def _place(self, known: _Form) -> Place:
-        return known.standing.score - self._fatigue * known.failures, -known.best
+        return known.score - self._fatigue * known.failures, -known.best
