@@ -1,6 +1,6 @@
 """Lion, an optimizer for PyTorch.
 
-The program of Lion (https://arxiv.org/abs/2302.06675).
+Candidate 1473 of 4,000, found from adamw with seed 708.
 """
 
 # pyright: reportPrivateImportUsage=false, reportIncompatibleMethodOverride=false
@@ -39,8 +39,8 @@ class Lion(Optimizer):
     def __init__(
         self,
         params: ParamsT,
-        lr: float | Tensor = 0.0001,
-        betas: tuple[float, float] = (0.9, 0.99),
+        lr: float | Tensor = 0.066,
+        betas: tuple[float, float] = (0.4808, 0.9628),
         weight_decay: float = 0.0,
         *,
         maximize: bool = False,
