@@ -96,6 +96,4 @@ def _frugal(child: RuleSet, space: Space) -> bool:
     """Whether the child needs no more states than the space allows, whatever it declares."""
     if not space.spare_states:
         return True
-    core = shrink(child)
-    rules = (core.matrix,) if core.rest is None else (core.matrix, core.rest)
-    return all(rule.state_memory <= space.max_states for rule in rules)
+    return all(rule.state_memory <= space.max_states for rule in shrink(child).rules)

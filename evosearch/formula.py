@@ -46,7 +46,7 @@ def pseudo_code(rules: RuleSet) -> str:
 
 def latex(rules: RuleSet) -> str:
     """Return the recurrence of states, update and parameter, one aligned block a rule."""
-    both = (rules.matrix,) if rules.rest is None else (rules.matrix, rules.rest)
+    both = rules.rules
     return "\n".join(_aligned(named_rule(rule)) for rule in both)
 
 

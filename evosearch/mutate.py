@@ -65,9 +65,9 @@ def retune(parent: RuleSet, space: Space, rng: Rng) -> RuleSet | None:
     One is drawn that changes for certain, and each of the others does as likely as not: what one
     average should remember depends on what the other does. Steps are small or large.
     """
-    tunes_rest = space.scope == "both" and parent.rest is not None
-    rules = [parent.matrix, parent.rest] if tunes_rest else [parent.matrix]
-    found = [(k, place) for k, rule in enumerate(rules) if rule for place in places(rule)]
+    rules = list(parent.rules)
+    tuned = rules if space.scope == "both" else rules[:1]
+    found = [(k, place) for k, rule in enumerate(tuned) for place in places(rule)]
     if not found:
         return None
     certain, scale = rng.pick(found), math.exp(rng.normal())
@@ -77,11 +77,9 @@ def retune(parent: RuleSet, space: Space, rng: Rng) -> RuleSet | None:
         return draw(kind, rng) if fresh else perturb(kind, value, rng, scale)
 
     for k, place in found:
-        rule = rules[k]
-        if rule is not None and ((k, place) == certain or rng.chance(0.5)):
-            rules[k] = reset(rule, place, change, rng)
-    matrix, rest = rules if tunes_rest else (*rules, parent.rest)
-    return RuleSet(matrix, rest) if matrix else None
+        if (k, place) == certain or rng.chance(0.5):
+            rules[k] = reset(rules[k], place, change, rng)
+    return RuleSet(*rules)
 
 
 def crossover(first: RuleSet, second: RuleSet) -> RuleSet:

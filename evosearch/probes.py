@@ -1,10 +1,10 @@
 """Probes: the fixed gradients that a rule is tried on, and what expressions are worth on them.
 
 They are gradients of a tall, a wide and a square matrix, in float64, for a few steps, which tell
-smooth functions apart, or for many: a sign says little. The numpy column of the op
-table does the work: on tensors this small, torch's dispatch would be the whole cost. What was
-computed is kept under the expression that it is the value of, because the programs of a search have
-most of their expressions in common.
+smooth functions apart, or for many: a sign says little. The numpy column of the op table does the
+work: on tensors this small, torch's dispatch would be the whole cost. What was computed is kept
+under the expression that it is the value of, because the programs of a search have most of their
+expressions in common.
 """
 
 from __future__ import annotations

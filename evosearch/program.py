@@ -143,9 +143,14 @@ class RuleSet:
         return self.matrix.name
 
     @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules that it states: one or two."""
+        return (self.matrix,) if self.rest is None else (self.matrix, self.rest)
+
+    @property
     def size(self) -> int:
         """The number of statements in both rules."""
-        return len(self.matrix.body) + (0 if self.rest is None else len(self.rest.body))
+        return sum(len(rule.body) for rule in self.rules)
 
     def renamed(self, name: str) -> RuleSet:
         """Return the same optimizer under another name."""

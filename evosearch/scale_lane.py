@@ -30,7 +30,7 @@ TUNING: Final = 0
 _EVALUATIONS: Final = 30
 """Along the loss curve of a test."""
 _PROBE: Final = (2, 8)
-"""Steps of two short runs whose difference in time is what a step costs."""
+"""Steps of two short runs, after one to warm up, whose difference in time is what steps cost."""
 
 
 @dataclass(frozen=True)
@@ -125,10 +125,11 @@ def train_lane(lane: Lane) -> Result:
 def seconds_per_lane(lane: Lane) -> float:
     """Return about how much processor time a lane takes, by a few steps of it."""
     task, rules, times = lane.problem, compile_text(lane.program), []
-    for steps in _PROBE:
+    for steps in (_PROBE[0], *_PROBE):
         problem = Problem.of(replace(task, steps=steps), (0,))
         since = time.process_time()
         train(problem, [Entry(rules, (lane.trial,))])
         times.append(time.process_time() - since)
-    step = (times[1] - times[0]) / (_PROBE[1] - _PROBE[0])
-    return times[0] + step * (task.steps - _PROBE[0])
+    _, short, long = times
+    step = max(0.0, long - short) / (_PROBE[1] - _PROBE[0])
+    return short + step * (task.steps - _PROBE[0])

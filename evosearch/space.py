@@ -63,5 +63,4 @@ class Space:
     def contains(self, rules: RuleSet) -> bool:
         """Whether a rule set keeps the limits and uses the space's ops only."""
         allowed = set(self.ops)
-        both = (rules.matrix,) if rules.rest is None else (rules.matrix, rules.rest)
-        return all(self.holds(r) and {s.op for s in r.body} <= allowed for r in both)
+        return all(self.holds(r) and {s.op for s in r.body} <= allowed for r in rules.rules)

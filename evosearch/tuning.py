@@ -25,8 +25,8 @@ Place = tuple[float, int]
 
 def form(rules: RuleSet) -> bytes:
     """Return a digest of a rule set but for its constants and the names of its variables."""
-    both = (rules.matrix,) if rules.rest is None else (rules.matrix, rules.rest)
-    return hashlib.blake2b("\n".join(map(_blanked, both)).encode(), digest_size=16).digest()
+    text = "\n".join(map(_blanked, rules.rules))
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 def _blanked(rule: Rule) -> str:

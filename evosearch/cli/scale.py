@@ -127,16 +127,20 @@ def _programs(words: Sequence[str]) -> dict[str, str]:
 
 
 def _finalist(word: str) -> tuple[str, str]:
+    """Return a label and a program's text; a discovery may have the name of a known optimizer."""
+    from evosearch.library import KNOWN
+
     path = Path(word)
     if path.suffix != ".json":
         subject = resolve([word])
         return subject.label, str(subject.rules)
     try:
-        return path.stem, json.loads(path.read_text(encoding="utf-8"))["export"]["program"]
+        program = json.loads(path.read_text(encoding="utf-8"))["export"]["program"]
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(
             f"expected the provenance of a discovery at {word}, with its program, found none"
         ) from None
+    return (f"{path.stem} as found" if path.stem in KNOWN else path.stem), program
 
 
 def _announce(test: ScaleTest, small: Config, where: Path) -> None:

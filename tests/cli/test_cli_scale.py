@@ -68,3 +68,10 @@ def test_what_cannot_be_compared_is_refused(scale, tmp_path):
         result = scale(*words)
         assert result.exit_code == 2
         assert message in result.output
+
+
+def test_a_discovery_may_have_the_name_of_a_baseline(scale, tmp_path):
+    (tmp_path / "lion.json").write_text(json.dumps({"export": {"program": NEW}}))
+    found = scale("lion.json", "--plan")
+    assert found.exit_code == 0, found.output
+    assert "5 optimizers" in found.output
