@@ -81,15 +81,27 @@ def _order(items: list[_Item]) -> list[_Item]:
     while waiting:
         ready = [i for i in waiting if all(c in done or c not in computed for c in i.children)]
         free = next((i for i in ready if not _blocked(i, waiting)), None)
-        if free is None:  # two states want each other's old value: this one goes by way of a copy
+        if free is None:  # states want each other's old values: one goes by way of a copy
             free = ready[0]
-            copy = _copy(free.value, free.home)
-            free.home = ""
-            waiting.append(copy)
-        waiting.remove(free)
+            if free.value.op:
+                waiting.append(_copy(free.value, free.home))
+                free.home = ""
+            else:  # it is but a copy itself: what helps is to keep what it would overwrite
+                free = _kept(free.home, waiting)
+        if free in waiting:
+            waiting.remove(free)
         ordered.append(free)
         done.add(free.value)
     return ordered
+
+
+def _kept(state: str, waiting: list[_Item]) -> _Item:
+    """Return a copy of a state's old value, which all who wait for that value now read instead."""
+    leaf = next(c for item in waiting for c in item.children if c.name == state)
+    value = Node("mul", (leaf, 1.0), leaf.shape)
+    for item in waiting:
+        item.args = tuple(value if a is leaf else a for a in item.args)
+    return _Item(value.op, value.args, value)
 
 
 def _blocked(item: _Item, waiting: list[_Item]) -> bool:

@@ -11,10 +11,11 @@ from evosearch.program import Rule
 from evosearch.rng import Rng
 from evosearch.simplify.bounds import bounds_of
 from evosearch.simplify.draw import random_rule
-from evosearch.simplify.graph import Node, Terms, read
+from evosearch.simplify.graph import Graph, Node, Terms, read
 from evosearch.simplify.linear import snap
 from evosearch.simplify.probe import deviation, probe, replay, run
 from evosearch.simplify.schedule import write
+from primitives.shape import FULL
 
 
 def rule(body: str, states: str = "", update: str = "u") -> Rule:
@@ -72,6 +73,9 @@ def test_replay_is_the_reference_semantics() -> None:
         ("a = lerp(m, g, 0.1); m = a * 1.0; v = a * 1.0; u = v + m", "m v", "u"),
         ("u = m * 1.0; m = lerp(m, g, 0.1)", "m", "u"),
         ("u = m + g; m = g * 1.0", "m", "u"),
+        ("u = m + g; x = m * 1.0; m = v * 1.0; v = x * 1.0", "m v", "u"),
+        ("u = a + g; x = a * 1.0; a = b * 1.0; b = c * 1.0; c = x * 1.0", "a b c", "u"),
+        ("x = a * 1.0; a = b * 1.0; b = x * 1.0; y = g - a; z = sign(b); u = y + z", "a b", "u"),
     ],
 )
 def test_states_that_need_each_others_old_value(body: str, states: str, update: str) -> None:
@@ -83,6 +87,31 @@ def test_states_that_need_each_others_old_value(body: str, states: str, update: 
     data = probe(flat=True)
     assert deviation(replay(raw, data), replay(written, data)) == 0.0
     assert len(written.body) <= len(raw.body)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_states_may_be_exchanged_in_any_way(seed: int) -> None:
+    """Next values are drawn from all states and a few sums of them, cycles of states included."""
+    rng, terms = Rng(seed, "exchange"), Terms()
+    names = "abcde"[: 1 + rng.below(5)]
+    pool = [terms.leaf(name, FULL) for name in ("g", *names)]
+    for _ in range(rng.below(4)):
+        made = terms.make(rng.pick(("add", "minimum")), rng.pick(pool), rng.pick(pool))
+        assert isinstance(made, Node)
+        pool.append(made)
+    graph = Graph(rng.pick(pool), tuple((name, rng.pick(pool)) for name in names)).alive()
+    written = parse_rules(str(write(graph, "f"))).matrix
+    before = {n: torch.tensor([[float(k)]]) for k, n in enumerate(("w", "g", *names))}
+
+    def value(node: Node) -> torch.Tensor:
+        function = {"add": torch.add, "minimum": torch.minimum}.get(node.op)
+        return function(*map(value, node.children)) if function else before[node.name]
+
+    states = tuple(before[state.name] for state in written.states)
+    update, after = interpret(written, before["w"], before["g"], 1.0, states)
+    assert update == value(graph.update)
+    nexts = dict(graph.states)
+    assert [*after] == [value(nexts[state.name]) for state in written.states]
 
 
 def test_bounds() -> None:
