@@ -7,33 +7,20 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from evosearch.export.hyper import ITERATIONS
+from primitives.table import OPS
 
-__all__ = ["JAX", "kernels_in"]
+__all__ = ["JAX", "OTHERWISE", "kernels_in"]
 
-_UNARY: Final = (
-    *("abs", "sign", "square", "sqrt", "exp", "log", "log1p", "sin", "cos", "tan", "arcsin"),
-    *("arccos", "arctan", "sinh", "cosh", "tanh", "arcsinh"),
-)
 _ALL, _ROW, _COL = "(-2, -1)", "-1", "-2"
 
-JAX: Final[dict[str, str]] = {
-    **{name: f"jnp.{name}({{0}})" for name in _UNARY},
-    "add": "{0} + {1}",
-    "sub": "{0} - {1}",
-    "mul": "{0} * {1}",
-    "div": "safe_div({0}, {1})",
-    "neg": "-{0}",
+OTHERWISE: Final[dict[str, str]] = {
     "minimum": "jnp.minimum({0}, {1})",
     "maximum": "jnp.maximum({0}, {1})",
     "clip": "jnp.clip({0}, -{1}, {1})",
-    "clip_to": "clip_to({0}, {1})",
     "select": "jnp.where({0} > 0, {1}, {2})",
-    "cube": "{0} * {0} * {0}",
-    "rsqrt": "safe_div(1.0, jnp.sqrt({0}))",
     "cbrt": "jnp.cbrt({0})",
-    "power": "signed_power({0}, {1})",
-    "sigmoid": "1 / (1 + jnp.exp(-{0}))",
+    "sinh": "jnp.sinh({0})",
+    "cosh": "jnp.cosh({0})",
     "lerp": "{rest} * {0} + {2} * {1}",
     "heavy_ball": "{2} * {0} + {1}",
     "debias": "{0} / (1 - {1}**t)",
@@ -42,39 +29,30 @@ JAX: Final[dict[str, str]] = {
     "mean": "jnp.mean({0}, keepdims=True)",
     "norm": f"norm({{0}}, {_ALL})",
     "rms": f"rms({{0}}, {_ALL})",
-    "max_abs": f"max_abs({{0}}, {_ALL})",
     "dot": "jnp.sum({0} * {1}, keepdims=True)",
-    "cosine": "cosine({0}, {1})",
     "row_mean": f"jnp.mean({{0}}, {_ROW}, keepdims=True)",
     "row_norm": f"norm({{0}}, {_ROW})",
     "row_rms": f"rms({{0}}, {_ROW})",
-    "row_max_abs": f"max_abs({{0}}, {_ROW})",
     "col_mean": f"jnp.mean({{0}}, {_COL}, keepdims=True)",
     "col_norm": f"norm({{0}}, {_COL})",
     "col_rms": f"rms({{0}}, {_COL})",
-    "col_max_abs": f"max_abs({{0}}, {_COL})",
     "normalize": f"safe_div({{0}}, norm({{0}}, {_ALL}))",
     "rms_normalize": f"safe_div({{0}}, rms({{0}}, {_ALL}))",
     "row_normalize": f"safe_div({{0}}, norm({{0}}, {_ROW}))",
     "col_normalize": f"safe_div({{0}}, norm({{0}}, {_COL}))",
-    "matmul": "{0} @ {1}",
     "transpose": "{0}.T",
     "gram_left": "{0} @ {0}.T",
     "gram_right": "{0}.T @ {0}",
     "identity_left": "jnp.eye({0}.shape[-2], dtype={0}.dtype)",
     "identity_right": "jnp.eye({0}.shape[-1], dtype={0}.dtype)",
     "trace": "jnp.trace({0})[None, None]",
-    "triu": "jnp.triu({0})",
-    **{name: f"newton_schulz({{0}}, {steps})" for name, steps in ITERATIONS.items()},
-    "polar_express": "polar_express({0})",
-    "spectral_scale": "{0} * max(1.0, {0}.shape[-2] / max(1, {0}.shape[-1])) ** 0.5",
-    "rms_scale": "{0} * (0.2 * max({0}.shape[-2:]) ** 0.5)",
-    "inv_sqrt": "inverse_root({0}, 2)",
-    "inv_fourth_root": "inverse_root({0}, 4)",
-    "eig_basis": "eig_basis({0})",
-    "basis_step": "basis_step({0}, {1})",
 }
-"""Op to expression: ``{0}``, ``{1}``, ... as in the table; ``{rest}``: 1 minus lerp's weight."""
+"""What jax says otherwise than torch; ``{rest}``: 1 minus lerp's weight."""
+
+JAX: Final[dict[str, str]] = {
+    op.name: OTHERWISE.get(op.name) or op.torch.replace("torch.", "jnp.") for op in OPS.values()
+}
+"""Op to expression: ``{0}``, ``{1}``, ... as in the table; kernels are those of `jax_kernels`."""
 
 
 def kernels_in(text: str) -> list[str]:
