@@ -64,9 +64,9 @@ def named_rule(rule: Rule) -> Rule:
             target = _fresh(_stem(replace(statement, args=args), set(states.values())), taken)
         names[statement.target] = target
         body.append(Statement(target, statement.op, args))
-    renamed = tuple(State(states[s.name], s.shape) for s in rule.states)
-    ordered = tuple(sorted(renamed, key=lambda s: s.name))
-    return Rule(rule.name, ordered, tuple(body), names[rule.update])
+    shapes = {state.name: state.shape for state in rule.states}
+    renamed = tuple(State(new, shapes[old]) for old, new in states.items())
+    return Rule(rule.name, renamed, tuple(body), names[rule.update])
 
 
 _Versions = list[tuple[Statement, dict[str, Statement]]]
@@ -89,7 +89,8 @@ def _state_stem(values: _Versions, state: str) -> str:
         return "s"
     statement, reads = writes[-1]
     others = [a for a in statement.reads if a != state]
-    if statement.op not in _AVERAGES or state not in statement.reads or len(others) != 1:
+    old = state in statement.reads and state not in reads  # as the step before left it
+    if statement.op not in _AVERAGES or not old or len(others) != 1:
         return "s"
     source = others[0]
     if source == "g" and source not in reads:

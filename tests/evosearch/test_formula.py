@@ -67,6 +67,7 @@ def test_latex() -> None:
         ("q = square(g); q = row_mean(q); a = lerp(a, q, 0.1); z = g / a", "a: rowwise", {"v"}),
         ("q = clip(g, 1.0); a = lerp(a, q, 0.1); z = a * 1.0", "a", {"m"}),
         ("z = a + g; a = w * 1.0", "a", {"s"}),
+        ("z = a + g; a = log(w); a = lerp(a, g, 0.1)", "a", {"s"}),  # an average of another value
         ("a = lerp(a, g, 0.1); b = lerp(b, g, 0.01); z = a + b", "a b", {"m", "m2"}),
     ],
 )
@@ -81,7 +82,7 @@ def test_states_are_named_by_what_they_average(body: str, states: str, expected:
 def test_names_change_nothing_else() -> None:
     for name in KNOWN:
         assert fingerprint(named(known(name))) == fingerprint(known(name))
-    for seed in range(100):
+    for seed in range(300):
         rng = Rng(seed, "naming")
         rule = random_rule(rng, 1 + rng.below(20))
         new = parse_rules(str(named_rule(rule))).matrix  # legal, and reads back as it is
