@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PRESETS", "Config", "configure", "load", "preset"]
 
-PRESETS: Final = ("quickstart", "smoke", "rediscover-lion", "rediscover-muon")
+PRESETS: Final = ("quickstart", "smoke", "discover", "rediscover-lion", "rediscover-muon")
 """The configurations that ship with the package."""
 
 
