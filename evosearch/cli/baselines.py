@@ -111,4 +111,5 @@ def _print(boards: dict[str, Board]) -> None:
             rows.append((task, name, text, f"{lr:.2g} / {rest_lr:.2g}", remark))
     columns = ("task", "optimizer", "score ± se", "lr of matrices / rest", "")
     table(columns, rows, left=("task", "optimizer", "lr of matrices / rest", ""))
-    write(f"\n{len(boards)} tasks; scores against AdamW as `evosearch evaluate` tunes it.")
+    count = f"{len(boards)} task{'' if len(boards) == 1 else 's'}"
+    write(f"\n{count}; scores against AdamW as `evosearch evaluate` tunes it.")

@@ -99,8 +99,9 @@ def primitives(
         print_json([describe(op) for op in OPS.values() if name in (None, op.name)])
     elif name is not None:
         for key, value in describe(OPS[name]).items():
-            text = ", ".join(map(str, value)) if isinstance(value, list) else value
-            write(f"{key.replace('_', ' '):14} {'' if text is None else text}".rstrip())
+            parts = value if isinstance(value, list) else [value]
+            if text := ", ".join(str(part) for part in parts if part not in (None, "")):
+                write(f"{key.replace('_', ' '):14} {text}")
     else:
         rows = [(describe(op)["usage"], op.signature.text, op.doc) for op in OPS.values()]
         table(("op", "shapes", "meaning"), rows, left=("op", "shapes", "meaning"))

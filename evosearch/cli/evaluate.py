@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compare", "evaluate"]
 
+_FAILED = 1
+
 _TASKS = ("digits_mlp",)
 """Where programs are evaluated that do not come from a run."""
 
@@ -53,7 +55,7 @@ def evaluate(
     """Evaluate a program against tuned AdamW on fresh seeds.
 
     Both are tuned with the same freedom. The score is the log of AdamW's excess loss over the
-    program's: positive is better than AdamW.
+    program's: positive is better than AdamW. Exit code 1 if the program has no score.
 
     Examples:
       evosearch evaluate lion
@@ -64,17 +66,18 @@ def evaluate(
     comparison = _compare(
         [chosen], tasks=tasks, seeds=seeds, seed=seed, settings=settings or [], workers=workers
     )
+    (contender,) = comparison.contenders
     if as_json:
         print_json(comparison.to_json())
-        return
-    (contender,) = comparison.contenders
-    if contender.failure:
+    elif contender.failure:
         write(f"{contender.label} failed. {contender.failure}")
-        return
-    _print_tasks(comparison, contender)
-    write(f"\n{contender.label}: {_score(contender.total)}, the mean over tasks")
-    if seed == 0 and not settings:
-        _print_stored(contender, seeds)
+    else:
+        _print_tasks(comparison, contender)
+        write(f"\n{contender.label}: {_score(contender.total)}, the mean over tasks")
+        if seed == 0 and not settings:
+            _print_stored(contender, seeds)
+    if contender.failure:
+        raise typer.Exit(_FAILED)
 
 
 def compare(

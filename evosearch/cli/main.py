@@ -24,6 +24,7 @@ from evosearch.cli import (
     verify,
 )
 from evosearch.cli.failure import Commands
+from evosearch.cli.output import write
 
 __all__ = ["app"]
 
@@ -36,8 +37,22 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from evosearch.frame import writer
+
+        write(writer())
+        raise typer.Exit
+
+
 def main(
     _debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
 ) -> None:
     """Search for optimizers: evolve symbolic update rules, export them as torch optimizers.
 

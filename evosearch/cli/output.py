@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 __all__ = ["AsJson", "RunPath", "print_json", "progress_console", "table", "write"]
 
@@ -25,10 +25,8 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.
 _PIPE_WIDTH: Final = 200
 """Columns of a table that goes to a file or a pipe, which have no width of their own."""
 
-
-def _console() -> Console:
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+_GAP: Final = "   "
+"""Between two columns of a table."""
 
 
 def progress_console() -> Console:
@@ -38,7 +36,7 @@ def progress_console() -> Console:
 
 def write(text: str = "") -> None:
     """Print a line of results, as it is."""
-    print(text, file=sys.stdout)
+    print(_printable(text), file=sys.stdout)
 
 
 def print_json(value: Any) -> None:
@@ -49,21 +47,48 @@ def print_json(value: Any) -> None:
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], left: Sequence[str] = ()
 ) -> None:
-    """Print a table of plain text.
+    """Print a table of plain text; on a narrow terminal words wrap, and nothing is cut.
 
     Args:
         columns: Titles; they are right-aligned except those in `left`.
         rows: Cells, as `str` shows them.
         left: Titles of columns of words.
     """
-    view = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title in columns:
-        align = "left" if title in left else "right"
-        view.add_column(title, justify=align, overflow="fold", no_wrap=align == "right")
-    for row in rows:
-        view.add_row(*(Text(str(cell)) for cell in row))
-    console = _console()
-    with console.capture() as capture:
-        console.print(view)
-    for line in capture.get().splitlines():
-        write(line.rstrip())
+    lines = [[_printable(str(cell)) for cell in row] for row in (columns, *rows)]
+    texts = list(zip(*lines, strict=True))
+    widths = [max(map(len, text)) for text in texts]
+    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - _width()
+    for i in sorted(range(len(columns)), key=lambda i: -widths[i]):
+        if columns[i] in left and excess > 0:
+            least = max(len(word) for text in texts[i] for word in [*text.split(), ""])
+            narrow = max(least, widths[i] - excess)
+            excess, widths[i] = excess - (widths[i] - narrow), narrow
+    for n, cells in enumerate(lines):
+        folded = [_folded(cell, width) for cell, width in zip(cells, widths, strict=True)]
+        for parts in zip_longest(*folded, fillvalue=""):
+            aligned = (
+                part.ljust(width) if title in left else part.rjust(width)
+                for title, part, width in zip(columns, parts, widths, strict=True)
+            )
+            write(_GAP.join(aligned).rstrip())
+        if n == 0:
+            write("─" * (sum(widths) + len(_GAP) * (len(widths) - 1)))
+
+
+def _folded(cell: str, width: int) -> list[str]:
+    """Return the lines of a cell; a cell that fits keeps its spaces."""
+    return [cell] if len(cell) <= width else textwrap.wrap(cell, width, break_on_hyphens=False)
+
+
+def _printable(text: str) -> str:
+    """Return a text with plain signs in place of those that stdout's encoding lacks."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return text.replace("±", "+-").replace("─", "-")
+    return text
+
+
+def _width() -> int:
+    """Return how many columns a table may take."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPE_WIDTH

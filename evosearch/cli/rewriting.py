@@ -63,6 +63,7 @@ def simplify(
     from evosearch.simplify import simplify as simplify_rules
 
     chosen = resolve(subject)
+    _require_free(output, force)
     simplified = simplify_rules(chosen.rules)
     if not exact:
         from evosearch.ablate import approximate
@@ -72,7 +73,7 @@ def simplify(
     if chosen.run is not None and chosen.candidate is not None:
         _keep(chosen.run.directory / CERTIFICATES, chosen.candidate.id, simplified.to_json())
     if output is not None:
-        _save(output, str(simplified.program), force)
+        _save(output, str(simplified.program))
     if as_json:
         print_json(simplified.to_json())
     else:
@@ -103,12 +104,13 @@ def export(
     if format_ not in _WRITERS:
         raise UsageError(f"unknown format `{format_}`; expected one of {', '.join(_WRITERS)}")
     chosen = resolve(subject)
+    _require_free(output, force)
     title = name or _title(chosen, output)
     details = _details(chosen) if format_ in _WITH_DETAILS else {}
     writer = getattr(import_module("evosearch.export"), _WRITERS[format_])
     text = writer(chosen.rules, name=title, **details)
     if output is not None:
-        _save(output, text, force)
+        _save(output, text)
     if as_json:
         place = None if output is None else str(output)
         print_json({"name": title, "format": format_, "file": place, "text": text})
@@ -145,12 +147,21 @@ def _details(subject: Subject) -> dict[str, Any]:
     return {"lr": lr, "rest_lr": rest_lr, "provenance": origin}
 
 
-def _save(path: Path, text: str, force: bool) -> None:
-    """Write a new file, whole or not at all."""
-    from evosearch.atomic import write_atomic
-
+def _require_free(path: Path | None, force: bool) -> None:
+    """Check that a file can be written, before the work that goes into it."""
+    if path is None:
+        return
+    if path.is_dir() or not path.parent.is_dir():
+        found = f"{path} is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise UsageError(f"expected the name of a file in a folder that exists, but {found}")
     if path.exists() and not force:
         raise UsageError(f"{path} exists; choose another name, or overwrite it with --force")
+
+
+def _save(path: Path, text: str) -> None:
+    """Write a file, whole or not at all."""
+    from evosearch.atomic import write_atomic
+
     try:
         write_atomic(path, text)
     except OSError as error:

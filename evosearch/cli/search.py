@@ -207,9 +207,10 @@ def _report(run: Run, as_json: bool) -> None:
     ledger = run.ledger
     rate = ledger.hit_rate
     write(f"Run       {run.directory} ({run.state})")
-    write(f"Evaluated {len(ledger.candidates):,} of {ledger.proposals:,} proposed")
+    write(f"Evaluated {len(ledger.candidates):,} candidates")
     if rate is not None:
-        write(f"Cache     {rate:.1%} of proposals computed something known")
+        known = f"{rate:.1%} of them computed something known"
+        write(f"Proposed  {ledger.proposals:,} programs, {known}")
     if not best:
         write("No candidate has a score yet.")
         return

@@ -123,7 +123,7 @@ def _facts(subject: Subject) -> dict[str, Any]:
     from evosearch.fingerprint import fingerprint
     from evosearch.liveness import strip_rules
     from evosearch.recognize import recognize
-    from evosearch.records import update_cost
+    from evosearch.core import update_cost
 
     rules = subject.rules
     stripped = strip_rules(rules)
@@ -165,7 +165,7 @@ def _print_origin(subject: Subject, facts: dict[str, Any]) -> None:
     if facts["recognized"]:
         write(f"This is       {facts['recognized']}")
     write(f"Statements    {facts['statements']} that matter, of {subject.rules.size}")
-    write(f"State memory  {facts['state_memory']:g} buffers of the parameter's size")
+    write(f"State memory  {facts['state_memory']:g} times the parameter's size")
     write(f"Cost          {facts['cost']:.3g} operations for each entry of a matrix and step")
     if candidate is None:
         return

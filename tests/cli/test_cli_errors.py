@@ -154,6 +154,14 @@ def test_a_missing_run_is_not_created(tmp_path, evosearch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_place_that_is_no_file_is_not_written(evosearch, tmp_path):
+    for place, found in ((tmp_path, "is a folder"), (tmp_path / "no" / "f.py", "no folder")):
+        result = evosearch("export", "lion", "-o", place, "--force", code=2)
+        assert found in result.stderr
+        assert one_paragraph(result.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_usage_errors_come_with_the_usage(evosearch):
     assert "No such command 'serach'" in evosearch("serach", code=2).stderr
     assert "Missing argument" in evosearch("status", code=2).stderr

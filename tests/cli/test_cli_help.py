@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -59,6 +60,10 @@ def test_the_public_names_exist():
     assert set(package.__all__) <= set(dir(package))
     with pytest.raises(AttributeError, match="nonsense"):
         _ = package.nonsense
+
+
+def test_the_version_is_that_of_the_installation(evosearch):
+    assert evosearch("--version").stdout.strip() == f"evosearch {metadata.version('evosearch')}"
 
 
 def test_the_module_runs():

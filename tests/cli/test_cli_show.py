@@ -136,10 +136,10 @@ def test_compare_ranks_and_pairs(evosearch, as_json, small_run):
 def test_a_program_that_fails_is_reported_not_raised(evosearch, as_json, tmp_path):
     file = tmp_path / "zero.py"
     file.write_text("def zero(w, g):\n    u = g - g\n    return u\n")
-    (row,) = as_json("evaluate", file, *FAST)["contenders"]
+    (row,) = as_json("evaluate", file, *FAST, code=1)["contenders"]
     assert row["score"] is None
     assert "degenerate" in row["failure"]
-    assert "zero.py failed. degenerate" in evosearch("evaluate", file, *FAST).stdout
+    assert "zero.py failed. degenerate" in evosearch("evaluate", file, *FAST, code=1).stdout
 
 
 def test_tasks_and_primitives_are_listed(evosearch, as_json):
