@@ -21,7 +21,7 @@ from evosearch.liveness import strip
 from evosearch.program import Rule, RuleSet
 from evosearch.simplify.linear import snap
 
-__all__ = ["Recognition", "recognize", "recognize_rule"]
+__all__ = ["NAMES", "Recognition", "recognize", "recognize_rule"]
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,7 @@ class Recognition:
     """A known optimizer with its constants, and how well it fits."""
 
     name: str
-    """A name of the library: "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "signsgd",
-    "signum", "lion" or "muon"."""
+    """One of `NAMES`."""
     constants: Mapping[str, float] = field(hash=False)
     """Recovered constants by name, relative to an update without a factor."""
     scale: float
@@ -41,21 +40,6 @@ class Recognition:
     """What the residual had to stay below."""
     rest: Recognition | None = None
     """What the other parameters are trained with, where that differs."""
-
-    @property
-    def strict_lion(self) -> bool:
-        """Whether it is the sign of a combination that reads another rate than it writes."""
-        return self.name == "lion"
-
-    @property
-    def lion_family(self) -> bool:
-        """Whether it is the sign of gradient and running average, at one rate or two."""
-        return self.name in ("lion", "signum")
-
-    @property
-    def muon(self) -> bool:
-        """Whether it orthogonalizes a combination of gradient and running average."""
-        return self.name == "muon"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -85,6 +69,8 @@ _TITLES: Final = {
     "lion": "Lion",
     "muon": "Muon",
 }
+NAMES: Final = tuple(_TITLES)
+"""What can be recognized, by the names of the library."""
 
 
 def _described(name: str, constants: Mapping[str, float]) -> str:
