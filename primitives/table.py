@@ -15,7 +15,7 @@ from typing import Final
 from primitives import arithmetic, averages, functions, matrices, reductions
 from primitives.op import Op
 
-__all__ = ["FAMILIES", "INFIX", "OPS", "siblings"]
+__all__ = ["FAMILIES", "INFIX", "OPS"]
 
 FAMILIES: Final[Mapping[str, tuple[Op, ...]]] = MappingProxyType(
     arithmetic.FAMILIES
@@ -33,12 +33,3 @@ OPS: Final[Mapping[str, Op]] = MappingProxyType(
 
 INFIX: Final[Mapping[str, Op]] = MappingProxyType({op.infix: op for op in OPS.values() if op.infix})
 """Python operator to the row that it stands for in program text."""
-
-
-def siblings(op: Op) -> tuple[Op, ...]:
-    """Return the other ops of the same shape rule and the same kinds of constants."""
-    return tuple(
-        other
-        for other in OPS.values()
-        if other is not op and other.signature == op.signature and other.constants == op.constants
-    )

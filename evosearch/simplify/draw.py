@@ -9,14 +9,11 @@ from evosearch.edits import EDITS
 from evosearch.program import Rule
 from evosearch.rng import Rng
 from evosearch.space import Space
-from primitives.shape import SHAPES
 
 __all__ = ["random_rule"]
 
 _GROWING: Final = ("insert", "insert_free", "add_state", "rewire", "change_constant", "move")
 _TRIES: Final = 2_000
-_SHAPES: Final = frozenset(SHAPES.values())
-"""The shapes that a state can be declared with."""
 
 
 def random_rule(rng: Rng, statements: int, space: Space | None = None) -> Rule:
@@ -26,8 +23,7 @@ def random_rule(rng: Rng, statements: int, space: Space | None = None) -> Rule:
     rule = Rule("drawn", (), (), "g")
     for _ in range(_TRIES):
         new = rng.pick(edits)(rule, space, rng)
-        sayable = new is not None and all(state.shape in _SHAPES for state in new.states)
-        if new is not None and sayable and space.holds(new) and infer(new) is not None:
+        if new is not None and space.holds(new) and infer(new) is not None:
             rule = new
         if len(rule.body) >= statements:
             break

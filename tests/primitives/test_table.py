@@ -8,7 +8,7 @@ import pytest
 from primitives import reference
 from primitives.op import Op, Signature
 from primitives.shape import COLUMNWISE, FULL, LEFT, RIGHT, ROWWISE, SCALAR
-from primitives.table import FAMILIES, INFIX, OPS, siblings
+from primitives.table import FAMILIES, INFIX, OPS
 
 
 def test_vocabulary_is_large_and_immutable():
@@ -25,13 +25,6 @@ def test_infix_operators():
         "*": "mul",
         "/": "div",
     }
-
-
-def test_siblings_fit_where_the_op_stands():
-    assert OPS["mul"] in siblings(OPS["add"])
-    assert OPS["add"] not in siblings(OPS["add"])
-    assert siblings(OPS["clip"]) == ()  # nothing else takes a gain
-    assert OPS["newton_schulz3"] in siblings(OPS["sign"])
 
 
 @pytest.mark.parametrize("name", ["exp", "div", "newton_schulz5", "matmul"])
