@@ -118,6 +118,8 @@ def test_the_written_gradient_is_autograds(
 @every_task
 def test_what_a_gradient_keeps_is_good_for_autograd(name: str, small: Small) -> None:
     task = small(name, steps=1)
+    if type(task).gradient is Task.gradient:
+        pytest.skip("autograd's own, which is not called in inference mode")
     pack = Pack(task, [0], torch.float32)
     for module in [m for n, m in sys.modules.items() if n.startswith("proxy_tasks.")]:
         for cached in [v for v in vars(module).values() if hasattr(v, "cache_clear")]:
