@@ -29,6 +29,8 @@ class Point:
     """Half the length of its error bar."""
     marked: bool = False
     """Whether it stands out."""
+    label: str = ""
+    """What is written beside it, where there is room."""
 
 
 def chart(
@@ -55,7 +57,7 @@ def chart(
     floor = min(ys) if bottom is None else max(min(ys), bottom)
     frame = _Frame(_ticks(min(xs), max(xs)), _ticks(floor, max(*ys, floor)))
     parts = [*frame.axes(x_label, y_label)]
-    for p in points:
+    for p in sorted(points, key=lambda p: p.marked):  # what stands out lies on top
         x, y = frame.x(p.x), frame.y(p.y)
         kind = "marked" if p.marked else "point"
         if p.error:
@@ -66,6 +68,7 @@ def chart(
             f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius}">'
             f"<title>{escape(p.title)}</title></circle>"
         )
+    parts += _labels([(p.label, frame.x(p.x), frame.y(p.y)) for p in points if p.label])
     if steps:
         (x, y), *others = steps
         path = f"M{frame.x(x):.1f} {frame.y(y):.1f}"
@@ -75,6 +78,20 @@ def chart(
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         f'aria-label="{escape(y_label)} over {escape(x_label)}">{"".join(parts)}</svg>'
     )
+
+
+def _labels(labels: Sequence[tuple[str, float, float]]) -> list[str]:
+    """Return labels beside their points, uppermost first, but for those that would cover others."""
+    written: list[tuple[float, float]] = []
+    parts = []
+    for text, x, y in sorted(labels, key=lambda label: label[2]):
+        width = 8.0 * len(text)
+        left = x + 7 if x + 7 + width < _WIDTH else x - 7 - width
+        top = max(y - 6, 10.0)
+        if all(abs(left - a) >= width + 4 or abs(top - b) >= 13 for a, b in written):
+            written.append((left, top))
+            parts.append(f'<text class="label" x="{left:.1f}" y="{top:.1f}">{escape(text)}</text>')
+    return parts
 
 
 @dataclass(frozen=True)

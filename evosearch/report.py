@@ -1,17 +1,25 @@
-"""The report of a run: one HTML page that needs nothing else, not even a network."""
+"""The report of a run: one HTML page that says what was found, how sure that is, and how.
+
+It answers, in this order: is the best better than tuned AdamW, also on seeds that did not choose
+it, and on which tasks; how the search got there; what is best at each size; what the best compute,
+where they come from and what every step changed; what they were compared with.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from html import escape
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Final
 
 from evosearch.candidate import Candidate
 from evosearch.chart import Point, chart
+from evosearch.findings import change, front, later, yields
+from evosearch.page import Markup, code, details, heading, inline, link, page, paragraph, table
 from evosearch.progress import duration, score_text
 from evosearch.run import Run
+from evosearch.score import Score, mean_score
 
 __all__ = ["render"]
 
@@ -19,56 +27,78 @@ _LISTED: Final = 20
 _IN_FULL: Final = 3
 _LOWEST: Final = -1.0
 """Worse candidates lie on the charts' lower edge."""
-
-_STYLE: Final = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
-  color: #1c2430; background: #fff }
-h1, h2, h3 { line-height: 1.2 } h2 { margin-top: 2.5rem }
-table { border-collapse: collapse; width: 100% } th, td { padding: .25rem .6rem; text-align: right }
-th { border-bottom: 1px solid #999 } td.text, th.text { text-align: left }
-pre { background: #f4f5f7; padding: .8rem; overflow-x: auto; font-size: .85rem }
-svg { width: 100%; height: auto } svg text { font-size: 12px; fill: #555 }
-.x { text-anchor: middle } .y { text-anchor: end }
-.grid { stroke: #e4e6ea } .zero { stroke: #888 } .line { stroke: #b3261e; fill: none }
-.point { fill: #5b7fb9; fill-opacity: .55 } .marked { fill: #b3261e } .error { stroke: #b3261e }
-"""
+_EQUATIONS: Final = 240
+"""The longest equations, in characters, that are shown in a cell."""
 
 
 def render(run: Run) -> str:
     """Return the page as HTML."""
     best = run.top(_LISTED)
-    title = f"evosearch: {run.directory.name}"
+    smaller = front(run)
+    shown = {candidate.id: candidate for candidate in (*best[:_IN_FULL], *smaller)}
     parts = [
-        f"<h1>{escape(title)}</h1>",
+        *_finding(run, best),
+        heading(2, "How it went"),
         _summary(run),
-        "<h2>Scores</h2>",
-        "<p>The score is the log of tuned AdamW's excess loss over the candidate's, the mean over "
-        "tasks and all evaluations: above 0 is better than AdamW. The line is the best so far, and "
-        "going further up the tiers of tasks beats any score. Candidates without a score are left "
-        f"out, those below {_LOWEST:g} are on the lower edge.</p>",
+        paragraph(
+            "The score is the log of tuned AdamW's excess loss over the candidate's, the mean over "
+            "tasks and all evaluations: above 0 is better than AdamW. Every point is a candidate "
+            "with its score of today; the line is the best so far, and going further up the tiers "
+            f"of tasks beats any score. Scores below {_LOWEST:g} are on the lower edge.",
+            note=True,
+        ),
         _history(run),
-        _sizes(run, best),
-        "<h2>Hall of fame</h2>",
-        _fame(best),
-        *(part for candidate in best[:_IN_FULL] for part in _in_full(run, candidate)),
-        "<h2>What it was compared with</h2>",
-        _references(run),
-        "<h2>How it was made</h2>",
-        _details("Configuration", json.dumps(run.manifest["config"], indent=1)),
-        _details(
+        *_sizes(run, smaller),
+        heading(2, "Hall of fame"),
+        _fame(run, best, shown),
+        paragraph(
+            "Later seeds: the score without the first evaluation, which picked the candidate out "
+            "of many. Memory: state entries for each entry of a matrix.",
+            note=True,
+        ),
+        *(part for candidate in shown.values() for part in _in_full(run, candidate)),
+        heading(2, "What the mutations gave"),
+        *_mutations(run),
+        heading(2, "What it was compared with"),
+        *_references(run),
+        heading(2, "How it was made"),
+        details("Configuration", json.dumps(run.manifest["config"], indent=1)),
+        details(
             "Versions and hardware",
             json.dumps({k: v for k, v in run.manifest.items() if k != "config"}, indent=1),
         ),
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        "style-src 'unsafe-inline'\">"
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
+    return page(f"evosearch: {run.directory.name}", parts)
+
+
+def _finding(run: Run, best: Sequence[Candidate]) -> Iterable[str]:
+    if not best:
+        yield paragraph("No candidate has a score yet.")
+        return
+    first = best[0]
+    score, again = first.score or 0.0, later(run, first)
+    less = 1 - math.exp(-abs(score))
+    side = f"{less:.0%} lower than" if score >= 0 else f"{1 / (1 - less) - 1:.0%} higher than"
+    found = f"Candidate {first.id} leads {len(run.ledger.candidates):,} candidates with a score of "
+    found += f"{score_text(score, first.error)} on {_count(first.seeds, 'seed')} a task: its "
+    found += f"excess loss at the end of training is {side} tuned AdamW's."
+    if known := first.recognized:
+        found += f" It is {known}."
+    yield paragraph(found)
+    if again:
+        fresh = f"On the seeds after its first evaluation it scores {_score(again)}. "
+    else:
+        fresh = "It was evaluated once, on the seeds that picked it. "
+    yield paragraph(
+        f"{fresh}The best of many noisy scores is partly luck: `evosearch evaluate {run.directory} "
+        f"{first.id} --seeds 8` measures it on seeds that no search uses, and `evosearch promote` "
+        "on tasks that none saw.",
+        note=True,
     )
+    tasks = first.task_scores()
+    losing = [task for task, s in tasks.items() if s.se is not None and s.mean + 2 * s.se < 0]
+    if losing and score > 0:
+        yield paragraph(f"It is worse than tuned AdamW on {', '.join(losing)}.")
 
 
 def _summary(run: Run) -> str:
@@ -86,87 +116,149 @@ def _summary(run: Run) -> str:
         ("Worker time", duration(ledger.worker_seconds)),
         *(("Fault", fault) for fault in ledger.faults),
     ]
-    return _table(("", ""), rows, text=(0, 1))
+    words = [(Markup(f"<b>{name}</b>"), value) for name, value in rows]
+    return table(("", ""), words, text=("",))
 
 
 def _history(run: Run) -> str:
     scored = [c for c in run.ledger.candidates.values() if c.score is not None]
-    points = [_point(c, c.id, marked=False) for c in scored]
-    leaders = accumulate(scored, lambda a, b: max(a, b, key=lambda candidate: candidate.rank))
+    leaders = list(accumulate(scored, lambda a, b: max(a, b, key=lambda c: c.rank)))
+    leading = {leader.id for leader in leaders}
+    points = [_point(c, c.id, marked=c.id in leading) for c in scored]
     steps = [(c.id, leader.score or 0.0) for c, leader in zip(scored, leaders, strict=True)]
-    return chart(points, "candidate", "score", steps=steps, bottom=_LOWEST)
+    return chart(points, "candidates evaluated", "score", steps=steps, bottom=_LOWEST)
 
 
-def _sizes(run: Run, best: Sequence[Candidate]) -> str:
-    marked = {candidate.id for candidate in best[:_IN_FULL]}
+def _sizes(run: Run, smaller: Sequence[Candidate]) -> Iterable[str]:
+    marked = {candidate.id for candidate in smaller}
     scored = [c for c in run.ledger.candidates.values() if c.score is not None]
     points = [_point(c, c.statements, marked=c.id in marked) for c in scored]
-    return chart(points, "statements that matter", "score", bottom=_LOWEST)
+    steps = [(c.statements, c.score or 0.0) for c in smaller]
+    yield heading(2, "Score against size")
+    yield chart(points, "statements that matter", "score", steps=steps, bottom=_LOWEST)
+    rows = [
+        (
+            str(c.statements),
+            _link(c),
+            score_text(c.score, c.error),
+            _score(later(run, c)),
+            str(c.seeds),
+            inline(_equations(c)),
+        )
+        for c in smaller
+    ]
+    yield paragraph("The front: nothing of its size or smaller has a better score.", note=True)
+    columns = ("statements", "id", "score ± se", "later seeds", "seeds", "what it computes")
+    yield table(columns, rows, text=("what it computes",))
 
 
 def _point(candidate: Candidate, x: float, marked: bool) -> Point:
     assert candidate.score is not None
     title = f"candidate {candidate.id}: {score_text(candidate.score, candidate.error)}"
     error = candidate.error if marked else None
-    return Point(x, candidate.score, title, error, marked)
+    return Point(x, candidate.score, title, error, marked, f"#{candidate.id}" if marked else "")
 
 
-def _fame(best: Sequence[Candidate]) -> str:
-    columns = ("rank", "id", "score ± se", "rounds", "statements", "states", "recognized as")
+def _fame(run: Run, best: Sequence[Candidate], shown: Mapping[int, Candidate]) -> str:
+    tasks = list(dict.fromkeys(task for c in best for task in c.task_scores()))
+    scores = [{task: _score(s) for task, s in c.task_scores().items()} for c in best]
+    titles = [task.partition("[")[0] for task in tasks]
+    columns = ("rank", "id", "score ± se", "later seeds", *titles, "seeds", "statements", "memory")
     rows = [
         (
             str(rank),
-            str(candidate.id),
-            score_text(candidate.score, candidate.error),
-            str(candidate.rounds),
-            str(candidate.statements),
-            str(candidate.states),
-            str(candidate.recognized or ""),
+            _link(c) if c.id in shown else str(c.id),
+            score_text(c.score, c.error),
+            _score(later(run, c)),
+            *(by_task.get(task, "") for task in tasks),
+            str(c.seeds),
+            str(c.statements),
+            f"{c.state_memory:g}",
+            c.recognized.title if c.recognized else "",
         )
-        for rank, candidate in enumerate(best, 1)
+        for rank, (c, by_task) in enumerate(zip(best, scores, strict=True), 1)
     ]
-    return _table(columns, rows, text=(6,))
+    return table((*columns, "recognized as"), rows, text=("recognized as",))
 
 
 def _in_full(run: Run, candidate: Candidate) -> Iterable[str]:
-    from evosearch.equations import equations
-
-    yield f"<h3>Candidate {candidate.id}</h3>"
-    tasks = [
-        (task, score_text(score.mean, score.se)) for task, score in candidate.task_scores().items()
-    ]
-    yield _table(("task", "score ± se"), tasks, text=(0,))
-    yield f"<pre>{escape(candidate.canonical)}</pre>"
-    rules = (candidate.stripped.matrix, candidate.stripped.rest)
-    lines = [str(e) for rule in rules if rule is not None for e in equations(rule)]
-    yield f"<pre>{escape(chr(10).join(lines))}</pre>"
-    names = [f"{c.id} ({c.mutation})" for c in run.ledger.ancestors(candidate.id)]
-    yield f"<p>Lineage, youngest first: {escape(', '.join(names))}</p>"
-
-
-def _references(run: Run) -> str:
+    yield heading(3, f"Candidate {candidate.id}", f"c{candidate.id}")
+    rows = []
+    for task, score in candidate.task_scores().items():
+        measured = [m for m in candidate.measurements if m.task == task]
+        rates = sorted({f"{m.lr:.2g} / {m.rest_lr:.2g}" for m in measured})
+        edge = "at the grid's edge" if any(m.edge for m in measured) else ""
+        rows.append((task, _score(score), str(len(measured)), ", ".join(rates), edge))
+    columns = ("task", "score ± se", "seeds", "learning rate of matrices / rest", "")
+    yield table(columns, rows, text=("task", "learning rate of matrices / rest", ""))
+    yield code(str(candidate.stripped.renamed(candidate.name)))
+    yield code(_equations(candidate, longest=None))
+    ancestors = run.ledger.ancestors(candidate.id)
+    yield paragraph("Where it comes from, and what every step changed:", note=True)
     rows = [
         (
-            task,
-            ", ".join(f"{value:.4f}" for value in record["values"]),
-            "at the grid's edge" if record["edge"] else "",
+            str(c.id),
+            ", ".join(map(str, c.parents)),
+            score_text(c.score, c.error),
+            c.mutation,
+            inline(change(run, c)),
         )
-        for task, record in run.ledger.references.items()
+        for c in ancestors
     ]
-    return _table(("task", "end values of tuned AdamW by seed", ""), rows, text=(0, 1, 2))
+    columns = ("id", "parents", "score ± se", "made by", "change")
+    yield table(columns, rows, text=("made by", "change"))
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], text: Sequence[int] = ()) -> str:
-    """Return a table; columns numbered in `text` are words."""
+def _equations(candidate: Candidate, longest: int | None = _EQUATIONS) -> str:
+    from evosearch.equations import equations
 
-    def row(cells: Sequence[str], tag: str) -> str:
-        kinds = [' class="text"' if i in text else "" for i in range(len(cells))]
-        parts = (f"<{tag}{k}>{escape(c)}</{tag}>" for c, k in zip(cells, kinds, strict=True))
-        return f"<tr>{''.join(parts)}</tr>"
+    rules = (candidate.stripped.matrix, candidate.stripped.rest)
+    names = ("", "") if rules[1] is None else ("matrices: ", "the rest: ")
+    lines = [
+        name + ("; " if longest else "\n" + " " * len(name)).join(map(str, equations(rule)))
+        for name, rule in zip(names, rules, strict=True)
+        if rule is not None
+    ]
+    text = "\n".join(lines)
+    return text if longest is None or len(text) <= longest else text[:longest] + " ..."
 
-    head = row(columns, "th") if any(columns) else ""
-    return f"<table>{head}{''.join(row(cells, 'td') for cells in rows)}</table>"
+
+def _mutations(run: Run) -> Iterable[str]:
+    rows = [
+        (name, f"{n.children:,}", f"{n.scored:,}", f"{n.better:,}", f"{n.better / n.children:.0%}")
+        for name, n in yields(run).items()
+    ]
+    columns = ("mutation", "evaluated", "with a score", "above their parent", "share")
+    yield table(columns, rows, text=("mutation",))
+    yield paragraph(
+        "Scores are noisy, and a parent is picked for a good one: the share is no gain by itself.",
+        note=True,
+    )
 
 
-def _details(title: str, text: str) -> str:
-    return f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"
+def _references(run: Run) -> Iterable[str]:
+    rows = []
+    for task, record in run.ledger.references.items():
+        values = [v for v in record["values"] if v is not None]
+        edge = "at the grid's edge" if record["edge"] else ""
+        rows.append((task, _plain(mean_score(values)), str(len(values)), edge))
+    columns = ("task", "end value of tuned AdamW ± se", "seeds", "")
+    yield table(columns, rows, text=("task", ""))
+    for task, record in run.ledger.references.items():
+        yield details(f"AdamW as tuned on {task}", record["program"])
+
+
+def _link(candidate: Candidate) -> Markup:
+    return link(str(candidate.id), f"c{candidate.id}")
+
+
+def _score(score: Score | None) -> str:
+    return score_text(score.mean, score.se) if score else ""
+
+
+def _plain(score: Score) -> str:
+    return f"{score.mean:.4f}" + ("" if score.se is None else f" ± {score.se:.4f}")
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"

@@ -16,12 +16,13 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.words, self.links = [], [], []
+        self.open, self.words, self.links, self.names = [], [], [], []
         self.feed(text)
         assert self.open == []
 
     def handle_starttag(self, tag, attrs):
         self.links += [value for name, value in attrs if name in ("src", "href")]
+        self.names += [f"#{value}" for name, value in attrs if name == "id"]
         if tag != "meta":
             self.open.append(tag)
 
@@ -44,7 +45,9 @@ def test_the_report_has_what_the_run_has(evosearch, small_run, tmp_path):
     assert run.top(1)[0].canonical in text
     for candidate in run.top(16):
         assert str(candidate.id) in page.words
-    assert page.links == []
+    assert page.links
+    assert set(page.links) <= set(page.names)  # nothing outside of the page
+    assert f"Candidate {run.top(1)[0].id} leads 16 candidates" in text
     assert "<script" not in file.read_text()
     evosearch("report", small_run, "-o", file)
 
@@ -94,3 +97,13 @@ def test_points_lie_where_their_values_are():
 def test_any_range_has_an_axis(low, high):
     places = drawn(chart([Point(low, high, "a"), Point(high, low, "b")], "x", "y"))
     assert len(places) == 2
+
+
+def test_labels_that_would_cover_one_another_are_left_out():
+    near = [Point(1.0, 1.0, "a", label="#1"), Point(1.001, 0.999, "b", label="#2")]
+    far = [Point(2.0, 0.0, "c", label="#3")]
+    root = ElementTree.fromstring(chart([*near, *far], "x", "y"))
+    labels = [e for e in root.iter() if e.get("class") == "label"]
+    assert [label.text for label in labels] == ["#1", "#3"]
+    width = float(root.get("viewBox").split()[2])
+    assert all(float(e.get("x")) + 8 * len(e.text) <= width for e in labels)
