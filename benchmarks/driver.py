@@ -5,8 +5,10 @@
 The search is a real one, `Run.search` in a run directory: it proposes, commits, ranks, appends to
 the journal with a flush to the disk, seals Parquet parts and writes the hall of fame. Only the
 workers are not: they run on a clock of their own, which the driver's own time moves on, so that the
-simulation takes no longer than the driver needs. A pack keeps a worker busy for a fixed time, and
-its scores are made up. A worker is idle while the driver has given it nothing to do.
+simulation takes no longer than the driver needs. A pack keeps a worker busy for a fixed time. Its
+scores are made up, but the cores of its candidates are found, as every worker has to: in a process
+of their own, so that neither the time nor what is left in caches is the driver's. What Ray takes to
+carry jobs and results is not in it. A worker is idle while the driver has given it nothing to do.
 
 Printed are the share of the workers' time that was busy, after the first and before the last packs,
 and what a pack costs the driver. The last line is one JSON object.
@@ -17,23 +19,50 @@ from __future__ import annotations
 import argparse
 import heapq
 import json
+import multiprocessing
 import os
 import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from evosearch.baseline import Baseline, BaselineJob
 from evosearch.config import Config, preset
+from evosearch.core import Core
 from evosearch.executor import Timed, Work
 from evosearch.job import Job, Outcome, Status, TaskResult, TrialResult
+from evosearch.parse import parse_rules
 from evosearch.rng import Rng
 from evosearch.run import Run
 
 Clock = Callable[[], float]
+Shrink = Callable[[Sequence[str]], list[Core]]
+
+
+class Shrinker:
+    """A process that finds cores."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, end = context.Pipe()
+        self._process = context.Process(target=_serve, args=(end,), daemon=True)
+        self._process.start()
+
+    def __call__(self, texts: Sequence[str]) -> list[Core]:
+        """Return the programs' cores."""
+        self._pipe.send(tuple(texts))
+        return self._pipe.recv()
+
+
+def _serve(pipe: Connection) -> None:
+    with suppress(EOFError):
+        while True:
+            pipe.send([Core.of(parse_rules(text)) for text in pipe.recv()])
 
 
 @dataclass
@@ -43,6 +72,7 @@ class SimulatedWorkers:
     workers: int
     seconds: float
     clock: Clock
+    shrink: Shrink
     faults: list[str] = field(default_factory=list)
     now: float = 0.0
     """The simulated time."""
@@ -80,7 +110,7 @@ class SimulatedWorkers:
         self._enter()
         job, end = self._jobs.pop(number)
         self.now = max(self.now, end)
-        result = told(job)
+        result = told(job, self.shrink)
         self._left = self.clock()
         return result, self.seconds
 
@@ -99,15 +129,17 @@ class SimulatedWorkers:
         self.driving += passed
 
 
-def told(job: Work) -> tuple[Outcome, ...] | Baseline:
-    """Return a job's result as if it had been computed; a score depends on the program alone."""
+def told(job: Work, shrink: Shrink) -> tuple[Outcome, ...] | Baseline:
+    """Return a job's result as if it had been computed; a score depends on the core alone."""
     if isinstance(job, BaselineJob):
         values = (1.0,) * (job.seeds * job.rounds)
         return Baseline(str(job.task), job.programs[0], values, False, ())
     made: list[Outcome] = []
     trial = TrialResult(0.01, 0.01, 1.0, 0.5)
     trials = (trial,) * (job.grid.rates * len(job.grid.ratios))
-    for text in job.candidates:
+    cores = shrink(job.candidates) if job.shrink else [None] * len(job.candidates)
+    for core, candidate in zip(cores, job.candidates, strict=True):
+        text = core.text if core else candidate
         score, tier, results = Rng("score", text).normal(), -1, []
         for stage in job.stages:
             tier += 1
@@ -118,7 +150,7 @@ def told(job: Work) -> tuple[Outcome, ...] | Baseline:
             ]
             if score < stage.hurdle:
                 break
-        made.append(Outcome(Status.OK, "", tier, score, 0.1, tuple(results)))
+        made.append(Outcome(Status.OK, "", tier, score, 0.1, tuple(results), core))
     return tuple(made)
 
 
@@ -134,6 +166,8 @@ class Measured:
     proposals: int
     kept: int
     """Bytes of memory that the process gained."""
+    digest: str
+    """Of the history."""
 
 
 def configuration(packs: int, size: int, window: int, seed: int) -> Config:
@@ -141,18 +175,20 @@ def configuration(packs: int, size: int, window: int, seed: int) -> Config:
     return preset("quickstart", [f"seed={seed}", f"budget.window={window}", *budget])
 
 
-def measure(config: Config, workers: int, seconds: float, clock: Clock) -> Measured:
+def measure(config: Config, workers: int, seconds: float, clock: Clock, shrink: Shrink) -> Measured:
     """Run a search in a new directory."""
-    executor = SimulatedWorkers(workers, seconds, clock)
+    executor = SimulatedWorkers(workers, seconds, clock, shrink)
     before = resident()
     with tempfile.TemporaryDirectory() as folder:
         run = Run.create(Path(folder) / "run", config).search(executor)
+        digest = run.digest()
     return Measured(
         busy=executor.busy(2 * seconds),
         per_pack=executor.driving / run.ledger.packs,
         candidates=len(run.ledger.candidates),
         proposals=run.ledger.proposals,
         kept=resident() - before,
+        digest=digest,
     )
 
 
@@ -174,7 +210,8 @@ def main() -> None:
     options = parser.parse_args()
 
     clock = time.perf_counter if options.clock == "wall" else time.process_time
-    measure(configuration(200, 2, 50, -1), 50, 0.1, clock)  # caches and lazy imports
+    shrink = Shrinker()
+    measure(configuration(200, 2, 50, -1), 50, 0.1, clock, shrink)  # caches and lazy imports
     results = {}
     for size in options.size:
         runs = [
@@ -183,6 +220,7 @@ def main() -> None:
                 options.workers,
                 options.seconds,
                 clock,
+                shrink,
             )
             for seed in range(options.repetitions)
         ]

@@ -22,9 +22,10 @@ from evosearch.breed import offspring
 from evosearch.config import Config, preset
 from evosearch.fingerprint import fingerprint
 from evosearch.garbage import collected_before
+from evosearch.individual import Pack
 from evosearch.job import Outcome, Status, TaskResult
 from evosearch.library import known
-from evosearch.population import Pack, Population
+from evosearch.population import Population
 from evosearch.rng import Rng
 from evosearch.space import Space
 

@@ -12,6 +12,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from evosearch.fingerprint import fingerprint
+from evosearch.liveness import strip_rules
 from evosearch.mutate import mutate, retune
 from evosearch.program import RuleSet
 from evosearch.rng import Rng
@@ -96,4 +97,7 @@ def _frugal(child: RuleSet, space: Space) -> bool:
     """Whether the child needs no more states than the space allows, whatever it declares."""
     if not space.spare_states:
         return True
-    return all(rule.state_memory <= space.max_states for rule in shrink(child).rules)
+    return any(  # taking statements out only takes states away; dead ones are found at once
+        all(rule.state_memory <= space.max_states for rule in rules.rules[: len(child.rules)])
+        for rules in (reduced(child) for reduced in (strip_rules, shrink))
+    )

@@ -11,11 +11,13 @@ from torch import Tensor
 
 from evosearch.allocator import keep_freed_memory
 from evosearch.application import UpdateRules, state_entries
+from evosearch.core import Core
 from evosearch.grid import Grid, Point, UpdateSize, measure, recorded
 from evosearch.job import Job, Outcome, Status, TaskRef, TaskResult, TrialResult
 from evosearch.lanes import Entry, arithmetic
 from evosearch.layout import Layout
 from evosearch.packs import TEMPORARIES, train_entries
+from evosearch.parse import parse_rules
 from evosearch.score import BOUND, Score, best_trial, combine, mean_score, paired
 from evosearch.seeds import evaluation_seed
 from proxy_tasks.task import Task
@@ -35,7 +37,6 @@ def compile_text(text: str) -> UpdateRules:
         ProgramError: The text is not a program.
     """
     from evosearch.generate import compile_rules
-    from evosearch.parse import parse_rules
 
     return compile_rules(parse_rules(text))
 
@@ -51,6 +52,7 @@ class _Candidate:
     """A candidate on its way through the stages."""
 
     rules: UpdateRules
+    core: Core | None = None
     status: Status = Status.OK
     message: str = ""
     tier: int = 0
@@ -70,8 +72,9 @@ class _Candidate:
     def outcome(self) -> Outcome:
         failed = self.status is not Status.OK or not self.scores
         total = Score(-BOUND, None) if failed else combine(self.scores)
+        results = tuple(self.results)
         return Outcome(
-            self.status, self.message, self.tier, total.mean, total.se, tuple(self.results)
+            self.status, self.message, self.tier, total.mean, total.se, results, self.core
         )
 
 
@@ -91,7 +94,7 @@ def evaluate(
         ValueError: There is no such task, or a setting it does not have.
     """
     keep_freed_memory()
-    candidates = [_Candidate(compile_rules(text)) for text in job.candidates]
+    candidates = [_candidate(text, job.shrink, compile_rules) for text in job.candidates]
     with arithmetic():
         alive = candidates
         for tier, stage in enumerate(job.stages):
@@ -107,6 +110,11 @@ def evaluate(
                 if c.status is Status.OK and combine(c.scores[-n:]).mean >= stage.hurdle
             ]
     return tuple(candidate.outcome() for candidate in candidates)
+
+
+def _candidate(text: str, shrink: bool, compile_rules: Compile) -> _Candidate:
+    core = Core.of(parse_rules(text)) if shrink else None
+    return _Candidate(compile_rules(core.text if core else text), core)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, Self
 
+from evosearch.core import Core
 from evosearch.grid import Grid
 from evosearch.score import BOUND
 
@@ -93,6 +94,8 @@ class Job(_Json):
     grid: Grid = field(default_factory=Grid)
     memory_limit: int = 1 << 30
     """Bytes of weights, gradients, states and temporaries that one candidate may take."""
+    shrink: bool = False
+    """Whether to evaluate the candidates' cores: what is left when nothing can be taken out."""
 
     def __post_init__(self) -> None:
         if not self.candidates or not self.stages or not self.replicates:
@@ -149,3 +152,5 @@ class Outcome(_Json):
     score_se: float | None
     """Standard error over seeds; None with a single seed."""
     tasks: tuple[TaskResult, ...]
+    core: Core | None = None
+    """What was evaluated, where the job asks for cores."""

@@ -24,8 +24,9 @@ from evosearch.config import Config
 from evosearch.errors import CorruptArchive
 from evosearch.executor import Executor, Timed
 from evosearch.garbage import collected_before
+from evosearch.individual import Pack
 from evosearch.job import Job, Stage
-from evosearch.population import Pack, Population
+from evosearch.population import Population
 from evosearch.records import baseline_of, baseline_record, outcomes_of, pack_record
 from evosearch.score import BOUND
 
@@ -198,7 +199,10 @@ def _job(
     tiers = config.tiers_of_tasks()
     hurdles = (-BOUND,) * len(tiers) if pack.confirms else population.hurdles()
     return Job(
-        candidates=tuple(str(individual.core) for individual in pack.individuals),
+        candidates=tuple(
+            population.cores[individual.id].text if pack.confirms else str(individual.rules)
+            for individual in pack.individuals
+        ),
         stages=tuple(Stage(tasks, hurdle) for tasks, hurdle in zip(tiers, hurdles, strict=True)),
         replicates=replicates,
         run_seed=config.seed,
@@ -207,4 +211,5 @@ def _job(
             for task, baseline in baselines.items()
         },
         grid=config.evaluation.grid(),
+        shrink=not pack.confirms,
     )

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate
 
 from evosearch.breed import Child, offspring, retuned
 from evosearch.config import Config
+from evosearch.core import Core
 from evosearch.fingerprint import fingerprint
+from evosearch.individual import Individual, Pack
 from evosearch.island import Island
 from evosearch.job import Outcome, Status
 from evosearch.library import resolve
@@ -27,54 +29,10 @@ from evosearch.program import RuleSet
 from evosearch.ranking import Ranking
 from evosearch.rng import Rng
 from evosearch.score import combine, mean_score
-from evosearch.shrink import shrink
 from evosearch.standing import Standing
 from evosearch.tuning import Tuning
 
-__all__ = ["Individual", "Pack", "Population"]
-
-
-@dataclass(frozen=True, slots=True)
-class Individual:
-    """A candidate and where it came from."""
-
-    id: int
-    rules: RuleSet
-    """The genome, redundant statements included."""
-    core: RuleSet
-    """What is left of it when nothing can be taken out; this is evaluated."""
-    fingerprint: str
-    parents: tuple[int, ...]
-    mutation: str
-
-    @property
-    def size(self) -> int:
-        """The number of statements in the core's matrix rule."""
-        return len(self.core.matrix.body)
-
-    @property
-    def memory(self) -> int:
-        """The number of parameter-sized states of the core's matrix rule."""
-        return self.core.matrix.state_memory
-
-
-@dataclass(frozen=True)
-class Pack:
-    """Candidates that are evaluated together."""
-
-    number: int
-    round: int
-    """0 for new candidates; otherwise a re-evaluation of known ones on fresh seeds."""
-    individuals: tuple[Individual, ...]
-    proposals: int = 0
-    """Children made while looking for new ones."""
-    hits: int = 0
-    """Children that computed what was known already."""
-
-    @property
-    def confirms(self) -> bool:
-        """Whether it re-evaluates known candidates."""
-        return self.round > 0
+__all__ = ["Population"]
 
 
 Bred = tuple[Child, tuple[Individual, ...]]
@@ -87,6 +45,8 @@ class Population:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.individuals: list[Individual] = []
+        self.cores: dict[int, Core] = {}
+        """What is left of an individual when nothing can be taken out, from its commit on."""
         self.standings: dict[int, Standing] = {}
         self.evaluations = 0
         """Candidates sent to evaluation, re-evaluations not counted."""
@@ -132,6 +92,9 @@ class Population:
 
     def _take_in(self, individual: Individual, outcome: Outcome) -> None:
         """Update an individual's standing; one that fails, at first or later, has none."""
+        if individual.id not in self.cores:  # a worker that was lost has not said it
+            self.cores[individual.id] = outcome.core or Core.of(individual.rules)
+        core = self.cores[individual.id]
         if outcome.status is not Status.OK:
             self.standings.pop(individual.id, None)
             self._ranking.drop(individual.id)
@@ -152,9 +115,9 @@ class Population:
         seeds = self.config.evaluation.seeds
         standing = Standing.of(scores, outcome.tier, seeds)
         self.standings[individual.id] = standing
-        self._ranking.put(individual.id, standing, individual.size, individual.memory)
+        self._ranking.put(individual.id, standing, core.size, core.memory)
         firsts = [mean_score(scores[task]) for task in self._tier_tasks[0]]
-        self._tuning.put(individual.id, individual.core, combine(firsts).mean)
+        self._tuning.put(individual.id, core, combine(firsts).mean)
 
     def ranking(self) -> list[Individual]:
         """Return the individuals that have a standing, best first."""
@@ -184,12 +147,13 @@ class Population:
         number = self._numbers
         rng = Rng(self.config.seed, "pack", number)
         island = self._islands[number % len(self._islands)]
-        ladder = [self.individuals[i] for i in self._ranking.ladder()]
+        ladder = self._ranking.ladder()
         room = self.config.budget.evaluations - self.evaluations
         found: list[Individual] = []
         proposals = hits = 0
         if not self.individuals:
             found.append(self._admit(self._start, self._start_print, (), "start"))
+            self.cores[0] = Core.of(self._start)  # children are made of it before it is known
         while len(found) < min(self.config.budget.pack, room):
             bred = self._tune(ladder, rng) or self._mutate(island, ladder, rng)
             if bred is None:
@@ -207,25 +171,25 @@ class Population:
         self.hits += hits
         return Pack(number, 0, tuple(found), proposals, hits)
 
-    def _tune(self, ladder: Sequence[Individual], rng: Rng) -> Bred | None:
+    def _tune(self, ladder: Sequence[int], rng: Rng) -> Bred | None:
         """Return a promising form with other constants, now and then."""
         if not ladder or not rng.chance(self.config.population.tuning):
             return None
-        id_ = self._tuning.pick(max(individual.size for individual in ladder), rng)
+        id_ = self._tuning.pick(max(self.cores[i].size for i in ladder), rng)
         if id_ is None:
             return None
         parent = self.individuals[id_]
-        child = retuned(parent.core, self._space, rng, self._seen)
+        child = retuned(self.cores[id_].rules, self._space, rng, self._seen)
         if child is None:
             self._tuning.close(id_)
             return None
         return child, (parent,)
 
-    def _mutate(self, island: Island, ladder: Sequence[Individual], rng: Rng) -> Bred | None:
+    def _mutate(self, island: Island, ladder: Sequence[int], rng: Rng) -> Bred | None:
         """Return a mutated child of a chosen parent, or of a cross of two."""
         parents = self._parents(island, ladder, rng)
         cores = rng.chance(self.config.population.cores)
-        genomes = [parent.core if cores else parent.rules for parent in parents]
+        genomes = [self.cores[parent.id].rules if cores else parent.rules for parent in parents]
         base = genomes[0] if len(genomes) == 1 else crossover(*genomes)
         child = offspring(base, self._space, rng, self._seen, self.config.population.drift)
         if child is None:
@@ -237,21 +201,19 @@ class Population:
     def _admit(
         self, rules: RuleSet, print_: str, parents: tuple[int, ...], edits: str
     ) -> Individual:
-        core = shrink(rules)
-        individual = Individual(len(self.individuals), rules, core, print_, parents, edits)
+        individual = Individual(len(self.individuals), rules, print_, parents, edits)
         self.individuals.append(individual)
         self._seen.add(print_)
         return individual
 
-    def _parents(
-        self, island: Island, ladder: Sequence[Individual], rng: Rng
-    ) -> tuple[Individual, ...]:
+    def _parents(self, island: Island, ladder: Sequence[int], rng: Rng) -> tuple[Individual, ...]:
         settings = self.config.population
         first = self._tournament(island, rng)
         if first is None:
             return (self.individuals[0],)
         if rng.chance(settings.front):
-            return (rng.weighted(ladder, list(accumulate(1 + i.size for i in ladder))),)
+            weights = accumulate(1 + self.cores[i].size for i in ladder)
+            return (self.individuals[rng.weighted(ladder, list(weights))],)
         if self._space.scope == "both" and rng.chance(settings.crossover):
             second = self._tournament(island, rng)
             if second is not None and second is not first:

@@ -7,22 +7,18 @@ go under ``info``, which comparisons of histories leave out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
-from typing import Any, Final
+from typing import Any
 
 from evosearch.baseline import Baseline
-from evosearch.check import infer
+from evosearch.core import Core
 from evosearch.errors import CorruptArchive
+from evosearch.individual import Individual, Pack
 from evosearch.job import Outcome, Status, TaskResult
-from evosearch.population import Individual, Pack, Population
-from evosearch.program import INPUTS, RuleSet
+from evosearch.parse import parse_rules
+from evosearch.population import Population
 from evosearch.score import BOUND
-from primitives.shape import SCALAR, Shape
-from primitives.table import OPS
 
-__all__ = ["baseline_of", "baseline_record", "outcomes_of", "pack_record", "update_cost"]
-
-_SIDE: Final = 64
+__all__ = ["baseline_of", "baseline_record", "outcomes_of", "pack_record"]
 
 
 def baseline_record(baseline: Baseline, info: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,35 +82,13 @@ def outcomes_of(record: Mapping[str, Any], pack: Pack) -> tuple[Outcome, ...]:
     return tuple(_outcome(row) for row in rows)
 
 
-def update_cost(rules: RuleSet) -> float:
-    """Return the floating-point operations an entry that one update of a matrix takes.
-
-    The matrix is 64 x 64, where products already cost more than elementwise work, as they do in the
-    models that optimizers are for.
-    """
-    results = infer(rules.matrix)
-    assert results is not None, "individuals are legal"
-    shapes = dict(INPUTS) | {state.name: state.shape for state in rules.matrix.states}
-    flops = 0.0
-    for statement, result in zip(rules.matrix.body, results, strict=True):
-        op = OPS[statement.op]
-        operands = statement.args[: op.arity]
-        found = [shapes[a] if isinstance(a, str) else SCALAR for a in operands]
-        flops += _flops(statement.op, tuple(found))
-        shapes[statement.target] = result
-    return flops / _SIDE**2
-
-
-@cache
-def _flops(op: str, shapes: tuple[Shape, ...]) -> float:
-    return OPS[op].work(shapes, _SIDE, _SIDE)[0]
-
-
 def _outcome(row: Mapping[str, Any]) -> Outcome:
     tasks = tuple(TaskResult.from_json(result) for result in row["results"])
     score = -BOUND if row["score"] is None else row["score"]
     status = Status(row["status"])
-    return Outcome(status, row["message"], row["tier"], score, row["score_se"], tasks)
+    text = row.get("canonical")  # of a candidate that is new
+    core = None if text is None else Core.known(parse_rules(text))
+    return Outcome(status, row["message"], row["tier"], score, row["score_se"], tasks, core)
 
 
 def _row(
@@ -133,15 +107,15 @@ def _row(
     }
     if confirms:
         return row
-    core = individual.core
+    core = population.cores[individual.id]
     return row | {
         "parents": list(individual.parents),
         "mutation": individual.mutation,
         "program": str(individual.rules),
-        "canonical": str(core),
+        "canonical": core.text,
         "fingerprint": individual.fingerprint,
-        "statements": core.size,
-        "states": len(core.matrix.states),
-        "state_memory": float(individual.memory),
-        "cost": update_cost(core),
+        "statements": core.statements,
+        "states": core.states,
+        "state_memory": float(core.memory),
+        "cost": core.cost,
     }

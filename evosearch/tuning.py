@@ -13,9 +13,13 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left, insort
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from evosearch.program import INPUTS, Argument, Rule, RuleSet
 from evosearch.rng import Rng
+
+if TYPE_CHECKING:
+    from evosearch.core import Core
 
 __all__ = ["Tuning", "form"]
 
@@ -23,10 +27,10 @@ Place = tuple[float, int]
 """Score less fatigue, and negative id, of a form's best: greater is better."""
 
 
-def form(rules: RuleSet) -> bytes:
+def form(rules: RuleSet) -> str:
     """Return a digest of a rule set but for its constants and the names of its variables."""
     text = "\n".join(map(_blanked, rules.rules))
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _blanked(rule: Rule) -> str:
@@ -57,11 +61,11 @@ class Tuning:
     def __init__(self, fatigue: float) -> None:
         """Take the score that each failed trial in a row counts against a form."""
         self._fatigue = fatigue
-        self._forms: dict[bytes, _Form] = {}
-        self._of: dict[int, bytes] = {}
+        self._forms: dict[str, _Form] = {}
+        self._of: dict[int, str] = {}
         self._open: dict[int, list[Place]] = {}
 
-    def put(self, id_: int, core: RuleSet, score: float) -> None:
+    def put(self, id_: int, core: Core, score: float) -> None:
         """Take in an individual's score, at first or when it has changed.
 
         Args:
@@ -71,10 +75,10 @@ class Tuning:
                 seldom gets further.
         """
         first = id_ not in self._of
-        key = self._of.setdefault(id_, form(core) if first else b"")
+        key = self._of.setdefault(id_, core.form)
         known = self._forms.get(key)
         if known is None:
-            known = self._forms[key] = _Form(len(core.matrix.body), id_, score)
+            known = self._forms[key] = _Form(core.size, id_, score)
         else:
             self.close(id_)
             if known.best == id_:
@@ -87,7 +91,7 @@ class Tuning:
 
     def close(self, id_: int) -> None:
         """Try no more constants of an individual's form, until one of the form does better."""
-        known = self._forms.get(self._of.get(id_, b""))
+        known = self._forms.get(self._of.get(id_, ""))
         if known is None:
             return
         places, place = self._open[known.size], self._place(known)

@@ -120,10 +120,10 @@ def _difference(left: Rule, right: Rule, labels: tuple[str, str]) -> list[str]:
 
 def _facts(subject: Subject) -> dict[str, Any]:
     """Return all there is to say about a program as plain JSON."""
+    from evosearch.core import update_cost
     from evosearch.fingerprint import fingerprint
     from evosearch.liveness import strip_rules
     from evosearch.recognize import recognize
-    from evosearch.core import update_cost
 
     rules = subject.rules
     stripped = strip_rules(rules)

@@ -6,14 +6,28 @@ from collections.abc import Callable, Sequence
 
 from evosearch.baseline import Baseline, BaselineJob
 from evosearch.config import Config, configure
+from evosearch.core import Core
 from evosearch.executor import Timed, Work
+from evosearch.individual import Pack
 from evosearch.job import Job, Outcome, Stage, Status, TaskRef, TaskResult, TrialResult
 from evosearch.library import known
-from evosearch.population import Pack, Population
+from evosearch.parse import parse_rules
+from evosearch.population import Population
 from evosearch.rng import Rng
 from evosearch.score import BOUND
 
-__all__ = ["config_of", "drive", "job_of", "noise", "outcome", "perform", "quality"]
+__all__ = [
+    "config_of",
+    "drive",
+    "job_of",
+    "next_pack",
+    "noise",
+    "outcome",
+    "perform",
+    "quality",
+    "scored",
+    "told",
+]
 
 
 def config_of(*settings: str, tiers: int = 2, seed: int = 0) -> Config:
@@ -56,10 +70,11 @@ def outcome(
     stages: Sequence[tuple[Sequence[str], float]],
     replicates: Sequence[int],
     fails: Callable[[str], bool] = lambda _: False,
+    core: Core | None = None,
 ) -> Outcome:
     """Return what becomes of a program on stages of (tasks, hurdle)."""
     if fails(text):
-        return Outcome(Status.DIVERGED, "as asked", 0, -BOUND, None, ())
+        return Outcome(Status.DIVERGED, "as asked", 0, -BOUND, None, (), core)
     results: list[TaskResult] = []
     trials = (TrialResult(0.1, 0.1, 1.0, 0.5),)
     last, mean = -1, 0.0
@@ -74,7 +89,7 @@ def outcome(
         mean = sum(result.score for result in scores) / len(scores)
         if mean < hurdle:
             break
-    return Outcome(Status.OK, "", last, mean, 0.1, tuple(results))
+    return Outcome(Status.OK, "", last, mean, 0.1, tuple(results), core)
 
 
 def perform(job: Work, fails: Callable[[str], bool] = lambda _: False) -> Timed:
@@ -85,7 +100,10 @@ def perform(job: Work, fails: Callable[[str], bool] = lambda _: False) -> Timed:
         return Baseline(str(job.task), job.programs[0], values, False, losers), 0.5
     assert isinstance(job, Job)
     stages = [([str(task) for task in stage.tasks], stage.hurdle) for stage in job.stages]
-    return tuple(outcome(text, stages, job.replicates, fails) for text in job.candidates), 0.5
+    if not job.shrink:
+        return tuple(outcome(t, stages, job.replicates, fails) for t in job.candidates), 0.5
+    cores = [Core.of(parse_rules(text)) for text in job.candidates]
+    return tuple(outcome(core.text, stages, job.replicates, fails, core) for core in cores), 0.5
 
 
 def drive(
@@ -100,7 +118,31 @@ def drive(
         tasks = [[str(ref) for ref in tier] for tier in config.tiers_of_tasks()]
         stages = list(zip(tasks, hurdles, strict=True))
         replicates = range(pack.round * seeds, (pack.round + 1) * seeds)
-        texts = [str(individual.core) for individual in pack.individuals]
-        population.commit(pack, [outcome(text, stages, replicates, fails) for text in texts])
+        cores = [Core.of(individual.rules) for individual in pack.individuals]
+        outcomes = [outcome(core.text, stages, replicates, fails, core) for core in cores]
+        population.commit(pack, outcomes)
         done.append(pack)
     return done
+
+
+def scored(score: float, replicates: range = range(2), tasks: int = 1) -> Outcome:
+    """Return the outcome of a candidate with this score on the tasks of so many tiers."""
+    results = tuple(
+        TaskResult(t, r, r, score, 0, False, ())
+        for t in ("digits_mlp", "least_squares")[:tasks]
+        for r in replicates
+    )
+    return Outcome(Status.OK, "", tasks - 1, score, None, results)
+
+
+def told(pack: Pack, *scores: float) -> list[Outcome]:
+    """Return outcomes of a pack on the first tier; the last score is that of all others too."""
+    replicates = range(2 * pack.round, 2 * pack.round + 2)
+    padded = [*scores, *[scores[-1]] * len(pack.individuals)][: len(pack.individuals)]
+    return [scored(score, replicates) for score in padded]
+
+
+def next_pack(population: Population) -> Pack:
+    pack = population.propose()
+    assert pack is not None
+    return pack

@@ -9,10 +9,12 @@ import pytest
 from small_tasks import ADAM, MATRIX, SGD, Closure, Regression, Rules, both
 
 from evosearch import packs
+from evosearch.core import Core
 from evosearch.evaluate import evaluate, evaluate_reference
 from evosearch.grid import Grid
 from evosearch.job import Job, Outcome, Stage, Status, TaskRef
 from evosearch.layout import Layout
+from evosearch.library import known
 from evosearch.score import BOUND
 from evosearch.seeds import derive, evaluation_seed
 
@@ -152,6 +154,20 @@ def test_only_candidates_over_the_hurdle_go_on():
     assert {r.task for r in adam.tasks} == {"regression", "regression[steps=30]"}
     assert sgd == everyone[1]
     assert run(job("sgd", stages=stages)) == (sgd,)
+
+
+def test_the_core_is_evaluated_where_the_job_asks_for_it():
+    redundant = str(known("lion")).replace("u = sign(c)", "x = exp(g)\n    u = sign(c)")
+    core = Core.of(known("lion"))
+    references = job("adam").references
+    plain = Job((core.text, core.text), ONE_STAGE, SEEDS, 7, references, GRID)
+    asked = dataclasses.replace(plain, candidates=(redundant, core.text), shrink=True)
+    told = evaluate(asked, lookup=lookup)
+    assert [outcome.core for outcome in told] == [core, core]
+    assert [dataclasses.replace(outcome, core=None) for outcome in told] == [
+        *evaluate(plain, lookup=lookup)
+    ]
+    assert Outcome.from_json(json.loads(json.dumps(told[0].to_json()))) == told[0]
 
 
 def test_jobs_and_outcomes_survive_json():

@@ -90,7 +90,7 @@ def test_records_tell_the_whole_story() -> None:
     assert [row["id"] for row in rows] == list(range(CONFIG.budget.evaluations))
     for row, individual in zip(rows, POPULATION.individuals, strict=True):
         assert row["program"] == str(individual.rules)
-        assert row["canonical"] == str(individual.core)
+        assert row["canonical"] == POPULATION.cores[individual.id].text
         assert row["fingerprint"] == individual.fingerprint
         assert row["parents"] == list(individual.parents)
     last = {row["id"]: row for record in packs for row in record["candidates"]}
@@ -206,7 +206,7 @@ def test_the_window_shapes_the_history_and_workers_do_not() -> None:
     assert history(run(wide)[0]) != history(RECORDS)
 
 
-def test_jobs_hold_cores_fresh_replicates_and_hurdles() -> None:
+def test_jobs_hold_programs_fresh_replicates_and_hurdles() -> None:
     jobs: dict[tuple[str, ...], Job] = {}
 
     def keep(job: Work) -> Timed:
@@ -216,7 +216,12 @@ def test_jobs_hold_cores_fresh_replicates_and_hurdles() -> None:
 
     records, population = run(CONFIG, LocalExecutor(keep))
     for record in records[2:]:
-        texts = [str(population.individuals[row["id"]].core) for row in record["candidates"]]
+        texts = [
+            str(population.individuals[row["id"]].rules)
+            if record["kind"] == "pack"
+            else population.cores[row["id"]].text
+            for row in record["candidates"]
+        ]
         seeds = CONFIG.evaluation.seeds
         replicates = tuple(range(record["round"] * seeds, (record["round"] + 1) * seeds))
         job = jobs[(*texts, str(replicates))]
@@ -229,6 +234,7 @@ def test_jobs_hold_cores_fresh_replicates_and_hurdles() -> None:
             assert job.references[task] == tuple(1.0 + 0.01 * r for r in replicates)
         hurdles = [stage.hurdle for stage in job.stages]
         assert (hurdles == [-BOUND, -BOUND]) is (record["kind"] == "confirm")
+        assert job.shrink is (record["kind"] == "pack")
 
 
 def test_failures_are_recorded_and_the_search_goes_on() -> None:

@@ -1,0 +1,40 @@
+"""Individuals, and the packs of them that are evaluated together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evosearch.program import RuleSet
+
+__all__ = ["Individual", "Pack"]
+
+
+@dataclass(frozen=True, slots=True)
+class Individual:
+    """A candidate and where it came from."""
+
+    id: int
+    rules: RuleSet
+    """The genome, redundant statements included."""
+    fingerprint: str
+    parents: tuple[int, ...]
+    mutation: str
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Candidates that are evaluated together."""
+
+    number: int
+    round: int
+    """0 for new candidates; otherwise a re-evaluation of known ones on fresh seeds."""
+    individuals: tuple[Individual, ...]
+    proposals: int = 0
+    """Children made while looking for new ones."""
+    hits: int = 0
+    """Children that computed what was known already."""
+
+    @property
+    def confirms(self) -> bool:
+        """Whether it re-evaluates known candidates."""
+        return self.round > 0
