@@ -94,7 +94,14 @@ _CHOICE: tuple[Op, ...] = (
         "sign(x)",
         "-1, 0 or 1.",
         inplace="{0}.sign_()",
-        laws={Law.ODD, Law.SCALE_INVARIANT, Law.IDEMPOTENT, Law.ZERO_PRESERVING, Law.MONOTONE},
+        laws={
+            Law.ODD,
+            Law.SCALE_INVARIANT,
+            Law.IDEMPOTENT,
+            Law.ZERO_PRESERVING,
+            Law.MONOTONE,
+            Law.SIGN_KEEPING,
+        },
         reference=manual("sign"),
     ),
     elementwise(
@@ -128,7 +135,7 @@ _CHOICE: tuple[Op, ...] = (
         inplace="{0}.clamp_(-{1}, {1})",
         constants=(Constant.GAIN,),
         probes=((1.0,), (0.03,)),
-        laws={Law.ODD, Law.IDEMPOTENT, Law.ZERO_PRESERVING, Law.MONOTONE},
+        laws={Law.ODD, Law.IDEMPOTENT, Law.ZERO_PRESERVING, Law.MONOTONE, Law.SIGN_KEEPING},
         reference=manual("clamp"),
     ),
     elementwise(

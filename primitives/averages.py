@@ -49,7 +49,15 @@ _AVERAGES: tuple[Op, ...] = (
         inplace="{0}.div_(1 - {1} ** t)",
         constants=(Constant.DECAY,),
         probes=((0.9,), (0.999,)),
-        laws={Law.LINEAR, Law.ODD, Law.HOMOGENEOUS, Law.ZERO_PRESERVING, Law.MONOTONE},
+        laws={
+            Law.LINEAR,
+            Law.ODD,
+            Law.HOMOGENEOUS,
+            Law.ZERO_PRESERVING,
+            Law.MONOTONE,
+            Law.SIGN_KEEPING,
+            Law.MULTIPLE,
+        },
         reference=_ADAM,
     ),
     Op(
@@ -60,7 +68,7 @@ _AVERAGES: tuple[Op, ...] = (
         sympy="t",
         doc="The number t of the step, from 1.",
         cost=Cost("1", "1"),
-        laws=frozenset({Law.ELEMENTWISE, Law.RANK_FREE, Law.NONNEGATIVE}),
+        laws=frozenset({Law.ELEMENTWISE, Law.RANK_FREE, Law.NONNEGATIVE, Law.POSITIVE}),
         reference=_ADAM,
     ),
 )

@@ -14,6 +14,8 @@ __all__ = ["FAMILIES"]
 
 _ODD = {Law.ODD, Law.ZERO_PRESERVING}
 _RISING = {Law.MONOTONE}
+_CROSSING = {Law.ODD, Law.ZERO_PRESERVING, Law.MONOTONE, Law.SIGN_KEEPING}
+"""Rising through 0, like the identity."""
 
 _POWERS: tuple[Op, ...] = (
     elementwise(
@@ -35,7 +37,7 @@ _POWERS: tuple[Op, ...] = (
         "x^3.",
         degree=3,
         flops=2,
-        laws=_ODD | _RISING,
+        laws=_CROSSING,
         reference=manual("pow"),
     ),
     elementwise(
@@ -48,7 +50,7 @@ _POWERS: tuple[Op, ...] = (
         degree=0.5,
         flops=4,
         domain=(0.0, inf),
-        laws={Law.ZERO_PRESERVING, Law.NONNEGATIVE, Law.MONOTONE},
+        laws={Law.ZERO_PRESERVING, Law.NONNEGATIVE, Law.MONOTONE, Law.SIGN_KEEPING},
         reference=manual("sqrt"),
     ),
     elementwise(
@@ -60,7 +62,7 @@ _POWERS: tuple[Op, ...] = (
         degree=-0.5,
         flops=6,
         domain=(0.0, inf),
-        laws={Law.ZERO_PRESERVING, Law.NONNEGATIVE},
+        laws={Law.ZERO_PRESERVING, Law.NONNEGATIVE, Law.SIGN_KEEPING},
         exceptions="The sympy form is infinite at 0; the op is 0 there.",
         reference=manual("rsqrt"),
     ),
@@ -72,7 +74,7 @@ _POWERS: tuple[Op, ...] = (
         "Real cube root.",
         degree=1 / 3,
         flops=20,
-        laws=_ODD | _RISING,
+        laws=_CROSSING,
         reference="https://numpy.org/doc/stable/reference/generated/numpy.cbrt.html",
     ),
     elementwise(
@@ -84,7 +86,7 @@ _POWERS: tuple[Op, ...] = (
         flops=20,
         constants=(Constant.EXPONENT,),
         probes=((0.5,), (2.0,), (-0.7,), (0.0,)),
-        laws=_ODD,
+        laws=_ODD | {Law.SIGN_KEEPING},
         exceptions="The sympy form is undefined at x = 0 for p < 0; the op is 0 there.",
         reference=manual("pow"),
     ),
@@ -100,7 +102,7 @@ _EXPONENTIALS: tuple[Op, ...] = (
         inplace="{0}.exp_()",
         flops=10,
         domain=(-inf, 88.0),
-        laws={Law.NONNEGATIVE, Law.MONOTONE},
+        laws={Law.NONNEGATIVE, Law.POSITIVE, Law.MONOTONE},
         reference=manual("exp"),
     ),
     elementwise(
@@ -123,7 +125,7 @@ _EXPONENTIALS: tuple[Op, ...] = (
         "log(1 + x), accurate near 0; -inf at -1, NaN below.",
         flops=10,
         domain=(-1.0 + 2.0**-53, inf),
-        laws={Law.ZERO_PRESERVING, Law.MONOTONE},
+        laws={Law.ZERO_PRESERVING, Law.MONOTONE, Law.SIGN_KEEPING},
         reference=manual("log1p"),
     ),
     elementwise(
@@ -133,7 +135,7 @@ _EXPONENTIALS: tuple[Op, ...] = (
         "1/(1 + exp(-x))",
         "Logistic function, from 0 to 1.",
         flops=12,
-        laws={Law.NONNEGATIVE, Law.MONOTONE},
+        laws={Law.NONNEGATIVE, Law.POSITIVE, Law.MONOTONE},
         reference=manual("sigmoid"),
     ),
 )
@@ -177,7 +179,7 @@ _TRIGONOMETRIC: tuple[Op, ...] = (
         "Inverse sine; NaN outside [-1, 1].",
         flops=10,
         domain=(-1.0, 1.0),
-        laws=_ODD | _RISING,
+        laws=_CROSSING,
         reference=manual("arcsin"),
     ),
     elementwise(
@@ -199,7 +201,7 @@ _TRIGONOMETRIC: tuple[Op, ...] = (
         "Inverse tangent, a soft clip to (-pi/2, pi/2); of m / sqrt(v), Adam without epsilon.",
         inplace="{0}.arctan_()",
         flops=10,
-        laws=_ODD | _RISING,
+        laws=_CROSSING,
         reference="https://arxiv.org/abs/2407.05872",
     ),
 )
@@ -213,7 +215,7 @@ _HYPERBOLIC: tuple[Op, ...] = (
         "Hyperbolic sine; overflows beyond 88 in float32.",
         flops=12,
         domain=(-88.0, 88.0),
-        laws=_ODD | _RISING,
+        laws=_CROSSING,
         reference=manual("sinh"),
     ),
     elementwise(
@@ -224,7 +226,7 @@ _HYPERBOLIC: tuple[Op, ...] = (
         "Hyperbolic cosine; overflows beyond 88 in float32.",
         flops=12,
         domain=(-88.0, 88.0),
-        laws={Law.EVEN, Law.NONNEGATIVE},
+        laws={Law.EVEN, Law.NONNEGATIVE, Law.POSITIVE},
         reference=manual("cosh"),
     ),
     elementwise(
@@ -235,7 +237,7 @@ _HYPERBOLIC: tuple[Op, ...] = (
         "Hyperbolic tangent, a soft sign.",
         inplace="{0}.tanh_()",
         flops=12,
-        laws=_ODD | _RISING,
+        laws=_CROSSING,
         reference=manual("tanh"),
     ),
     elementwise(
@@ -245,7 +247,7 @@ _HYPERBOLIC: tuple[Op, ...] = (
         "asinh(x)",
         "Inverse hyperbolic sine: linear near 0, a signed logarithm far out.",
         flops=12,
-        laws=_ODD | _RISING,
+        laws=_CROSSING,
         reference=manual("arcsinh"),
     ),
 )

@@ -21,7 +21,8 @@ _LINALG: Final = "https://docs.pytorch.org/docs/stable/generated/torch.{}.html"
 _LINEAR = frozenset({Law.LINEAR, Law.ODD, Law.HOMOGENEOUS, Law.ZERO_PRESERVING})
 
 _CONSTANT = frozenset(
-    {Law.EVEN, Law.SCALE_INVARIANT, Law.IDEMPOTENT, Law.NONNEGATIVE, Law.MONOTONE}
+    {Law.EVEN, Law.SIGN_BLIND, Law.SCALE_INVARIANT}
+    | {Law.IDEMPOTENT, Law.NONNEGATIVE, Law.MONOTONE}
 )
 
 _PRODUCTS: tuple[Op, ...] = (
@@ -180,7 +181,7 @@ _ORTHOGONALISATION: tuple[Op, ...] = (
         sympy="",
         doc="x sqrt(max(1, rows / columns)): Muon's factor for the shape of the matrix.",
         cost=Cost("m * n", "2 * m * n"),
-        laws=_LINEAR | {Law.MONOTONE},
+        laws=_LINEAR | {Law.MONOTONE, Law.SIGN_KEEPING, Law.MULTIPLE},
         reference=_MUON,
     ),
     Op(
@@ -191,7 +192,7 @@ _ORTHOGONALISATION: tuple[Op, ...] = (
         sympy="",
         doc="x 0.2 sqrt(max(rows, columns)): makes orthogonal updates as large as Adam's.",
         cost=Cost("m * n", "2 * m * n"),
-        laws=_LINEAR | {Law.MONOTONE, Law.TRANSPOSE_EQUIVARIANT},
+        laws=_LINEAR | {Law.MONOTONE, Law.SIGN_KEEPING, Law.MULTIPLE, Law.TRANSPOSE_EQUIVARIANT},
         reference=_MOONLIGHT,
     ),
 )

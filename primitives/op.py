@@ -50,6 +50,10 @@ class Law(Enum):
     TRANSPOSE_EQUIVARIANT = "f(x^T) = f(x)^T"  # follows from RANK_FREE, not repeated there
     ZERO_PRESERVING = "f(0) = 0"
     NONNEGATIVE = "f(x) >= 0"
+    POSITIVE = "f(x) > 0"
+    SIGN_KEEPING = "f(x) has the sign of x, entry by entry"
+    SIGN_BLIND = "f(|x|) = f(x)"  # for elementwise ops it is EVEN, and not repeated there
+    MULTIPLE = "f(x) = c x for one c > 0, which may depend on x"
     MONOTONE = "nondecreasing in the first argument"
 
 

@@ -20,8 +20,10 @@ _SQUARES = Cost("2 * m * n", "m * n")
 _SCALING = Cost("4 * m * n", "3 * m * n")
 
 _AVERAGE = frozenset({Law.LINEAR, Law.ODD, Law.HOMOGENEOUS, Law.ZERO_PRESERVING, Law.MONOTONE})
-_SIZE = frozenset({Law.EVEN, Law.HOMOGENEOUS, Law.ZERO_PRESERVING, Law.NONNEGATIVE})
-_DIRECTION = frozenset({Law.ODD, Law.SCALE_INVARIANT, Law.ZERO_PRESERVING, Law.IDEMPOTENT})
+_SIZE = frozenset({Law.EVEN, Law.SIGN_BLIND, Law.HOMOGENEOUS, Law.ZERO_PRESERVING, Law.NONNEGATIVE})
+_DIRECTION = frozenset(
+    {Law.ODD, Law.SIGN_KEEPING, Law.SCALE_INVARIANT, Law.ZERO_PRESERVING, Law.IDEMPOTENT}
+)
 _FREE = frozenset({Law.RANK_FREE, Law.IDEMPOTENT})
 
 _SCALARS: tuple[Op, ...] = (
@@ -171,7 +173,7 @@ _NORMALISATIONS: tuple[Op, ...] = (
         sympy="x/norm(x)",
         doc="Scaled to Frobenius norm 1; 0 stays 0.",
         cost=_SCALING,
-        laws=_DIRECTION | {Law.RANK_FREE},
+        laws=_DIRECTION | {Law.RANK_FREE, Law.MULTIPLE},
         exceptions="The sympy form is undefined at x = 0; the op is 0 there.",
         reference="https://arxiv.org/abs/1708.03888",
     ),
@@ -183,7 +185,7 @@ _NORMALISATIONS: tuple[Op, ...] = (
         sympy="x/rms(x)",
         doc="Scaled to root mean square 1; 0 stays 0.",
         cost=_SCALING,
-        laws=_DIRECTION | {Law.RANK_FREE},
+        laws=_DIRECTION | {Law.RANK_FREE, Law.MULTIPLE},
         exceptions="The sympy form is undefined at x = 0; the op is 0 there.",
         reference=_RMS_NORM,
     ),

@@ -11,13 +11,6 @@ from primitives.table import OPS
 
 __all__ = ["bounds_of"]
 
-_SCALINGS = frozenset({"normalize", "rms_normalize", "row_normalize", "col_normalize", "power"})
-_ALWAYS_POSITIVE = frozenset({"exp", "cosh", "sigmoid", "step"})
-_KEEPS_POSITIVE = frozenset(
-    {"sqrt", "square", "cube", "cbrt", "power", "debias", "abs", "rsqrt", "clip"}
-    | {"spectral_scale", "rms_scale"}
-)
-
 Test = Callable[[Operand], bool]
 
 
@@ -60,20 +53,24 @@ class _Bounds:
     def _at_least_0(self, node: Node) -> bool:
         if not node.op:
             return node.name in self._states
-        laws, args = OPS[node.op].exact_laws, node.tensors
+        row, args = OPS[node.op], node.tensors
+        laws = row.exact_laws
         if Law.NONNEGATIVE in laws or _combines(node, self.nonnegative, self.nonnegative):
             return True
         if node.op == "mul" and args[0] is args[1]:
             return True
-        rising = {Law.MONOTONE, Law.ZERO_PRESERVING} <= laws and len(args) == 1
-        return (rising or node.op in _SCALINGS) and self.nonnegative(args[0])
+        rising = {Law.MONOTONE, Law.ZERO_PRESERVING} <= laws and row.arity == 1
+        return (rising or Law.SIGN_KEEPING in laws) and self.nonnegative(args[0])
 
     def _above_0(self, node: Node) -> bool:
-        if node.op in _ALWAYS_POSITIVE:
+        if not node.op:
+            return False
+        row = OPS[node.op]
+        laws = row.exact_laws
+        if Law.POSITIVE in laws or _combines(node, self.positive, self.nonnegative):
             return True
-        if node.op in _KEEPS_POSITIVE:
-            return self.positive(node.args[0])
-        return bool(node.op) and _combines(node, self.positive, self.nonnegative)
+        power = {Law.NONNEGATIVE, Law.ELEMENTWISE} <= laws and row.homogeneity is not None
+        return (power or Law.SIGN_KEEPING in laws) and self.positive(node.args[0])
 
 
 def _combines(node: Node, wanted: Test, weaker: Test) -> bool:

@@ -7,7 +7,7 @@ proposes; `evosearch.simplify` checks the proposal on probe trajectories before 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,7 +16,7 @@ from evosearch.simplify.graph import Graph, Node, Operand, Terms
 from evosearch.simplify.linear import Order
 from evosearch.simplify.monomial import Bounds
 from evosearch.simplify.pattern import Pattern
-from primitives.op import Law, Op
+from primitives.op import Law
 from primitives.table import OPS
 
 __all__ = ["EXACT", "INEXACT", "Context", "Rewrite"]
@@ -54,20 +54,11 @@ class Rewrite:
     propose: Callable[[Context, Node], Proposals] = field(compare=False)
 
 
-def _ops(
-    *laws: Law, arity: int = 1, within: Collection[str] | None = None, signature: str = ""
-) -> frozenset[str]:
-    """Return the ops that obey all laws exactly."""
-
-    def fits(op: Op) -> bool:
-        return (
-            op.arity == arity
-            and set(laws) <= op.exact_laws
-            and (within is None or op.name in within)
-            and signature in ("", op.signature.text)
-        )
-
-    return frozenset(name for name, op in OPS.items() if fits(op))
+def _ops(*laws: Law, arity: int = 1) -> frozenset[str]:
+    """Return the ops of so many tensors that obey all laws exactly."""
+    return frozenset(
+        name for name, op in OPS.items() if op.arity == arity and set(laws) <= op.exact_laws
+    )
 
 
 def _row(
@@ -92,35 +83,20 @@ def _row(
     return Rewrite(identity, law, pattern.heads, propose)
 
 
-_SIGN_KEEPING: Final = frozenset(
-    {"clip", "cube", "cbrt", "power", "arctan", "tanh", "arcsinh", "sinh", "debias"}
-    | {"normalize", "rms_normalize", "row_normalize", "col_normalize"}
-    | {"spectral_scale", "rms_scale"}
-)
-"""Ops whose result has the sign of their argument, entry by entry."""
-_MULTIPLES: Final = frozenset(
-    {"normalize", "rms_normalize", "debias", "spectral_scale", "rms_scale"}
-)
-"""Ops that multiply by one positive number, or leave zeros as they are."""
-_MAGNITUDES: Final = frozenset(
-    {"norm", "rms", "max_abs", "row_norm", "row_rms", "row_max_abs"}
-    | {"col_norm", "col_rms", "col_max_abs"}
-)
-"""Reductions to which the signs of entries do not matter."""
-
 _INVARIANT: Final = _ops(Law.SCALE_INVARIANT)
-_TO_SCALAR: Final = _ops(signature="ij->11")
+_TO_SCALAR: Final = frozenset(n for n, op in OPS.items() if op.signature.text == "ij->11")
+_MULTIPLES: Final = _ops(Law.MULTIPLE)
+_SIGN_BLIND: Final = _ops(Law.SIGN_BLIND) | _ops(Law.EVEN, Law.ELEMENTWISE)
 
 IDENTITIES: Final = (
     _row("f(f(x)) -> f(x)", "IDEMPOTENT", f=_ops(Law.IDEMPOTENT)),
     _row("f(f(x)) -> x", "INVOLUTION", f=_ops(Law.INVOLUTION)),
     _row("f(x, x) -> x", "IDEMPOTENT", f=_ops(Law.IDEMPOTENT, arity=2)),
-    _row("f(abs(x)) -> f(x)", "EVEN, ELEMENTWISE", f=_ops(Law.EVEN, Law.ELEMENTWISE)),
-    _row("f(abs(x)) -> f(x)", "a norm is blind to signs", f=_MAGNITUDES),
+    _row("f(abs(x)) -> f(x)", "SIGN_BLIND", f=_SIGN_BLIND),
     _row("abs(x) -> x", "x >= 0", nonnegative="x"),
     _row("sign(x) -> 1.0", "x > 0", positive="x"),
-    _row("sign(f(x)) -> sign(x)", "f keeps signs", f=_SIGN_KEEPING),
-    _row("f(h(x)) -> f(x)", "SCALE_INVARIANT, h multiplies", f=_INVARIANT, h=_MULTIPLES),
+    _row("sign(f(x)) -> sign(x)", "SIGN_KEEPING", f=_ops(Law.SIGN_KEEPING)),
+    _row("f(h(x)) -> f(x)", "SCALE_INVARIANT, h is a MULTIPLE", f=_INVARIANT, h=_MULTIPLES),
     _row("clip(clip(x, a), b) -> clip(x, min(a, b))", "of two bounds the lower holds"),
     _row("clip_to(x, a) -> clip(x, abs(a))", "definition of clip_to"),
     _row("minimum(x, maximum(x, y)) -> x", "absorption"),
@@ -206,7 +182,7 @@ def _pull_scale(context: Context, node: Node) -> Proposals:
 
 
 def _drop_multiple(context: Context, node: Node) -> Proposals:
-    """f(h(x)) -> f(x) where h multiplies by one positive number."""
+    """f(h(x)) -> f(x) where h(x) is a positive multiple of x."""
     inner = node.tensors[0]
     if isinstance(inner, Node) and inner.op in _MULTIPLES:
         yield context.terms.make(node.op, inner.args[0], *node.args[1:])
@@ -293,7 +269,7 @@ _TOLERANCE: Final = "SCALE_INVARIANT to a tolerance"
 
 INEXACT: Final = (
     Rewrite("f(c x) -> f(x)", _TOLERANCE, _ABOUT_SCALE_FREE, _pull_scale),
-    Rewrite("f(h(x)) -> f(x)", f"{_TOLERANCE}, h multiplies", _ABOUT_SCALE_FREE, _drop_multiple),
+    Rewrite("f(h(x)) -> f(x)", f"{_TOLERANCE}, h is a MULTIPLE", _ABOUT_SCALE_FREE, _drop_multiple),
     Rewrite("f(c x + c y) -> f(x + y)", _TOLERANCE, _ABOUT_SCALE_FREE, _unscale),
 )
 """Rewrites by laws that hold to a tolerance, which the op's row states."""

@@ -20,23 +20,17 @@ from primitives.table import OPS
 
 __all__ = ["answer", "from_sympy", "to_sympy"]
 
-_UNARY: Final[dict[Any, str]] = {
-    sympy.exp: "exp",
-    sympy.log: "log",
-    sympy.sin: "sin",
-    sympy.cos: "cos",
-    sympy.tan: "tan",
-    sympy.asin: "arcsin",
-    sympy.acos: "arccos",
-    sympy.atan: "arctan",
-    sympy.sinh: "sinh",
-    sympy.cosh: "cosh",
-    sympy.tanh: "tanh",
-    sympy.asinh: "arcsinh",
-    sympy.sign: "sign",
-    sympy.Abs: "abs",
-}
-_FOLDED: Final[dict[Any, str]] = {sympy.Max: "maximum", sympy.Min: "minimum"}
+
+def _functions(arguments: str) -> dict[Any, str]:
+    """Return the ops whose sympy form is a function of these arguments, by that function."""
+    forms = {op.sympy: name for name, op in OPS.items()}
+    classes = {f"{c.__name__}({arguments})": c for c in vars(sympy).values() if isinstance(c, type)}
+    return {classes[form]: name for form, name in forms.items() if form in classes}
+
+
+_UNARY: Final = _functions("x")
+_FOLDED: Final = _functions("x, y")
+"""Of any number of arguments."""
 _POWERS: Final[dict[Any, str]] = {
     sympy.Integer(2): "square",
     sympy.Integer(3): "cube",
@@ -62,8 +56,8 @@ def answer(tree: Tree, leaves: Mapping[str, str]) -> list[Tree]:
     for form in _FORMS:
         try:
             new = from_sympy(form(expression))
-        except (ArithmeticError, AttributeError, NotImplementedError, TypeError, ValueError):
-            continue  # sympy's own failures, of which it has many
+        except Exception:  # noqa: BLE001  (sympy's own failures, of which it has many)
+            continue
         if new is not None and new not in found:
             found.append(new)
     return sorted(found, key=_size)

@@ -115,6 +115,42 @@ def is_nonnegative(op, args, constants, tolerance):
     return bool(np.all(call(op, *args, constants=constants) >= -tolerance))
 
 
+def is_positive(op, args, constants, tolerance):
+    del tolerance
+    nothing = [samples.inside(op, 0.0 * a) for a in args]
+    results = (call(op, *given, constants=constants) for given in (args, nothing))
+    return all(bool(np.all(result > 0.0)) for result in results)
+
+
+def is_sign_keeping(op, args, constants, tolerance):
+    del tolerance
+    (x, *rest) = args
+    for factor in (1.0, 30.0):  # what oscillates does so far out
+        given = samples.inside(op, factor * x)
+        result = call(op, given, *rest, constants=constants)
+        if result.shape != given.shape or np.any(np.sign(result) != np.sign(given)):
+            return False
+    return True
+
+
+def is_sign_blind(op, args, constants, tolerance):
+    (x, *rest) = args
+    if op.domain[0] >= 0.0:  # never sees a sign
+        return False
+    mixed = x * np.where(np.indices(x.shape).sum(0) % 2, 1.0, -1.0)
+    base = call(op, np.abs(mixed), *rest, constants=constants)
+    return alike(call(op, mixed, *rest, constants=constants), base, tolerance)
+
+
+def is_multiple(op, args, constants, tolerance):
+    (x, *rest) = args
+    result = call(op, x, *rest, constants=constants)
+    if result.shape != x.shape:
+        return False
+    factor = (result * x).sum() / (x * x).sum()
+    return bool(factor > 0.0) and alike(result, factor * x, tolerance)
+
+
 def is_monotone(op, args, constants, tolerance):
     (x, *rest) = args
     before = call(op, *args, constants=constants)
@@ -166,6 +202,10 @@ HOLDS = {
     Law.ZERO_PRESERVING: is_zero_preserving,
     Law.NONNEGATIVE: is_nonnegative,
     Law.MONOTONE: is_monotone,
+    Law.POSITIVE: is_positive,
+    Law.SIGN_KEEPING: is_sign_keeping,
+    Law.SIGN_BLIND: is_sign_blind,
+    Law.MULTIPLE: is_multiple,
 }
 
 
@@ -174,6 +214,13 @@ def holds(law, op, tolerance):
         return all(HOLDS[law](op, args, constants, tolerance) for args, constants in trials(op))
     except ValueError:  # the law makes no sense for these shapes
         return False
+
+
+def follows(law, op):
+    """Whether a law follows from others, so that rows need not repeat it."""
+    if law is Law.SIGN_BLIND:
+        return op.elementwise and Law.EVEN in op.laws
+    return law is Law.TRANSPOSE_EQUIVARIANT and op.rank_free
 
 
 def test_every_law_has_a_check():
@@ -185,7 +232,7 @@ def test_every_law_has_a_check():
 def test_a_law_holds_just_where_it_is_declared(op, law):
     if law in op.inexact:
         assert holds(law, op, LOOSE)
-    elif law is Law.TRANSPOSE_EQUIVARIANT and op.rank_free:
+    elif follows(law, op):
         assert holds(law, op, 1e-9)
     else:
         assert holds(law, op, 1e-9) == (law in op.laws)
