@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
@@ -60,18 +60,47 @@ def member(kind: str, name: str, choices: Iterable[str]) -> str:
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return the first fault that pydantic found in the data of a model, in a sentence."""
-    first = error.errors(include_url=False)[0]
+    """Return a fault that pydantic found in the data of a model, in a sentence.
+
+    It is the first, or the first unknown key: a misspelt one may be why another is missing.
+    """
+    faults = error.errors(include_url=False)
+    first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
     key = ".".join(map(str, first["loc"]))
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, Exception):
         return f"`{key}`: {cause}" if key else str(cause)
     if first["type"] == "extra_forbidden":
         section = key.rpartition(".")[0]
-        known = [name for name in _keys(model) if name.startswith(section)]
-        return f"unknown key `{key}`; {_hint(key, known)}known are {', '.join(known)}"
-    found = f", found {first['input']!r}" if isinstance(first["input"], str | int | float) else ""
-    return f"`{key}`: {first['msg']}{found}"
+        keys = list(_keys(model))
+        inside = [name for name in keys if name.startswith(f"{section}.")]
+        known = inside if section else list(model.model_fields)
+        choices = f"known are {', '.join(known)}" if known else f"see what `{section}` may have"
+        return f"unknown key `{key}`; {_hint(key, [*known, *keys])}{choices}"
+    if first["type"] == "missing":
+        return f"`{key}` is missing"
+    wanted = _KINDS.get(first["type"]) or first["msg"].removeprefix("Input should be ")
+    found = first["input"] if isinstance(first["input"], str | int | float | list | dict) else None
+    return f"`{key}`: expected {wanted}" + ("" if found is None else f", found {found!r}")
+
+
+_KINDS: Final = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a section",
+    "model_type": "a section",
+    "mapping_type": "a section",
+    "too_short": "a longer list",
+}
+"""What was expected, by pydantic's name of the fault, where its own words are for programmers."""
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
