@@ -7,7 +7,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evosearch.preflight import check_tasks, require_vacant
+from evosearch.journal import require_vacant
+from evosearch.preflight import check_tasks
 from evosearch.run import Observe, Run
 from evosearch.workers import start_workers
 

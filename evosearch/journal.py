@@ -29,7 +29,7 @@ from evosearch.frame import FORMAT, Header, Record, encode_line, writer
 from evosearch.lock import Lock
 from evosearch.segments import SegmentReader, segment_path, segment_paths
 
-__all__ = ["Journal", "Record", "lock_run", "read"]
+__all__ = ["Journal", "Record", "lock_run", "read", "require_vacant"]
 
 SEGMENT_BYTES = 8 << 20
 """A segment that has grown to this size is followed by a new one."""
@@ -61,6 +61,27 @@ def lock_run(directory: Path) -> Lock:
         return Lock(directory / "lock")
     except OSError as error:
         raise _unwritable(directory, error) from error
+
+
+def require_vacant(directory: Path) -> None:
+    """Check that a run can be started in a directory; a start that was killed leaves it vacant.
+
+    Raises:
+        RunExists: There is a run, or something else, in it.
+    """
+    if segment_path(directory, 1).exists():
+        raise RunExists(
+            f"{directory} already holds a run. Continue it with `evosearch resume {directory}`, or "
+            "choose another directory."
+        )
+    if directory.is_file():
+        raise RunExists(f"Expected a directory, but {directory} is a file. Choose another name.")
+    present = {path.name for path in directory.iterdir()} if directory.exists() else set()
+    if strangers := sorted(present - {"lock", "journal"}):
+        raise RunExists(
+            f"Expected {directory} to be empty or new, found {strangers[0]!r} in it. Choose "
+            "another directory."
+        )
 
 
 class Journal:
@@ -119,12 +140,12 @@ class Journal:
         line, _ = encode_line(1, {**manifest, "kind": "manifest"}, 0)
         first = segment_path(directory, 1)
         try:
-            _refuse_occupied(directory)
+            require_vacant(directory)
             first.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.ExitStack() as undo:
                 lock = lock_run(directory)
                 undo.callback(lock.release)
-                _refuse_occupied(directory)
+                require_vacant(directory)
                 discard_leftovers(first.parent)
                 write_atomic(first, Header(1, 1, 0, FORMAT, writer()).encode() + line)
                 sync_directory(directory)
@@ -265,21 +286,6 @@ class Journal:
         os.close(self._descriptor)
         self._descriptor, self._size = descriptor, len(content)
         self._segment, self._format = header.segment, FORMAT
-
-
-def _refuse_occupied(directory: Path) -> None:
-    """Raise RunExists unless a run can be started in the directory."""
-    if segment_path(directory, 1).exists():
-        raise RunExists(
-            f"{directory} already holds a run. Continue it with `evosearch resume {directory}`, or "
-            "choose another directory."
-        )
-    present = {path.name for path in directory.iterdir()} if directory.exists() else set()
-    if strangers := sorted(present - {"lock", "journal"}):
-        raise RunExists(
-            f"Expected {directory} to be empty or new, found {strangers[0]!r} in it. Choose "
-            "another directory."
-        )
 
 
 def _unwritable(directory: Path, error: OSError) -> RunError:

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evosearch.errors import DataError, RunExists
+from evosearch.errors import DataError
 
 if TYPE_CHECKING:
     from evosearch.config import Config
 
-__all__ = ["check_task", "check_tasks", "require_vacant"]
-
-
-def require_vacant(directory: Path) -> None:
-    """Check that a run can be started in a directory; `Run.create` does it, too.
-
-    Raises:
-        RunExists: There is something in it.
-    """
-    if (directory / "journal").is_dir():
-        raise RunExists(
-            f"{directory} already holds a run. Continue it with `evosearch resume {directory}`, or "
-            "choose another directory."
-        )
-    if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
-        raise RunExists(f"expected {directory} to be new or empty, found something there already.")
+__all__ = ["check_task", "check_tasks"]
 
 
 def check_tasks(config: Config) -> None:

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from evosearch.errors import RunError
-from evosearch.journal import Journal, read
+from evosearch.journal import Journal, read, require_vacant
 from evosearch.ledger import FINISHED, Ledger
 from evosearch.lock import Holder
-from evosearch.preflight import check_tasks, require_vacant
+from evosearch.preflight import check_tasks
 
 if TYPE_CHECKING:
     from evosearch.candidate import Candidate

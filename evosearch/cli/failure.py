@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from typing import Any, Final
@@ -9,12 +10,10 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
+from evosearch.cli.interrupt import INTERRUPTED, Interrupt, interruptible
 from evosearch.errors import EvosearchError
 
-__all__ = ["INTERRUPTED", "Commands"]
-
-INTERRUPTED: Final = 130
-"""The exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
+__all__ = ["Commands"]
 
 _INTERNAL: Final = 1
 
@@ -25,17 +24,26 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         debug = bool(ctx.params["_debug"])
+        interrupt = Interrupt()
         try:
-            return super().invoke(ctx)
+            with interruptible() as interrupt:
+                return super().invoke(ctx)
         except EvosearchError as error:
             raise typer.Exit(_report(error, str(error), error.exit_code, debug)) from None
         except KeyboardInterrupt as error:
             raise typer.Exit(_report(error, "interrupted", INTERRUPTED, debug)) from None
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
+        except SystemExit as error:
+            if error.code != signal.SIGTERM:
+                raise
+            # Ray has a handler of its own while it starts, which leaves with the signal's number.
+            raise typer.Exit(_report(error, "interrupted", INTERRUPTED, debug)) from None
         except Exception as error:
             if type(error).__module__.startswith("typer."):
                 raise  # usage errors, which typer explains itself
+            if interrupt.came:  # in the middle of an import, say
+                raise typer.Exit(_report(error, "interrupted", INTERRUPTED, debug)) from None
             message = (
                 f"internal error, {type(error).__name__}: {error}. That is a defect of evosearch; "
                 "with --debug before the command there is a traceback to report"

@@ -6,32 +6,41 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
+from typing import Final
 
-from evosearch.cli.failure import INTERRUPTED
+__all__ = ["INTERRUPTED", "Interrupt", "interruptible"]
 
-__all__ = ["interruptible"]
+INTERRUPTED: Final = 130
+"""The exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
+
+
+@dataclass
+class Interrupt:
+    """Whether a signal came; some libraries turn the exception that it raises into another."""
+
+    came: bool = False
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[Interrupt]:
     """Turn the first SIGINT or SIGTERM into a KeyboardInterrupt, and exit at the second.
 
     The journal is safe either way; see `evosearch.journal`.
     """
-    caught = False
+    interrupt = Interrupt()
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal caught
-        if caught:
+        if interrupt.came:
             os._exit(INTERRUPTED)
-        caught = True
+        interrupt.came = True
         raise KeyboardInterrupt
 
     signals = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, handle) for number in signals]
     try:
-        yield
+        yield interrupt
     finally:
         for number, handler in zip(signals, before, strict=True):
             signal.signal(number, handler)

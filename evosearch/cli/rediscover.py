@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from evosearch.cli.failure import INTERRUPTED
-from evosearch.cli.interrupt import interruptible
+from evosearch.cli.interrupt import INTERRUPTED, interruptible
 from evosearch.cli.output import AsJson, print_json, progress_console, write
 
 if TYPE_CHECKING:

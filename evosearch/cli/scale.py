@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from evosearch.cli.failure import INTERRUPTED
-from evosearch.cli.interrupt import interruptible
+from evosearch.cli.interrupt import INTERRUPTED, interruptible
 from evosearch.cli.look import look
 from evosearch.cli.output import AsJson, print_json, progress_console, table, write
 from evosearch.cli.subject import resolve

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evosearch.api import free_directory
-from evosearch.cli.failure import INTERRUPTED
 from evosearch.cli.fame import print_fame
-from evosearch.cli.interrupt import interruptible
+from evosearch.cli.interrupt import INTERRUPTED, interruptible
 from evosearch.cli.look import look
 from evosearch.cli.output import AsJson, RunPath, print_json, progress_console, write
 from evosearch.errors import UsageError
+from evosearch.journal import require_vacant
 from evosearch.ledger import Ledger
-from evosearch.preflight import check_tasks, require_vacant
+from evosearch.preflight import check_tasks
 from evosearch.progress import ProgressView, score_text
 from evosearch.run import Run
 from evosearch.workers import start_workers

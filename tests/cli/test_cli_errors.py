@@ -1,6 +1,9 @@
 """What cannot be done as asked: one paragraph on stderr, exit code 2, and nothing is written."""
 
+import os
 import shutil
+import signal
+import time
 
 import pytest
 
@@ -70,6 +73,15 @@ def test_an_occupied_directory_is_refused_and_resume_is_named(tmp_path, evosearc
     (tmp_path / "thesis.txt").write_text("precious")
     evosearch("search", "--preset", "smoke", "--run", tmp_path, code=2)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_what_a_killed_start_left_behind_is_no_run(tmp_path, evosearch):
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "lock").write_text("")
+    assert "found no journal" in evosearch("resume", tmp_path, code=2).stderr
+    settings = ("--preset", "smoke", "--set", "budget.evaluations=1", "--workers", 1, "--quiet")
+    evosearch("search", *settings, "--run", tmp_path)
+    assert "sound" in evosearch("verify", tmp_path).stdout
 
 
 BAD_PROGRAMS = {
@@ -180,3 +192,21 @@ def test_a_defect_is_one_sentence_without_debug_and_a_traceback_with_it(
     assert "internal error, RuntimeError: boom" in plain
     assert "Traceback" not in plain
     assert "Traceback" in evosearch("--debug", "top", small_run, code=1).stderr
+
+
+def swallowed(_run, _n):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+    except KeyboardInterrupt:
+        raise ImportError("cannot load module more than once per process") from None
+
+
+def leaves_as_ray_does(_run, _n):
+    raise SystemExit(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("top", [swallowed, leaves_as_ray_does])
+def test_an_interrupt_is_one_whatever_a_library_makes_of_it(evosearch, monkeypatch, small_run, top):
+    monkeypatch.setattr(Run, "top", top)
+    assert evosearch("top", small_run, code=130).stderr == "evosearch: interrupted\n"
