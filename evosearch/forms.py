@@ -15,7 +15,7 @@ import numpy as np
 
 from evosearch.identify import Box, Filter, middle
 from evosearch.simplify.linear import snap
-from evosearch.simplify.probe import Array, probe
+from evosearch.simplify.probe import STEPS, Array, probe
 from primitives import oracle
 
 __all__ = ["FORMS", "RESIDUAL", "Fit", "Trial", "rounded"]
@@ -46,10 +46,10 @@ def rounded(value: float) -> float:
 
 
 class Trial:
-    """A rule's updates on the probe, and its filter's output there."""
+    """A rule's updates on a probe, and its filter's output there."""
 
-    def __init__(self, box: Box, filter_: Filter) -> None:
-        data = probe(flat=False)
+    def __init__(self, box: Box, filter_: Filter, steps: int = STEPS) -> None:
+        data = probe(flat=False, steps=steps)
         self.filter = filter_
         assert box.decay is not None
         self.decay = box.decay

@@ -23,6 +23,9 @@ from evosearch.simplify.linear import snap
 
 __all__ = ["NAMES", "Recognition", "recognize", "recognize_rule"]
 
+_LATE: Final = 400
+"""Steps of a second look at what fits: a rule may count its steps, and change its mind."""
+
 
 @dataclass(frozen=True)
 class Recognition:
@@ -140,5 +143,9 @@ def recognize_rule(rule: Rule) -> Recognition | None:
         if filter_.read != 0.0 and not 0.0 < filter_.decay < 1.0:
             return None
         trial = Trial(box, filter_)
-        fit = next(filter(None, (form(trial) for form in FORMS)), None)
-        return None if fit is None else Recognition(**vars(fit))
+        for form in FORMS:
+            fit = form(trial)
+            if fit is not None:
+                late = form(Trial(box, filter_, _LATE))
+                return Recognition(**vars(fit)) if late and late.name == fit.name else None
+        return None

@@ -68,12 +68,12 @@ class Probe:
 
 
 @cache
-def probe(flat: bool) -> Probe:
+def probe(flat: bool, steps: int = STEPS) -> Probe:
     """Return the probe of matrices, or the same entries in one row."""
     rng = np.random.Generator(np.random.PCG64(20241208))  # the date of Muon's announcement
     weights, gradients = [], []
     for m, n in SHAPES:
-        size = (STEPS, len(SCALES), m, n)
+        size = (steps, len(SCALES), m, n)
         scale = 10.0 ** rng.uniform(-1.5, 0.7, (1, len(SCALES), m, n))
         mean = 0.6 * rng.standard_normal((1, len(SCALES), m, n))
         g = scale * (mean + rng.standard_normal(size))
@@ -93,7 +93,7 @@ def probe(flat: bool) -> Probe:
 
 
 def _row(arrays: Sequence[Array]) -> Array:
-    return np.concatenate([a.reshape(STEPS, len(SCALES), 1, -1) for a in arrays], axis=-1)
+    return np.concatenate([a.reshape(len(a), len(SCALES), 1, -1) for a in arrays], axis=-1)
 
 
 class Values:

@@ -156,6 +156,17 @@ def test_adams(body: str, words: str) -> None:
         ("m = lerp(m, g, 0.1); q = square(g); v = maximum(v, q); s = sqrt(v); u = m / s", "m v"),
         ("m = lerp(m, g, 0.1); n = rms(m); u = m / n", "m"),
         ("u = w * 0.1; m = lerp(m, g, 0.1)", "m"),
+        # Lion until step 60, and until a state has counted to 200
+        (
+            "c = lerp(m, g, 0.1); s = sign(c); t1 = step(); k = t1 - 60.5; u = select(k, g, s);"
+            "m = lerp(m, g, 0.01)",
+            "m",
+        ),
+        (
+            "c = lerp(m, g, 0.1); s = sign(c); n = n + 1.0; k = n - 200.0; u = select(k, g, s);"
+            "m = lerp(m, g, 0.01)",
+            "m n",
+        ),
     ],
 )
 def test_near_misses_are_not_recognized(body: str, states: str) -> None:
