@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from evosearch.errors import UsageError
-from evosearch.export.hyper import NamedRule, name_constants
+from evosearch.export.hyper import NamedRule
 from evosearch.export.part import WIDTH, Option, Part, entry, name_rule
 from evosearch.export.torch_template import FILE, FUNCTIONS, METHODS
-from evosearch.library import default_rest, rest_of
+from evosearch.library import rest_of
 from evosearch.liveness import strip
 from evosearch.program import Rule, RuleSet
+from evosearch.recognize import recognize_rule
 from primitives import kernels
 
 __all__ = ["CLASS_NAMES", "LEARNING_RATES", "class_name", "export"]
@@ -84,7 +85,7 @@ def export(
     rest_lr = 3e-4 if rest_lr is None else rest_lr
     parts = (
         Part(matrix, "_matrix_update", lr),
-        Part(backup, "_backup_update", rest_lr, _prefix(backup)),
+        Part(backup, "_backup_update", rest_lr, _prefix(rest)),
     )
     return _File(title, provenance, parts).text()
 
@@ -101,10 +102,10 @@ def _rest(rules: RuleSet) -> Rule | None:
     return None if rest == matrix.renamed(rest.name) else rest
 
 
-def _prefix(backup: NamedRule) -> str:
-    adam = name_constants(strip(default_rest())).flow.rule
-    same = [s.op for s in backup.flow.rule.body] == [s.op for s in adam.body]
-    return "backup_adamw_" if same else "backup_"
+def _prefix(rest: Rule) -> str:
+    """Return what its options' names begin with; Muon's users know them by AdamW's."""
+    known = recognize_rule(rest)
+    return "backup_adamw_" if known is not None and known.name.startswith("adam") else "backup_"
 
 
 @dataclass(frozen=True)
