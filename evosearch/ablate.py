@@ -1,7 +1,7 @@
 """Approximate simplification: leave something out, or round a constant, and measure the loss.
 
 Each proposal is trained against the program as it stood after the exact steps. It is accepted when
-the 95 % interval of the paired difference lies above minus a stated margin. All comparisons are
+the paired difference lies above minus a stated margin at 95 % confidence. All comparisons are
 with that one anchor, so that the margins of several steps do not add up, and the end result is
 confirmed once more on fresh seeds.
 

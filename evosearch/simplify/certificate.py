@@ -23,7 +23,7 @@ class PairedTest:
     """Mean score of the program after minus before; negative is a loss."""
     low: float
     high: float
-    """Ends of the 95 % confidence interval of the difference."""
+    """Ends of the difference's interval, each at 95 % confidence over all looks of the test."""
     pairs: int
     """Paired values: tasks times seeds."""
     margin: float
