@@ -146,7 +146,7 @@ class ColnormAdamw(Optimizer):
             _descend(params, u, lr, group["backup_wd"])
 
     def _batches(self, group):
-        """Return the parameters with gradients, in lists for one call each."""
+        """Return the parameters with gradients, in lists of bounded size."""
         batches, last = [], {}
         for i, p in enumerate(group["params"]):
             if p.grad is None:
@@ -168,7 +168,7 @@ class ColnormAdamw(Optimizer):
             place = (p.device, p.dtype, getattr(p, "device_mesh", None))
             key = (matrix, place, p.shape if matrix else None) if foreach else i
             batch, size = last.get(key, (None, 0))
-            if batch is None or size + p.numel() > 2**23:  # bounds temporaries
+            if batch is None or size + p.numel() > (2**18 if p.is_cpu else 2**23):
                 batch, size = [], 0
                 batches.append((matrix, batch))
             batch.append(p)

@@ -95,7 +95,7 @@ class Lion(Optimizer):
         _descend(params, u, group["lr"], group["weight_decay"])
 
     def _batches(self, group):
-        """Return the parameters with gradients, in lists for one call each."""
+        """Return the parameters with gradients, in lists of bounded size."""
         batches, last = [], {}
         for i, p in enumerate(group["params"]):
             if p.grad is None:
@@ -108,7 +108,7 @@ class Lion(Optimizer):
             foreach = p.is_cuda if group["foreach"] is None else group["foreach"]
             key = (p.device, p.dtype, getattr(p, "device_mesh", None)) if foreach else i
             batch, size = last.get(key, (None, 0))
-            if batch is None or size + p.numel() > 2**23:  # bounds temporaries
+            if batch is None or size + p.numel() > (2**18 if p.is_cpu else 2**23):
                 batch, size = [], 0
                 batches.append(batch)
             batch.append(p)

@@ -149,7 +149,7 @@ class Muon(Optimizer):
             _descend(params, u, lr, group["backup_adamw_wd"], d)
 
     def _batches(self, group):
-        """Return the parameters with gradients, in lists for one call each."""
+        """Return the parameters with gradients, in lists of bounded size."""
         batches, last = [], {}
         for i, p in enumerate(group["params"]):
             if p.grad is None:
@@ -170,7 +170,7 @@ class Muon(Optimizer):
             place = (p.device, p.dtype, getattr(p, "device_mesh", None))
             key = (matrix, place, p.shape if matrix else None) if foreach else i
             batch, size = last.get(key, (None, 0))
-            if batch is None or size + p.numel() > 2**23:  # bounds temporaries
+            if batch is None or size + p.numel() > (2**18 if p.is_cpu else 2**23):
                 batch, size = [], 0
                 batches.append((matrix, batch))
             batch.append(p)
@@ -221,16 +221,14 @@ def newton_schulz(x: Tensor, steps: int) -> Tensor:
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = x.shape[-2] > x.shape[-1]
-    y = x.mT if tall else x  # the Gram matrix of the shorter side is the smaller one
-    y = y / (torch.linalg.vector_norm(y, dim=(-2, -1), keepdim=True) + 1e-7)
-    shape = y.shape
+    y = x / (torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True) + 1e-7)
     y = y.unsqueeze(0).flatten(0, -3)
     for _ in range(steps):
-        gram = torch.bmm(y, y.mT)
+        gram = torch.bmm(y.mT, y) if tall else torch.bmm(y, y.mT)  # of the shorter side
         poly = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        y = torch.baddbmm(y, poly, y, beta=a)
-    y = y.reshape(shape)
-    return y.mT if tall else y
+        factors = (y, poly) if tall else (poly, y)
+        y = torch.baddbmm(y, *factors, beta=a)
+    return y.reshape(x.shape)
 
 
 def _check(name, value, low, high=float("inf"), count=1):

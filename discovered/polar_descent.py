@@ -134,7 +134,7 @@ class PolarDescent(Optimizer):
             _descend(params, u, lr, group["backup_wd"])
 
     def _batches(self, group):
-        """Return the parameters with gradients, in lists for one call each."""
+        """Return the parameters with gradients, in lists of bounded size."""
         batches, last = [], {}
         for i, p in enumerate(group["params"]):
             if p.grad is None:
@@ -153,7 +153,7 @@ class PolarDescent(Optimizer):
             place = (p.device, p.dtype, getattr(p, "device_mesh", None))
             key = (matrix, place, p.shape if matrix else None) if foreach else i
             batch, size = last.get(key, (None, 0))
-            if batch is None or size + p.numel() > 2**23:  # bounds temporaries
+            if batch is None or size + p.numel() > (2**18 if p.is_cpu else 2**23):
                 batch, size = [], 0
                 batches.append((matrix, batch))
             batch.append(p)
@@ -198,16 +198,14 @@ def polar_express(x: Tensor) -> Tensor:
         (2.3465413258596377, -1.7097828382687081, 0.42323551169305323),
     )
     tall = x.shape[-2] > x.shape[-1]
-    y = x.mT if tall else x
-    y = y / (1.02 * torch.linalg.vector_norm(y, dim=(-2, -1), keepdim=True) + 1e-7)
-    shape = y.shape
+    y = x / (1.02 * torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True) + 1e-7)
     y = y.unsqueeze(0).flatten(0, -3)
     for a, b, c in coefficients:
-        gram = torch.bmm(y, y.mT)
+        gram = torch.bmm(y.mT, y) if tall else torch.bmm(y, y.mT)  # of the shorter side
         poly = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        y = torch.baddbmm(y, poly, y, beta=a)
-    y = y.reshape(shape)
-    return y.mT if tall else y
+        factors = (y, poly) if tall else (poly, y)
+        y = torch.baddbmm(y, *factors, beta=a)
+    return y.reshape(x.shape)
 
 
 def _check(name, value, low, high=float("inf"), count=1):

@@ -28,7 +28,7 @@ class RmspropRestAdamw(Optimizer):
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g**2
         u = m / (1 - beta1**t) / (sqrt(v / (1 - beta2**t)) + eps)
-        w = w - backup_lr * (u + backup_wd * w)
+        w = w - backup_adamw_lr * (u + backup_adamw_wd * w)
 
     Default values are those of the program. States have their parameter's dtype.
     Sparse gradients and complex numbers are refused.
@@ -40,8 +40,8 @@ class RmspropRestAdamw(Optimizer):
         betas: decay rates of the running averages per step, in [0, 1).
         eps: added to a divisor, so that it is not 0, >= 0.
         weight_decay: decoupled weight decay, per step and unit of lr, >= 0.
-        backup_lr, backup_betas, backup_eps, backup_wd: for the other parameters; their
-            learning rate follows `lr` in constant proportion.
+        backup_adamw_lr, backup_adamw_betas, backup_adamw_eps, backup_adamw_wd: for the
+            other parameters; their learning rate follows `lr` in constant proportion.
         use_matrix_rule: whether a group's parameters are such matrices; by default,
             those of two or more dimensions and fewer than 10,000 rows. Where False, the
             group's `lr` is the rate for the others.
@@ -57,10 +57,10 @@ class RmspropRestAdamw(Optimizer):
         eps: float = 1e-08,
         weight_decay: float = 0.00716,
         *,
-        backup_lr: float = 0.05,
-        backup_betas: tuple[float, float] = (0.9, 0.999),
-        backup_eps: float = 1e-08,
-        backup_wd: float = 0.01,
+        backup_adamw_lr: float = 0.05,
+        backup_adamw_betas: tuple[float, float] = (0.9, 0.999),
+        backup_adamw_eps: float = 1e-08,
+        backup_adamw_wd: float = 0.01,
         use_matrix_rule: bool | None = None,
         maximize: bool = False,
         foreach: bool | None = None,
@@ -71,10 +71,10 @@ class RmspropRestAdamw(Optimizer):
             "betas": betas,
             "eps": eps,
             "weight_decay": weight_decay,
-            "backup_lr": backup_lr,
-            "backup_betas": backup_betas,
-            "backup_eps": backup_eps,
-            "backup_wd": backup_wd,
+            "backup_adamw_lr": backup_adamw_lr,
+            "backup_adamw_betas": backup_adamw_betas,
+            "backup_adamw_eps": backup_adamw_eps,
+            "backup_adamw_wd": backup_adamw_wd,
             "use_matrix_rule": use_matrix_rule,
             "maximize": maximize,
             "foreach": foreach,
@@ -85,20 +85,20 @@ class RmspropRestAdamw(Optimizer):
     def add_param_group(self, param_group: dict) -> None:
         """Add parameters; what their group does not set is as for all others."""
         if param_group.get("use_matrix_rule") is False and "lr" in param_group:
-            param_group = {"backup_lr": param_group["lr"], **param_group}
+            param_group = {"backup_adamw_lr": param_group["lr"], **param_group}
         group = {**self.defaults, **param_group}
         _check("lr", group["lr"], 0.0)
         _check("betas", group["betas"], 0.0, 1.0, 2)
         _check("eps", group["eps"], 0.0)
         _check("weight_decay", group["weight_decay"], 0.0)
-        _check("backup_lr", group["backup_lr"], 0.0)
-        _check("backup_betas", group["backup_betas"], 0.0, 1.0, 2)
-        _check("backup_eps", group["backup_eps"], 0.0)
-        _check("backup_wd", group["backup_wd"], 0.0)
-        lr = group["lr"] if "backup_lr" in param_group else self.defaults["lr"]
+        _check("backup_adamw_lr", group["backup_adamw_lr"], 0.0)
+        _check("backup_adamw_betas", group["backup_adamw_betas"], 0.0, 1.0, 2)
+        _check("backup_adamw_eps", group["backup_adamw_eps"], 0.0)
+        _check("backup_adamw_wd", group["backup_adamw_wd"], 0.0)
+        lr = group["lr"] if "backup_adamw_lr" in param_group else self.defaults["lr"]
         if lr == 0:
             raise ValueError("lr must be > 0: the other rate is a multiple of it")
-        ratio = float(group["backup_lr"]) / float(lr)
+        ratio = float(group["backup_adamw_lr"]) / float(lr)
         super().add_param_group({"lr_ratio": ratio, **param_group})
 
     def __setstate__(self, state: dict) -> None:
@@ -141,11 +141,11 @@ class RmspropRestAdamw(Optimizer):
             t = self._count(params, group)
             u = _backup_update(g, m, v, t, group)
             lr = group["lr"] * group["lr_ratio"]
-            torch._foreach_add_(u, params, alpha=group["backup_wd"])
+            torch._foreach_add_(u, params, alpha=group["backup_adamw_wd"])
             _descend(params, u, lr)
 
     def _batches(self, group):
-        """Return the parameters with gradients, in lists for one call each."""
+        """Return the parameters with gradients, in lists of bounded size."""
         batches, last = [], {}
         for i, p in enumerate(group["params"]):
             if p.grad is None:
@@ -167,7 +167,7 @@ class RmspropRestAdamw(Optimizer):
             place = (p.device, p.dtype, getattr(p, "device_mesh", None))
             key = (matrix, place) if foreach else i
             batch, size = last.get(key, (None, 0))
-            if batch is None or size + p.numel() > 2**23:  # bounds temporaries
+            if batch is None or size + p.numel() > (2**18 if p.is_cpu else 2**23):
                 batch, size = [], 0
                 batches.append((matrix, batch))
             batch.append(p)
@@ -199,8 +199,8 @@ def _matrix_update(g, v, t, group):
 
 def _backup_update(g, m, v, t, group):
     """Return the updates; the states are advanced in place."""
-    beta1, beta2 = group["backup_betas"]
-    eps = group["backup_eps"]
+    beta1, beta2 = group["backup_adamw_betas"]
+    eps = group["backup_adamw_eps"]
     torch._foreach_lerp_(m, g, 1 - beta1)
     x1 = torch._foreach_div(m, [1 - beta1**x for x in t])
     torch._foreach_mul_(v, beta2)

@@ -109,16 +109,14 @@ def newton_schulz(x: torch.Tensor, steps: int) -> torch.Tensor:
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = x.shape[-2] > x.shape[-1]
-    y = x.mT if tall else x  # the Gram matrix of the shorter side is the smaller one
-    y = y / (torch.linalg.vector_norm(y, dim=(-2, -1), keepdim=True) + 1e-7)
-    shape = y.shape
+    y = x / (torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True) + 1e-7)
     y = y.unsqueeze(0).flatten(0, -3)  # baddbmm scales and adds as it multiplies, in 3-D alone
     for _ in range(steps):
-        gram = torch.bmm(y, y.mT)
+        gram = torch.bmm(y.mT, y) if tall else torch.bmm(y, y.mT)  # of the shorter side
         poly = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        y = torch.baddbmm(y, poly, y, beta=a)
-    y = y.reshape(shape)
-    return y.mT if tall else y
+        factors = (y, poly) if tall else (poly, y)
+        y = torch.baddbmm(y, *factors, beta=a)
+    return y.reshape(x.shape)
 
 
 def polar_express(x: torch.Tensor) -> torch.Tensor:
@@ -135,16 +133,14 @@ def polar_express(x: torch.Tensor) -> torch.Tensor:
         (2.3465413258596377, -1.7097828382687081, 0.42323551169305323),
     )
     tall = x.shape[-2] > x.shape[-1]
-    y = x.mT if tall else x
-    y = y / (1.02 * torch.linalg.vector_norm(y, dim=(-2, -1), keepdim=True) + 1e-7)
-    shape = y.shape
+    y = x / (1.02 * torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True) + 1e-7)
     y = y.unsqueeze(0).flatten(0, -3)  # baddbmm scales and adds as it multiplies, in 3-D alone
     for a, b, c in coefficients:
-        gram = torch.bmm(y, y.mT)
+        gram = torch.bmm(y.mT, y) if tall else torch.bmm(y, y.mT)  # of the shorter side
         poly = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        y = torch.baddbmm(y, poly, y, beta=a)
-    y = y.reshape(shape)
-    return y.mT if tall else y
+        factors = (y, poly) if tall else (poly, y)
+        y = torch.baddbmm(y, *factors, beta=a)
+    return y.reshape(x.shape)
 
 
 def inverse_root(x: torch.Tensor, order: int) -> torch.Tensor:

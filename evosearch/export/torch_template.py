@@ -82,7 +82,7 @@ def _advance(self, $names, group):
 ''',
     "_batches": '''\
 def _batches(self, group):
-    """Return the parameters with gradients, in lists for one call each."""
+    """Return the parameters with gradients, in lists of bounded size."""
     batches, last = [], {}
     for i, p in enumerate(group["params"]):
         if p.grad is None:
@@ -94,7 +94,7 @@ def _batches(self, group):
         $states
         $key
         batch, size = last.get(key, (None, 0))
-        if batch is None or size + p.numel() > 2**23:  # bounds temporaries
+        if batch is None or size + p.numel() > (2**18 if p.is_cpu else 2**23):
             batch, size = [], 0
             batches.append($batch)
         batch.append(p)
