@@ -31,11 +31,11 @@ from evosearch.parts import (
     table_schema,
     write_part,
 )
-from evosearch.rows import Row, candidate_rows, evaluation_rows, reference_values
+from evosearch.rows import Row, candidate_rows, evaluation_columns, reference_values
 
 __all__ = ["TABLES", "candidates", "evaluations", "lineage", "rebuild", "seal", "verify"]
 
-PART_RECORDS = 256
+PART_RECORDS = 512
 """The most journal records that one part covers."""
 
 
@@ -87,26 +87,34 @@ def seal(directory: Path) -> list[Path]:
         RunError: They cannot be written. The journal is untouched; sealing can be tried again.
     """
     written = []
-    for name in TABLES:
-        folder = directory / name
-        parts = list_parts(directory, name)
-        try:
-            folder.mkdir(exist_ok=True)
-            discard_leftovers(folder)
-            if not parts:  # those of an older format are written again
-                for stale in folder.glob("*.parquet"):
-                    stale.unlink()
-            for records in _batches(read(directory, parts[-1].last if parts else 0)):
-                first, last = records[0].sequence, records[-1].sequence
-                table = _derive(name, records, _load_backwards(parts), directory)
-                parts.append(write_part(directory, name, table, first, last))
-                written.append(parts[-1].path)
-        except OSError as error:
-            raise RunError(
-                f"Expected to write Parquet files to {folder}, but: {error}. The journal has all "
-                "records; make room and try again."
-            ) from error
-    return written
+    try:
+        parts = {name: _begin(directory, name) for name in TABLES}
+        ends = {name: found[-1].last if found else 0 for name, found in parts.items()}
+        for batch in _batches(read(directory, min(ends.values()))):
+            for name in TABLES:
+                if records := [record for record in batch if record.sequence > ends[name]]:
+                    first, last = records[0].sequence, records[-1].sequence
+                    table = _derive(name, records, _load_backwards(parts[name]), directory)
+                    parts[name].append(write_part(directory, name, table, first, last))
+                    written.append(parts[name][-1].path)
+    except OSError as error:
+        raise RunError(
+            f"Expected to write Parquet files to {directory}, but: {error}. The journal has all "
+            "records; make room and try again."
+        ) from error
+    return sorted(written)
+
+
+def _begin(directory: Path, name: str) -> list[Part]:
+    """Return a table's parts, its folder being ready for more."""
+    folder = directory / name
+    parts = list_parts(directory, name)
+    folder.mkdir(exist_ok=True)
+    discard_leftovers(folder)
+    if not parts:  # those of an older format are written again
+        for stale in folder.glob("*.parquet"):
+            stale.unlink()
+    return parts
 
 
 def rebuild(directory: Path) -> list[Path]:
@@ -207,13 +215,9 @@ def _derive(
         if name == "candidates":
             rows = candidate_rows(records, TABLES[name], lambda ids: _find(earlier, ids))
             table = pa.Table.from_pylist(rows, schema)
-        else:  # record by record: there are many rows, and as Python objects they are large
+        else:
             values = reference_values(read(directory))
-            parts = [
-                pa.Table.from_pylist(list(evaluation_rows(record, values)), schema)
-                for record in records
-            ]
-            table = pa.concat_tables(parts).combine_chunks()
+            table = pa.Table.from_pydict(evaluation_columns(records, values), schema)
         if absent := [f.name for f in schema if not f.nullable and table[f.name].null_count]:
             raise KeyError(absent[0])
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:

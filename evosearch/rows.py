@@ -24,11 +24,15 @@ from typing import Any
 from evosearch.errors import CorruptArchive
 from evosearch.frame import Record
 
-__all__ = ["Row", "candidate_rows", "evaluation_rows", "reference_values"]
+__all__ = ["Row", "candidate_rows", "evaluation_columns", "reference_values"]
 
 Row = dict[str, Any]
 
 _CARRIERS = frozenset({"pack", "confirm"})
+_SHARED = ("candidate", "task", "replicate", "seed", "score", "reference", "sequence")
+"""What the trials of one candidate on one task and replicate have in common."""
+_OWN = {"learning_rate": "lr", "rest_learning_rate": "rest_lr", "ratio": "ratio", "value": "value"}
+"""Column to key of what is a trial's own."""
 
 
 def candidate_rows(
@@ -70,31 +74,29 @@ def candidate_rows(
     return list(rows.values())
 
 
-def evaluation_rows(record: Record, references: Mapping[str, Sequence[float]]) -> Iterator[Row]:
-    """Yield one row for each trial of a record: one point of the grid on one task and replicate.
+def evaluation_columns(
+    records: Iterable[Record], references: Mapping[str, Sequence[float]]
+) -> dict[str, list[Any]]:
+    """Return the trials of records, each one point of the grid on one task and replicate.
+
+    Columns, not rows: there are many trials, and as Python objects rows of them are large.
 
     Args:
-        record: Any record.
+        records: Any records.
         references: Task to the reference's end values, one a replicate.
     """
-    for _, entry in _entries([record]):
+    columns: dict[str, list[Any]] = {name: [] for name in (*_SHARED, *_OWN, "best")}
+    for record, entry in _entries(records):
         for result in entry.get("results", ()):
-            task, replicate = result["task"], result["replicate"]
-            for index, trial in enumerate(result["trials"]):
-                yield {
-                    "candidate": entry["id"],
-                    "task": task,
-                    "replicate": replicate,
-                    "seed": result["seed"],
-                    "learning_rate": trial["lr"],
-                    "rest_learning_rate": trial["rest_lr"],
-                    "ratio": trial["ratio"],
-                    "value": trial["value"],
-                    "best": index == result["best"],
-                    "score": result["score"],
-                    "reference": references[task][replicate],
-                    "sequence": record.sequence,
-                }
+            trials, task, replicate = result["trials"], result["task"], result["replicate"]
+            reference = references[task][replicate]
+            shared = (entry["id"], task, replicate, result["seed"], result["score"], reference)
+            for name, value in zip(_SHARED, (*shared, record.sequence), strict=True):
+                columns[name] += [value] * len(trials)
+            for name, key in _OWN.items():
+                columns[name] += [trial[key] for trial in trials]
+            columns["best"] += [index == result["best"] for index in range(len(trials))]
+    return columns
 
 
 def reference_values(records: Iterable[Record]) -> dict[str, list[float]]:

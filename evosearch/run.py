@@ -37,8 +37,10 @@ Observe = Callable[[Ledger], None]
 HALL_OF_FAME: Final = 20
 """Candidates in the hall of fame's files."""
 _REFRESH: Final = 5.0
-"""Seconds between writings of the hall of fame."""
-_SEAL_EVERY: Final = 256
+"""Seconds between writings of the hall of fame, at least."""
+_SHARE: Final = 0.01
+"""What of the time writing it may take; new leaders have to be recognized first."""
+_SEAL_EVERY: Final = 512
 """Journal records between Parquet parts."""
 
 
@@ -185,7 +187,7 @@ class _Scribe:
         self._executor = executor
         self._observe = observe
         self._reported = len(executor.faults)
-        self._published = time.monotonic()
+        self._due = time.monotonic() + _REFRESH
         self._sealed = journal.sequence
 
     def append(self, records: Sequence[Mapping[str, Any]]) -> None:
@@ -195,7 +197,7 @@ class _Scribe:
         self._journal.append_many(written)
         for item in written:
             self.ledger.take(item)
-        if time.monotonic() - self._published > _REFRESH:
+        if time.monotonic() > self._due:
             self._write_hall_of_fame()
         if self._journal.sequence - self._sealed >= _SEAL_EVERY:
             self._seal()
@@ -215,7 +217,7 @@ class _Scribe:
     def _write_hall_of_fame(self) -> None:
         from evosearch.hall_of_fame import write_hall_of_fame
 
-        directory = self._journal.directory
+        directory, start = self._journal.directory, time.monotonic()
         rows = [candidate.to_json() for candidate in self.ledger.top(HALL_OF_FAME)]
         try:
             write_hall_of_fame(directory, rows)
@@ -224,4 +226,5 @@ class _Scribe:
                 f"expected to write the hall of fame to {directory}, but: {error}. The journal has "
                 f"all results; make room and run `evosearch resume {directory}`."
             ) from error
-        self._published = time.monotonic()
+        end = time.monotonic()
+        self._due = end + max(_REFRESH, (end - start) / _SHARE)
