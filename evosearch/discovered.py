@@ -19,101 +19,15 @@ from typing import Any, Final
 
 from evosearch.atomic import write_atomic
 from evosearch.errors import EvosearchError, UsageError
+from evosearch.provenance import provenance
 
-__all__ = ["add", "main", "provenance", "regenerate"]
+__all__ = ["add", "main", "regenerate"]
 
 FOLDER: Final = Path("discovered")
 _SPLITS: Final = ("select", "held-out")
-_LEVEL: Final = 0.01
 
 Record = Mapping[str, Any]
 """A provenance file or a result, as plain JSON."""
-
-
-def provenance(
-    run_directory: Path,
-    id_: int,
-    *,
-    name: str,
-    program: str | None = None,
-    promotion: Mapping[str, Any] | None = None,
-    note: str = "",
-) -> dict[str, Any]:
-    """Return where a candidate comes from and what is known of it, as plain JSON.
-
-    Args:
-        run_directory: Its run.
-        id_: Its id.
-        name: What to call it.
-        program: What to export; by default the candidate simplified by exact laws.
-        promotion: Result of `evosearch promote` on the candidate or the program.
-        note: A sentence about it.
-
-    Raises:
-        UsageError: There is no such candidate, or the promotion is of something else.
-    """
-    from evosearch.parse import parse_rules
-    from evosearch.run import Run
-    from evosearch.simplify import simplify
-
-    run = Run.open(run_directory)
-    candidate = run.candidate(id_)
-    simplified = simplify(candidate.stripped)
-    lr, rest_lr = candidate.rates
-    if program is None:
-        final = simplified.program
-        lr = None if lr is None else float(f"{lr * simplified.factor():.2g}")
-        kind = "matrix" if final.rest is None else "rest"
-        rest_lr = None if rest_lr is None else float(f"{rest_lr * simplified.factor(kind):.2g}")
-    else:
-        final = parse_rules(program)
-    texts = {candidate.text, candidate.canonical, str(simplified.program), str(final)}
-    verdict = run_directory / "verdict.json"
-    return {
-        "note": note,
-        "run": {
-            "manifest": {k: v for k, v in run.manifest.items() if k not in ("kind", "command")},
-            "digest": run.digest(),
-            "evaluations": len(run.ledger.candidates),
-            "proposals": run.ledger.proposals,
-        },
-        "candidate": candidate.to_json() | {"seeds": candidate.seeds},
-        "verdict": json.loads(verdict.read_text(encoding="utf-8")) if verdict.is_file() else None,
-        "lineage": [
-            {
-                "id": ancestor.id,
-                "parents": list(ancestor.parents),
-                "mutation": ancestor.mutation,
-                "score": ancestor.score,
-                "program": ancestor.canonical,
-            }
-            for ancestor in run.ledger.ancestors(id_)
-        ],
-        "simplification": [
-            f"{step.stage}: {step.identity} ({step.licence})" for step in simplified.accepted
-        ],
-        "export": {"program": str(final.renamed(name)), "lr": lr, "rest_lr": rest_lr},
-        "promotion": None if promotion is None else _promoted(promotion, texts),
-    }
-
-
-def _promoted(promotion: Mapping[str, Any], texts: set[str]) -> dict[str, Any]:
-    """Return what a promotion says of one program."""
-    labels = [label for label, text in promotion["programs"].items() if text in texts]
-    if len(labels) != 1:
-        found = ", ".join(promotion["programs"])
-        raise UsageError(
-            f"expected the program once among the promotion's finalists, found {found}"
-        )
-    (label,) = labels
-    kept = ("seed", "seeds", "splits", "look")
-    return {
-        **{key: promotion[key] for key in kept},
-        "totals": promotion["totals"][label],
-        "scores": promotion["scores"][label],
-        "findings": [row for row in promotion["findings"] if row["finalist"] == label],
-        "finalists": len(promotion["programs"]),
-    }
 
 
 def add(folder: Path, name: str, record: Record) -> Path:
@@ -207,6 +121,10 @@ def _readme(
 
 
 def _section(name: str, record: Record) -> list[str]:
+    from evosearch.promotion import BASELINES
+    from evosearch.recognize import TITLES
+    from evosearch.tally import markdown_table
+
     candidate, promotion = record["candidate"], record["promotion"]
     known = f"; recognized as {candidate['recognized']}" if candidate["recognized"] else ""
     lines = [f"## {name}", "", f"{_origin(record)}{known}."]
@@ -215,15 +133,13 @@ def _section(name: str, record: Record) -> list[str]:
     if bred != program:
         lines += ["", "As bred:", "", "```python", bred, "```", "", "Simplified:"]
     lines += ["", "```python", program, "```", ""]
-    rows = [["search", str(candidate["seeds"]), _score(candidate), "", "", ""]]
+    rows = [["search", str(candidate["seeds"]), _score(candidate), *[""] * len(BASELINES)]]
     for split in _SPLITS if promotion else ():
         total = promotion["totals"].get(split)
         if total is not None:
             tests = [_test(f) for f in promotion["findings"] if f["split"] == split]
             rows.append([split, str(promotion["seeds"]), _score(total), *tests])
-    from evosearch.tally import markdown_table
-
-    columns = ("tasks", "seeds", "score", "against AdamW", "against Lion", "against Muon")
+    columns = ("tasks", "seeds", "score", *(f"against {TITLES[name]}" for name in BASELINES))
     lines += [*markdown_table(columns, rows), ""]
     if promotion:
         tasks = [
@@ -231,8 +147,8 @@ def _section(name: str, record: Record) -> list[str]:
         ]
         lines += [
             f"Tasks of {'; '.join(tasks)}. One-sided paired tests against tuned baselines, Holm "
-            f"over {3 * promotion['finalists']} comparisons; look {promotion['look']} at held-out "
-            "tasks.",
+            f"over {len(BASELINES) * promotion['finalists']} comparisons; look "
+            f"{promotion['look']} at held-out tasks.",
             "",
         ]
     return lines
@@ -240,10 +156,12 @@ def _section(name: str, record: Record) -> list[str]:
 
 def _test(finding: Mapping[str, Any]) -> str:
     """Return a comparison in a cell: the lead, the corrected p value and the outcome."""
+    from evosearch.promotion import LEVEL
+
     outcome = "undecided"
     if finding["better"]:
         outcome = "**better**"
-    elif 1.0 - finding["p"] < _LEVEL:
+    elif 1.0 - finding["p"] < LEVEL:
         outcome = "worse"
     lead = _number(finding["ahead"], finding["ahead_se"])
     return f"{lead}, p {finding['p_holm']:.2g}: {outcome}"

@@ -21,7 +21,7 @@ from evosearch.liveness import strip
 from evosearch.program import Rule, RuleSet
 from evosearch.simplify.linear import snap
 
-__all__ = ["NAMES", "Recognition", "recognize", "recognize_rule"]
+__all__ = ["TITLES", "Recognition", "recognize", "recognize_rule"]
 
 _LATE: Final = 400
 """Steps of a second look at what fits: a rule may count its steps, and change its mind."""
@@ -32,7 +32,7 @@ class Recognition:
     """A known optimizer with its constants, and how well it fits."""
 
     name: str
-    """One of `NAMES`."""
+    """One of `TITLES`."""
     constants: Mapping[str, float] = field(hash=False)
     """Recovered constants by name, relative to an update without a factor."""
     scale: float
@@ -52,15 +52,15 @@ class Recognition:
     @property
     def title(self) -> str:
         """Its name without constants, for tables."""
-        name = _TITLES[self.name]
-        return name if self.rest is None else f"{name}, rest {_TITLES[self.rest.name]}"
+        name = TITLES[self.name]
+        return name if self.rest is None else f"{name}, rest {TITLES[self.rest.name]}"
 
     def __str__(self) -> str:
-        text = _TITLES[self.name] + _described(self.name, self.constants)
+        text = TITLES[self.name] + _described(self.name, self.constants)
         return text if self.rest is None else f"{text}, and {self.rest} for the rest"
 
 
-_TITLES: Final = {
+TITLES: Final = {
     "sgd": "SGD",
     "momentum": "Momentum SGD",
     "nesterov": "Nesterov SGD",
@@ -72,8 +72,7 @@ _TITLES: Final = {
     "lion": "Lion",
     "muon": "Muon",
 }
-NAMES: Final = tuple(_TITLES)
-"""What can be recognized, by the names of the library."""
+"""What can be recognized: names of the library, and what to call it in a text."""
 
 
 def _described(name: str, constants: Mapping[str, float]) -> str:

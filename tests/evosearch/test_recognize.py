@@ -6,7 +6,7 @@ import pytest
 from evosearch.library import known
 from evosearch.parse import parse_rules
 from evosearch.program import Rule
-from evosearch.recognize import NAMES, recognize, recognize_rule
+from evosearch.recognize import TITLES, recognize, recognize_rule
 from evosearch.rng import Rng
 from evosearch.simplify.bloat import bloated
 from evosearch.simplify.draw import random_rule
@@ -19,7 +19,7 @@ def rule(body: str, states: str = "m") -> Rule:
     return parse_rules(f"def candidate({parameters}):\n{lines}    return {results}\n").matrix
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TITLES)
 def test_a_known_optimizer_is_itself(name: str) -> None:
     found = recognize(known(name))
     assert found is not None
@@ -27,7 +27,7 @@ def test_a_known_optimizer_is_itself(name: str) -> None:
     assert found.residual <= found.tolerance
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TITLES)
 @pytest.mark.parametrize("seed", range(4))
 def test_bloat_changes_nothing(name: str, seed: int) -> None:
     plain, raw = known(name).matrix, bloated(known(name).matrix, Rng(seed, name), rewrites=12)

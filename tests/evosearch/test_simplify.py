@@ -11,7 +11,7 @@ from evosearch.interpret import initial_states, run
 from evosearch.library import KNOWN, known
 from evosearch.parse import parse_rules
 from evosearch.program import Rule
-from evosearch.recognize import NAMES
+from evosearch.recognize import TITLES
 from evosearch.rng import Rng
 from evosearch.simplify import simplify, simplify_rule
 from evosearch.simplify.bloat import bloated
@@ -161,7 +161,7 @@ def test_lions_raw_program() -> None:
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TITLES)
 @pytest.mark.parametrize("seed", range(5))
 def test_bloated_programs_come_back(name: str, seed: int) -> None:
     plain = known(name).matrix
