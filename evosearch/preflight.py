@@ -27,7 +27,7 @@ def check_task(name: str, overrides: Mapping[str, Any]) -> None:
     """Read a task's data: take one of its minibatches and its examination, and train nothing.
 
     Raises:
-        DataError: The data cannot be read.
+        DataError: The data cannot be read, or the task fails.
     """
     import torch
 
@@ -43,3 +43,8 @@ def check_task(name: str, overrides: Mapping[str, Any]) -> None:
             task.loss(weights, batch)
     except Missing as error:
         raise DataError(f"task `{name}`: {error}") from None
+    except Exception as error:  # a task of the user's own may be anything
+        raise DataError(
+            f"task `{name}` raised {type(error).__name__}: {error}, when one step was tried; "
+            "with --debug before the command there is a traceback"
+        ) from error

@@ -15,11 +15,13 @@ from typing import Any
 
 from proxy_tasks.char_lm import CharLM
 from proxy_tasks.cifar10 import Cifar10
+from proxy_tasks.data import DataError
 from proxy_tasks.digits_conv import DigitsConv
 from proxy_tasks.digits_mlp import DigitsMLP
 from proxy_tasks.digits_vit import DigitsViT
 from proxy_tasks.least_squares import LeastSquares
 from proxy_tasks.matrix_factorization import MatrixFactorization
+from proxy_tasks.own import own_tasks
 from proxy_tasks.task import Split, Task
 from proxy_tasks.teacher_student import TeacherStudent
 from proxy_tasks.token_lm import TokenLM
@@ -39,7 +41,12 @@ class TaskSpec:
 
 
 def _index(*specs: TaskSpec) -> Mapping[str, TaskSpec]:
-    return MappingProxyType({spec.name: spec for spec in specs})
+    index = {spec.name: spec for spec in specs}
+    for name, task in own_tasks().items():
+        if name in index:
+            raise DataError(f"a task of your own is called {name!r}, as one of ours; rename it")
+        index[name] = TaskSpec(name, Split.SEARCH, task)
+    return MappingProxyType(index)
 
 
 TASKS: Mapping[str, TaskSpec] = _index(
@@ -84,7 +91,7 @@ TASKS: Mapping[str, TaskSpec] = _index(
     TaskSpec("cifar10", Split.HELD_OUT, Cifar10()),
     TaskSpec("token_lm", Split.HELD_OUT, TokenLM()),
 )
-"""All tasks by name."""
+"""All tasks by name, the user's own among them."""
 
 
 def get(name: str, **overrides: Any) -> Task:

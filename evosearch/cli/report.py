@@ -39,7 +39,9 @@ def report(
     try:
         write_atomic(path, page)
     except OSError as error:
-        raise EvosearchError(f"expected to write {path}, but: {error}") from None
+        raise EvosearchError(
+            f"expected to write {path}, but: {error}; -o takes another place"
+        ) from None
     if as_json:
         print_json({"file": str(path)})
     else:

@@ -119,11 +119,15 @@ def export(
 
 
 def _keep(folder: Path, id_: int, certificate: dict[str, Any]) -> None:
-    """Write a candidate's certificate into its run."""
+    """Write a candidate's certificate into its run, if that can be written."""
     from evosearch.atomic import write_atomic
 
-    folder.mkdir(exist_ok=True)
-    write_atomic(folder / f"{id_}.json", json.dumps(certificate, indent=1) + "\n")
+    try:
+        folder.mkdir(exist_ok=True)
+        write_atomic(folder / f"{id_}.json", json.dumps(certificate, indent=1) + "\n")
+    except OSError as error:
+        text = f"The certificate is not kept: {error}. With --json it is printed."
+        progress_console().print(text, soft_wrap=True)
 
 
 def _title(subject: Subject, output: Path | None) -> str:

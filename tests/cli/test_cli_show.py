@@ -1,5 +1,7 @@
 """Commands about one program, wherever it comes from."""
 
+import shutil
+
 import pytest
 import torch
 
@@ -107,6 +109,14 @@ def test_simplify_tells_the_story_and_writes_the_program(evosearch, as_json, tmp
     assert as_json("simplify", file, "--exact")["statements"] == [5, 2]
     evosearch("simplify", file, "--exact", "-o", output, code=2)
     evosearch("simplify", file, "--exact", "-o", output, "--force")
+
+
+def test_a_certificate_that_cannot_be_kept_costs_nothing_else(evosearch, small_run, tmp_path):
+    run = shutil.copytree(small_run, tmp_path / "run")
+    (run / "certificates").write_text("in the way")
+    result = evosearch("simplify", run, 0, "--exact")
+    assert "Statements:" in result.stdout
+    assert "The certificate is not kept" in result.stderr
 
 
 def test_evaluate_compares_with_adamw_on_fresh_seeds(evosearch, as_json, lion_file, small_run):
