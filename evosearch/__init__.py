@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evosearch.api import search
+    from evosearch.api import compare, search
     from evosearch.candidate import Candidate
     from evosearch.config import PRESETS, Config, load, preset
     from evosearch.errors import EvosearchError
@@ -33,6 +33,7 @@ __all__ = [
     "EvosearchError",
     "RuleSet",
     "Run",
+    "compare",
     "known",
     "load",
     "parse_rules",
@@ -49,6 +50,7 @@ _HOMES = {
     "EvosearchError": "errors",
     "RuleSet": "program",
     "Run": "run",
+    "compare": "api",
     "known": "library",
     "load": "config",
     "parse_rules": "parse",
@@ -60,6 +62,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version(__name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,4 +1,4 @@
-"""One call for what `evosearch search` does."""
+"""One call each for what `evosearch search` and `evosearch compare` do."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from evosearch.run import Observe, Run
 from evosearch.workers import start_workers
 
 if TYPE_CHECKING:
-    from evosearch.config import Config
+    from collections.abc import Iterable
 
-__all__ = ["free_directory", "search"]
+    from evosearch.comparison import Comparison
+    from evosearch.config import Config
+    from evosearch.program import RuleSet
+
+__all__ = ["compare", "free_directory", "search"]
 
 
 def search(
@@ -49,6 +53,42 @@ def search(
     check_tasks(config)
     with start_workers(workers, address, gpus_per_worker, config) as executor:
         return Run.create(place, config).search(executor, observe)
+
+
+def compare(
+    *optimizers: str | RuleSet,
+    tasks: Iterable[str] = ("digits_mlp",),
+    seeds: int = 4,
+    seed: int = 0,
+    settings: Iterable[str] = (),
+    workers: int = 1,
+) -> Comparison:
+    """Compare optimizers with tuned AdamW on the same tasks and seeds, which no search uses.
+
+    Args:
+        *optimizers: Each the name of a known optimizer, program text, or a rule set, such as
+            ``candidate.program``.
+        tasks: Names from `evosearch tasks`; a look at held-out ones is noted.
+        seeds: Paired seeds a task.
+        seed: What they are drawn from.
+        settings: Changes of the configuration, as ``--set`` takes them.
+        workers: Processes that evaluate. 1 means this process.
+
+    Raises:
+        UsageError: Something of that is not what it should be.
+    """
+    from evosearch.comparison import compare as compare_programs
+    from evosearch.config import configure
+    from evosearch.held_out import note_look
+    from evosearch.library import resolve
+
+    programs = [resolve(o) if isinstance(o, str) else o for o in optimizers]
+    config = configure({"tiers": [{"tasks": list(tasks)}]}, settings, "the comparison")
+    check_tasks(config)
+    note_look("compare", config.task_names, map(str, programs), seeds)
+    labelled = [(rules.name, rules) for rules in programs]
+    with start_workers(workers, None, 0.0, config) as executor:
+        return compare_programs(labelled, config, executor, seeds=seeds, seed=seed)
 
 
 def free_directory(label: str, seed: int) -> Path:

@@ -21,7 +21,7 @@ from evosearch.progress import duration, score_text
 from evosearch.run import Run
 from evosearch.score import Score, mean_score
 
-__all__ = ["render"]
+__all__ = ["excerpt", "render"]
 
 _LISTED: Final = 20
 _IN_FULL: Final = 3
@@ -69,6 +69,12 @@ def render(run: Run) -> str:
         ),
     ]
     return page(f"evosearch: {run.directory.name}", parts)
+
+
+def excerpt(run: Run) -> str:
+    """Return the finding and the ten best as HTML that is no page of its own."""
+    best = run.top()
+    return "\n".join([*_finding(run, best), _fame(run, best, {})])
 
 
 def _finding(run: Run, best: Sequence[Candidate]) -> Iterable[str]:

@@ -89,6 +89,16 @@ class Run:
         manifest = next(records).body
         return cls(directory, manifest, Ledger(record.body for record in records))
 
+    def __repr__(self) -> str:
+        count = len(self.ledger.candidates)
+        return f"<Run {self.directory}: {self.state}, {count:,} candidates>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the finding and the hall of fame."""
+        from evosearch.report import excerpt
+
+        return excerpt(self)
+
     @cached_property
     def config(self) -> Config:
         """Its configuration.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 import time
@@ -16,6 +17,7 @@ from evosearch.cli.fame import print_fame
 from evosearch.cli.interrupt import INTERRUPTED, interruptible
 from evosearch.cli.look import look
 from evosearch.cli.output import AsJson, RunPath, print_json, progress_console, write
+from evosearch.cli.subject import resolve
 from evosearch.errors import UsageError
 from evosearch.journal import require_vacant
 from evosearch.ledger import Ledger
@@ -60,6 +62,13 @@ def search(
         Path | None, typer.Option(metavar="DIR", help="A new directory; by default below runs/.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed; the same one gives the same run.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PROGRAM",
+            help="Where it begins: a known optimizer, a program file, RUN or RUN:ID.",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the configuration."),
@@ -78,10 +87,14 @@ def search(
     Examples:
       evosearch search --preset quickstart
       evosearch search --preset quickstart --seed 1 --workers 8 --run runs/second
+      evosearch search --preset quickstart --start runs/quickstart-0:192
       evosearch search --config my.toml --set budget.evaluations=5000 --time-limit 60
       evosearch search --preset quickstart --address 10.0.0.5:6379 --gpus-per-worker 0.25
     """
-    chosen, label = _configuration(preset, config, settings or [], seed)
+    changes = [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
+    if start is not None:
+        changes.append(f"start={json.dumps(str(resolve([start]).rules))}")
+    chosen, label = _configuration(preset, config, changes)
     directory = run or free_directory(label, chosen.seed)
     require_vacant(directory)
     _prepare(chosen, quiet)
@@ -163,9 +176,7 @@ def _limited(observe: Callable[[Ledger], None], minutes: float | None) -> Callab
     return observe_in_time
 
 
-def _configuration(
-    name: str | None, file: Path | None, settings: list[str], seed: int | None
-) -> tuple[Config, str]:
+def _configuration(name: str | None, file: Path | None, settings: list[str]) -> tuple[Config, str]:
     """Return the configuration and what to call it."""
     from evosearch.config import PRESETS, load, preset
 
@@ -174,8 +185,6 @@ def _configuration(
             f"expected either --preset ({', '.join(PRESETS)}) or --config FILE; try "
             "`evosearch search --preset quickstart`"
         )
-    if seed is not None:
-        settings = [*settings, f"seed={seed}"]
     if file is not None:
         return load(file, settings), file.stem
     assert name is not None

@@ -58,6 +58,7 @@ def test_the_public_names_exist():
     for name in package.__all__:
         assert getattr(package, name) is not None
     assert set(package.__all__) <= set(dir(package))
+    assert package.__version__ == metadata.version("evosearch")
     with pytest.raises(AttributeError, match="nonsense"):
         _ = package.nonsense
 

@@ -107,3 +107,12 @@ def test_labels_that_would_cover_one_another_are_left_out():
     assert [label.text for label in labels] == ["#1", "#3"]
     width = float(root.get("viewBox").split()[2])
     assert all(float(e.get("x")) + 8 * len(e.text) <= width for e in labels)
+
+
+def test_a_notebook_shows_the_finding_and_the_best(small_run):
+    run = Run.open(small_run)
+    excerpt = run._repr_html_()
+    words = Page(excerpt).words
+    assert {str(candidate.id) for candidate in run.top()} <= set(words)
+    assert excerpt.count("<table") == 1
+    assert repr(run) == f"<Run {small_run}: finished, 16 candidates>"

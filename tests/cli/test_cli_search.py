@@ -194,3 +194,13 @@ def test_different_histories_differ(tmp_path, evosearch, as_json, small_run):
     assert "seed is 0 in the first run and 5 in the second" in result.stdout
     assert as_json("verify", "--same", small_run, other, code=1)["same"] is False
     assert as_json("verify", "--same", small_run, small_run)["same"] is True
+
+
+def test_a_search_begins_with_what_an_earlier_one_found(tmp_path, evosearch, small_run):
+    best = Run.open(small_run).top(1)[0]
+    words = ("search", "--preset", "smoke", "--workers", 1, "--set", "budget.evaluations=1")
+    evosearch(*words, "--run", tmp_path / "next", "--start", small_run, "--quiet")
+    first = Run.open(tmp_path / "next").candidate(0)
+    assert (first.mutation, first.program) == ("start", best.program)
+    result = evosearch(*words, "--run", tmp_path / "none", "--start", "lino", code=2)
+    assert "did you mean `lion`?" in result.stderr

@@ -117,3 +117,19 @@ def test_what_is_not_there(run):
     foreign = Run(run.directory, {**run.manifest, "config": config}, run.ledger)
     with pytest.raises(ConfigError, match="novelty"):
         _ = foreign.config
+
+
+def test_one_call_compares(as_json, tmp_path):
+    settings = ["evaluation.rates=3", "evaluation.ratios=[1.0]", "evaluation.extensions=0"]
+    settings += ["reference.betas=[[0.9, 0.99]]", "reference.weight_decay=[0.0]"]
+    lion = evosearch.known("lion")
+    text = "def mine(w, g):\n    u = sign(g)\n    return u\n"
+    found = evosearch.compare("sgd", lion, text, seeds=2, settings=settings)
+    assert {contender.label for contender in found.contenders} == {"sgd", "lion", "mine"}
+    (tmp_path / "mine.py").write_text(text)
+    changes = [word for setting in settings for word in ("--set", setting)]
+    words = ("compare", "sgd", "lion", tmp_path / "mine.py", "--seeds", 2, *changes)
+    by_command = {row["program"]: row["score"] for row in as_json(*words)["contenders"]}
+    assert {str(c.rules): c.total.mean for c in found.contenders} == by_command
+    with pytest.raises(UsageError, match="did you mean `lion`"):
+        evosearch.compare("lino")
