@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Candidate", "Measurement"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """Its result on one task and seed, at the best point of its grid of learning rates."""
 

@@ -107,11 +107,11 @@ def _row(
     }
     if confirms:
         return row
-    core = population.cores[individual.id]
+    core, program = population.cores[individual.id], str(individual.rules)
     return row | {
         "parents": list(individual.parents),
         "mutation": individual.mutation,
-        "program": str(individual.rules),
+        "program": core.text if core.text == program else program,  # mostly: kept once
         "canonical": core.text,
         "fingerprint": individual.fingerprint,
         "statements": core.statements,
