@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from evosearch.fingerprint import fingerprint
-from evosearch.library import KNOWN, known
+from evosearch.library import known
 from evosearch.parse import parse_rules
+from evosearch.recognize import TITLES
 from evosearch.run import Run
 
 FAST = (
@@ -56,8 +57,8 @@ def test_a_file_a_name_and_standard_input_mean_the_same(evosearch, as_json, lion
     ]
 
 
-@pytest.mark.parametrize("name", KNOWN)
-def test_every_known_optimizer_is_shown_under_its_name(as_json, name):
+@pytest.mark.parametrize("name", TITLES)
+def test_what_is_recognized_is_shown_under_its_name(as_json, name):
     facts = as_json("show", name)
     assert facts["recognized"].lower().startswith(name)
     assert parse_rules(facts["program"]) == known(name)
