@@ -7,7 +7,7 @@ writes in the cache until the next one reads it; everywhere it bounds the memory
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import TypeVar, cast
 
 import torch
@@ -38,6 +38,12 @@ def _select(tensors: Mapping[str, Tensor], lanes: slice) -> dict[str, Tensor]:
     return {name: tensor[lanes] for name, tensor in tensors.items()}
 
 
+@lru_cache(maxsize=64)
+def _parts(task: Task, lanes: int, device: torch.device) -> tuple[slice, ...]:
+    """Return the groups of a task's lanes, which are the same at every step."""
+    return tuple(groups(lanes, task.lane_bytes, device))
+
+
 Gradient = TypeVar("Gradient", bound=Callable[..., None])
 
 
@@ -46,8 +52,7 @@ def grouped(gradient: Gradient) -> Gradient:
 
     @wraps(gradient)
     def run(self: Task, weights: Weights, batch: Batch, out: Mapping[str, Tensor]) -> None:
-        total = batch[0].shape[0]
-        parts = list(groups(total, self.lane_bytes, batch[0].device))
+        parts = _parts(self, batch[0].shape[0], batch[0].device)
         if len(parts) == 1:
             gradient(self, weights, batch, out)
             return

@@ -94,10 +94,14 @@ class LanguageTask(Task):
         """Return the mean cross-entropy of each lane."""
         return self.model.loss(weights, self._windows(batch))
 
-    @grouped
     def gradient(self, weights: Weights, batch: Batch, out: Mapping[str, Tensor]) -> None:
         """Write each lane's gradient, by the transformer's own backward pass."""
-        self.model.gradient(weights, self._windows(batch), out)
+        self._gradient(weights, (self._windows(batch),), out)  # looked up once for all groups
+
+    @grouped
+    def _gradient(self, weights: Weights, batch: Batch, out: Mapping[str, Tensor]) -> None:
+        (tokens,) = batch
+        self.model.gradient(weights, tokens, out)
 
     def evaluate(self, weights: Weights, batch: Batch) -> Tensor:
         """Return the cross-entropy on the validation windows."""

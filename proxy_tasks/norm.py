@@ -36,6 +36,6 @@ def rms_norm_backward(
         into: Where to add, if anywhere.
     """
     d = delta.shape[-1]
-    mean = torch.bmm(delta.view(-1, 1, d), normed.view(-1, d, 1)).div_(d)
-    delta.addcmul_(normed, mean.view(inverse.shape), value=-1)
+    total = torch.bmm(delta.view(-1, 1, d), normed.view(-1, d, 1))
+    delta.addcmul_(normed, total.view(inverse.shape), value=-1 / d)
     return delta.mul_(inverse) if into is None else into.addcmul_(delta, inverse)

@@ -15,6 +15,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from proxy_tasks.data import kept
 from proxy_tasks.kernels import product_into, relu_backward_, softmax_backward_
 from proxy_tasks.norm import rms_norm, rms_norm_backward, rms_norm_forward
 from proxy_tasks.task import Parameter, Role, Weights
@@ -26,6 +27,7 @@ __all__ = ["Transformer"]
 class _Tape:
     """What one block's backward pass needs of its forward pass; tokens are flattened to N = B T."""
 
+    joined: Tensor  # weights of queries, keys and values (L, 3 d, d)
     normed: Tensor  # input of attention (L, N, d)
     inverse: Tensor
     qkv: Tensor  # (L B, T, 3 d)
@@ -97,29 +99,25 @@ class Transformer:
                 (normed @ w[n]).view(lanes, batch, context, self.heads, -1).transpose(2, 3)
                 for n in ("query", "key", "value")
             )
-            scores = q @ k.transpose(-1, -2) / math.sqrt(d // self.heads) + self._mask(x, context)
+            mask = _mask(context, x.dtype, x.device, causal=self.causal)
+            scores = q @ k.transpose(-1, -2) / math.sqrt(d // self.heads) + mask
             mixed = (scores.softmax(-1) @ v).transpose(2, 3).reshape(x.shape)
             x = x + mixed @ w["project"]
             normed = rms_norm(x)
             x = x + (normed @ w["up"]).relu() @ w["down"]
         return x.view(lanes, batch, context, d)
 
-    def _mask(self, like: Tensor, context: int) -> Tensor:
-        mask = like.new_zeros(context, context)
-        if self.causal:
-            mask.masked_fill_(torch.ones_like(mask, dtype=torch.bool).triu(1), -torch.inf)
-        return mask
-
     def forward(self, weights: Weights, x: Tensor) -> tuple[Tensor, list[_Tape]]:
         """Return what calling the model does, and what `backward` needs; overwrites `x`."""
         lanes, batch, context, d = x.shape
         x = x.view(lanes, batch * context, d)
-        mask = self._mask(x, context)
+        mask = _mask(context, x.dtype, x.device, causal=self.causal)
         size = d // self.heads
         tapes = []
         for i in range(self.depth):
             normed, inverse = rms_norm_forward(x)
-            qkv = torch.bmm(normed, self._qkv(weights, i).transpose(1, 2))
+            joined = torch.cat([weights[f"block{i}.{name}"] for name in _NAMES[:3]], 1)
+            qkv = torch.bmm(normed, joined.transpose(1, 2))
             qkv = qkv.view(lanes * batch, context, 3 * d)
             scores = x.new_empty(self.heads, lanes * batch, context, context)
             for h, (q, k, _) in enumerate(self._split(qkv)):
@@ -132,7 +130,7 @@ class Transformer:
             hidden = torch.bmm(normed_up, weights[f"block{i}.up"].transpose(1, 2)).relu_()
             x.baddbmm_(hidden, weights[f"block{i}.down"].transpose(1, 2))
             tapes.append(
-                _Tape(normed, inverse, qkv, attention, mixed, normed_up, inverse_up, hidden)
+                _Tape(joined, normed, inverse, qkv, attention, mixed, normed_up, inverse_up, hidden)
             )
         return x.view(lanes, batch, context, d), tapes
 
@@ -168,7 +166,7 @@ class Transformer:
             merged = torch.bmm(inner.transpose(1, 2), tape.normed)
             for name, part in zip(_NAMES[:3], merged.split(d, 1), strict=True):
                 out[f"block{i}.{name}"].copy_(part)
-            inner = torch.bmm(inner, self._qkv(weights, i))
+            inner = torch.bmm(inner, tape.joined)
             rms_norm_backward(inner, tape.normed, tape.inverse, delta)
         return delta.view(shape)
 
@@ -191,9 +189,6 @@ class Transformer:
         merged = torch.cat(list(parts.flatten(0, 1)), -1)
         return merged.view(*tape.normed.shape[:2], 3 * self.width)
 
-    def _qkv(self, weights: Weights, block: int) -> Tensor:
-        return torch.cat([weights[f"block{block}.{name}"] for name in _NAMES[:3]], 1)
-
     def _split(self, qkv: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Return views of each head's queries, keys and values (L B, T, width / heads)."""
         q, k, v = (part.chunk(self.heads, -1) for part in qkv.chunk(3, -1))
@@ -201,3 +196,12 @@ class Transformer:
 
 
 _NAMES = ("query", "key", "value", "project", "up", "down")
+
+
+@kept
+def _mask(context: int, dtype: torch.dtype, device: torch.device, *, causal: bool) -> Tensor:
+    """Return what is added to scores (context, context): -inf where nothing may be seen."""
+    mask = torch.zeros(context, context, dtype=dtype, device=device)
+    if causal:
+        mask.masked_fill_(torch.ones_like(mask, dtype=torch.bool).triu(1), -torch.inf)
+    return mask
