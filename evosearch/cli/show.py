@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,19 +31,25 @@ def show(subject: Words, as_json: AsJson = False) -> None:
       evosearch show lion --json
       evosearch show my_optimizer.py
     """
+    from evosearch.liveness import strip_rules
+
     chosen = resolve(subject)
     facts = _facts(chosen)
     if as_json:
         print_json(facts)
         return
     _print_origin(chosen, facts)
+    # A candidate's rule has the name of the start it descends from, whatever became of it.
+    inherited = chosen.rules.name
+    name = chosen.candidate.name if chosen.candidate else inherited
     write("\nProgram:\n")
-    write(_indented(str(chosen.rules)))
+    write(_indented(str(chosen.rules.renamed(name))))
     if facts["canonical"] != facts["program"]:
         write("\nWithout redundant statements, as it is evaluated and exported:\n")
-        write(_indented(facts["canonical"]))
-    for name, lines in facts["equations"].items():
-        write(f"\nEquations of `{name}` (parameter w <- w - lr * update):\n")
+        write(_indented(str(strip_rules(chosen.rules).renamed(name))))
+    for rule, lines in facts["equations"].items():
+        title = name if rule == inherited else rule
+        write(f"\nEquations of `{title}` (parameter w <- w - lr * update):\n")
         for line in lines:
             write(f"  {line['sympy']}")
         write("\nin LaTeX:\n")
@@ -147,7 +154,7 @@ def _facts(subject: Subject) -> dict[str, Any]:
     if subject.run and subject.candidate:
         facts |= subject.candidate.to_json()
         facts["run"] = str(subject.run.directory)
-        facts["measurements"] = [vars(m) for m in subject.candidate.measurements]
+        facts["measurements"] = [asdict(m) for m in subject.candidate.measurements]
         ancestors = subject.run.ledger.ancestors(subject.candidate.id)
         facts["lineage"] = [candidate.id for candidate in ancestors]
     return facts

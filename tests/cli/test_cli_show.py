@@ -32,7 +32,8 @@ def test_a_candidate_is_shown_in_full(evosearch, as_json, small_run):
     run = Run.open(small_run)
     best = run.top(1)[0]
     text = evosearch("show", small_run, best.id).stdout
-    for line in (*best.text.splitlines(), "digits_mlp", "Lineage:", "u_t = "):
+    shown = str(best.program.renamed(best.name))
+    for line in (*shown.splitlines(), "digits_mlp", "Lineage:", "u_t = "):
         assert line in text
     facts = as_json("show", small_run, best.id)
     assert facts["program"] == best.text
