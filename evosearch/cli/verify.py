@@ -70,11 +70,12 @@ def _check(run: Path) -> dict[str, object]:
     if findings := find_damage(run):
         raise CorruptArchive("\n".join(findings))
     records = list(read(run))
-    population = replay(Run.open(run).config, (record.body for record in records))
+    opened = Run.open(run)
+    replay(opened.config, (record.body for record in records))
     return {
         "run": str(run),
         "records": len(records),
-        "candidates": len(population.individuals),
+        "candidates": len(opened.ledger.candidates),
         "digest": digest(records),
     }
 
