@@ -2,7 +2,7 @@
 
 A segment is a header line, then one line a record. Both are JSON, for people and for `jq`:
 
-    {"format":1,"segment":1,"first":1,"chain":"00000000","writer":"evosearch 0.1.0","crc":"5f3a..."}
+    {"format":2,"segment":1,"first":1,"chain":"00000000","writer":"evosearch 0.1.0","crc":"5f3a..."}
     {"seq":1,"crc":"0b1c...","size":53,"record":{"kind":"manifest",...}}
 
 `size` tells a line that was cut short from one that was damaged. `crc` is the CRC-32 of the
@@ -40,10 +40,14 @@ __all__ = [
     "writer",
 ]
 
-FORMAT = 1
-"""The format version that is written; older ones are read, newer ones are refused."""
+FORMAT = 2
+"""The format version that is written; older ones are read, newer ones are refused.
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+    1   the first
+    2   a run may be extended (records of the kind `extended`)
+"""
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: lambda body: body}
 """Format version to the function that turns its records into those of the next version."""
 
 LINE_LIMIT = 1 << 26

@@ -11,7 +11,8 @@ or unpickled.
 
 Kinds of records: `manifest` (the first: configuration, versions, hardware, seeds), `reference` (the
 baselines' results on a replicate), `pack` and `confirm` (candidates and their results, see
-`evosearch/archive.py`), and for people `fault`, `note` and `resumed`.
+`evosearch/rows.py`), `extended` (the budget that follows the one before), and for people `fault`,
+`note` and `resumed`.
 """
 
 from __future__ import annotations

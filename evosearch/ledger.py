@@ -37,6 +37,8 @@ class Ledger:
         """Children that computed what was known already, so that nothing was evaluated."""
         self.faults: list[str] = []
         """What went wrong with the machinery, in sentences."""
+        self.extended: int | None = None
+        """The budget that the run was extended to; None: it has that of its configuration."""
         self.finished = False
         self.worker_seconds = 0.0
         """Time that workers spent on packs and baselines."""
@@ -52,6 +54,8 @@ class Ledger:
             self.references[record["task"]] = record
         elif kind == "fault":
             self.faults.append(record["message"])
+        elif kind == "extended":
+            self.extended, self.finished = record["evaluations"], False
         elif kind == "note":
             self.finished |= record.get("text") == FINISHED
         self.worker_seconds += record.get("info", {}).get("seconds", 0.0)

@@ -10,6 +10,9 @@ the new packs wait until then.
 
 Resuming is the same loop over a journal that already holds some packs: they are proposed again, and
 their recorded results are committed instead of being evaluated.
+
+A run that was extended goes on where it would have ended, after the last confirmations; when it was
+extended makes no difference.
 """
 
 from __future__ import annotations
@@ -89,7 +92,10 @@ def search(
                 if pack.number not in known.packs:
                     gate.jobs[pack.number] = _job(config, pack, population, baselines)
             if not in_flight:
-                break
+                if not known.budgets:
+                    break
+                population.budget = known.budgets.popleft()
+                continue
             pack = in_flight.popleft()
             record = known.packs.pop(pack.number, None)
             if record is not None:
@@ -120,6 +126,9 @@ def replay(config: Config, records: Iterable[Mapping[str, Any]]) -> Population:
     while True:
         while len(in_flight) < config.budget.window and (pack := population.propose()) is not None:
             in_flight.append(pack)
+        if not in_flight and known.budgets:
+            population.budget = known.budgets.popleft()
+            continue
         if not in_flight or in_flight[0].number not in known.packs:
             return population
         pack = in_flight.popleft()
@@ -160,16 +169,20 @@ class _Recorded:
 
     baselines: dict[str, Baseline]
     packs: dict[int, Mapping[str, Any]]
+    budgets: deque[int]
+    """What the run was extended to, one after the other."""
 
     @classmethod
     def of(cls, records: Iterable[Mapping[str, Any]]) -> _Recorded:
-        recorded = cls({}, {})
+        recorded = cls({}, {}, deque())
         for record in records:
             if record["kind"] == "reference":
                 baseline = baseline_of(record)
                 recorded.baselines[baseline.task] = baseline
             elif record["kind"] in ("pack", "confirm"):
                 recorded.packs[record["pack"]] = record
+            elif record["kind"] == "extended":
+                recorded.budgets.append(record["evaluations"])
         return recorded
 
 

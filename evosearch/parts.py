@@ -21,9 +21,12 @@ import pyarrow.parquet as pq
 
 from evosearch.atomic import write_atomic
 from evosearch.errors import CorruptArchive, NewerFormat
-from evosearch.frame import FORMAT, writer
+from evosearch.frame import writer
 
 __all__ = ["TABLES", "Part", "list_parts", "load_part", "rebuildable", "table_schema", "write_part"]
+
+FORMAT = 1
+"""The version of the columns below and of the rows in them; it is not the journal's."""
 
 TABLES: dict[str, dict[str, tuple[pa.DataType, str]]] = {
     "candidates": {

@@ -48,6 +48,8 @@ class Population:
         self.cores: dict[int, Core] = {}
         """What is left of an individual when nothing can be taken out, from its commit on."""
         self.standings: dict[int, Standing] = {}
+        self.budget = config.budget.evaluations
+        """How many candidates it may send to evaluation."""
         self.evaluations = 0
         """Candidates sent to evaluation, re-evaluations not counted."""
         self.proposals = 0
@@ -70,7 +72,7 @@ class Population:
     def propose(self) -> Pack | None:
         """Return the next pack, or None when there is nothing to do before the next commit."""
         elites = self.config.elites
-        over = self.evaluations >= self.config.budget.evaluations
+        over = self.evaluations >= self.budget
         if over or (self._numbers + 1) % elites.every == 0:
             pack = self._confirmation(elites.final if over else elites.count)
             if pack is not None or over:
@@ -148,7 +150,7 @@ class Population:
         rng = Rng(self.config.seed, "pack", number)
         island = self._islands[number % len(self._islands)]
         ladder = self._ranking.ladder()
-        room = self.config.budget.evaluations - self.evaluations
+        room = self.budget - self.evaluations
         found: list[Individual] = []
         proposals = hits = 0
         if not self.individuals:
@@ -232,7 +234,7 @@ class Population:
         """Return a pack that re-evaluates those of the best that were evaluated least."""
         elites = self.config.elites
         waiting: dict[int, list[Individual]] = {}
-        over = self.evaluations >= self.config.budget.evaluations
+        over = self.evaluations >= self.budget
         elite = self._ranking.best(count)
         if over and elites.front:
             elite += self._ranking.front()

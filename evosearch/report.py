@@ -109,7 +109,7 @@ def _finding(run: Run, best: Sequence[Candidate]) -> Iterable[str]:
 
 def _summary(run: Run) -> str:
     ledger = run.ledger
-    budget = run.manifest["config"]["budget"]["evaluations"]
+    budget = run.budget
     rate = "none" if ledger.hit_rate is None else f"{ledger.hit_rate:.1%}"
     counts = ", ".join(f"{n} {name}" for name, n in ledger.statuses().items())
     rows = [

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from evosearch.errors import RunError
+from evosearch.errors import RunError, UsageError
 from evosearch.journal import Journal, read, require_vacant
 from evosearch.ledger import FINISHED, Ledger
 from evosearch.lock import Holder
@@ -113,6 +113,11 @@ class Run:
         )
 
     @property
+    def budget(self) -> int:
+        """How many candidates it evaluates in all; the configuration's unless it was extended."""
+        return self.ledger.extended or self.manifest["config"]["budget"]["evaluations"]
+
+    @property
     def writer(self) -> Holder | None:
         """The process that writes to it now, or None."""
         holder = Holder.read(self.directory / "lock")
@@ -143,6 +148,42 @@ class Run:
         from evosearch.history import digest
 
         return digest(read(self.directory))
+
+    def extend(self, evaluations: int) -> Self:
+        """Raise its budget; the next `search` goes on to it. With the budget it has, do nothing.
+
+        The history up to the old budget is that of a run that was not extended, its end included:
+        the best are confirmed there, and again at the new end. So it does not matter when this is
+        asked for, before or after the run has come so far.
+
+        Args:
+            evaluations: The new budget, candidates in all.
+
+        Returns:
+            The run as it is afterwards.
+
+        Raises:
+            UsageError: The budget would shrink.
+            RunInUse: Another process writes to it.
+            RunError: It cannot be written.
+            CorruptArchive: Its journal is damaged.
+        """
+        with Journal.open(self.directory) as journal:
+            ledger = Ledger(record.body for record in journal.records(after=1))
+            run = type(self)(self.directory, journal.manifest, ledger)
+            if evaluations < run.budget:
+                raise UsageError(
+                    f"expected a budget of {run.budget:,} evaluations or more, found "
+                    f"{evaluations:,}: a budget can grow only, because what comes before its end "
+                    f"is fixed; {len(ledger.candidates):,} are done. To stop early use "
+                    "`--time-limit` or Ctrl-C"
+                )
+            if evaluations > run.budget:
+                info = {"notices": journal.notices}
+                record = {"kind": "extended", "evaluations": evaluations, "info": info}
+                journal.append(record)
+                ledger.take(record)
+        return run
 
     def search(self, executor: Executor | None = None, observe: Observe = lambda _: None) -> Self:
         """Go on where the journal ends, up to the end of the budget.

@@ -25,7 +25,7 @@ def status(run: RunPath, as_json: AsJson = False) -> None:
     opened = Run.open(run)
     ledger, manifest = opened.ledger, opened.manifest
     best, writer = ledger.best(), opened.writer
-    budget = manifest["config"]["budget"]["evaluations"]
+    budget = opened.budget
     if as_json:
         print_json(
             {

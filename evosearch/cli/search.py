@@ -107,6 +107,10 @@ def search(
 def resume(
     run: RunPath,
     *,
+    evaluations: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Extend it: go on to N candidates in all."),
+    ] = None,
     workers: Workers = None,
     address: Address = None,
     gpus_per_worker: Gpus = 0.0,
@@ -114,15 +118,19 @@ def resume(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Continue a run that was stopped or killed.
+    """Continue a run that was stopped or killed, or extend it.
 
-    The result is that of an uninterrupted run, with any number of workers.
+    The result is that of an uninterrupted run, with any number of workers. One that is extended
+    keeps its history up to the old end, and it makes no difference when that is asked for.
 
     Examples:
       evosearch resume runs/quickstart-0
       evosearch resume runs/quickstart-0 --workers 8
+      evosearch resume runs/quickstart-0 --evaluations 1000
     """
     opened = Run.open(run)
+    if evaluations is not None:
+        opened = opened.extend(evaluations)
     if opened.ledger.finished:
         _report(opened, as_json)
         return
@@ -147,8 +155,7 @@ def _go_on(run: Run, executor: Executor, minutes: float | None, quiet: bool, as_
     config = run.config
     n = executor.workers
     title = f"{run.directory}: seed {config.seed}, {n} worker{'s' if n > 1 else ''}"
-    budget = config.budget.evaluations
-    view = ProgressView(progress_console(), title, budget, len(config.task_names), quiet)
+    view = ProgressView(progress_console(), title, run.budget, len(config.task_names), quiet)
     command = f"evosearch resume {shlex.quote(str(run.directory))}"
     try:
         with interruptible(), view:

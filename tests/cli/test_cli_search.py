@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -204,3 +205,18 @@ def test_a_search_begins_with_what_an_earlier_one_found(tmp_path, evosearch, sma
     assert (first.mutation, first.program) == ("start", best.program)
     result = evosearch(*words, "--run", tmp_path / "none", "--start", "lino", code=2)
     assert "did you mean `lion`?" in result.stderr
+
+
+def test_a_finished_run_is_extended(tmp_path, evosearch, as_json, small_run):
+    directory = tmp_path / "run"
+    shutil.copytree(small_run, directory)
+    result = evosearch("resume", directory, "--evaluations", "20", "--workers", "1")
+    assert "20 of 20 candidates" in result.stderr
+    assert "Evaluated 20 candidates" in result.stdout
+    difference = evosearch("verify", "--same", small_run, directory, code=1).stdout
+    assert "the first run ends before step" in difference
+    status = as_json("status", directory)
+    assert (status["evaluations"], status["budget"], status["state"]) == (20, 20, "finished")
+    assert "sound" in evosearch("verify", directory).stdout
+    refused = evosearch("resume", directory, "--evaluations", "16", code=2)
+    assert "a budget can grow only" in refused.stderr

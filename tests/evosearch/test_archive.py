@@ -106,7 +106,7 @@ def test_parts_are_plain_parquet_with_documented_columns(run):
         name: doc for name, (_, doc) in TABLES["candidates"].items()
     }
     about = json.loads(schema.metadata[b"evosearch"])
-    assert (about["format"], about["first"], about["last"]) == (frame.FORMAT, 1, 5)
+    assert (about["format"], about["first"], about["last"]) == (parts.FORMAT, 1, 5)
 
 
 def test_a_run_without_candidates_has_empty_tables(tmp_path):
@@ -161,8 +161,8 @@ def test_older_runs_are_read_through_the_migrations_and_sealed_again(run, monkey
 
     seal(run)
     for module in (frame, journal, parts):
-        monkeypatch.setattr(module, "FORMAT", 2)
-    monkeypatch.setitem(frame.MIGRATIONS, 1, shout)
+        monkeypatch.setattr(module, "FORMAT", module.FORMAT + 1)
+    monkeypatch.setitem(frame.MIGRATIONS, frame.FORMAT - 1, shout)
     for _ in range(2):
         assert set(candidates(run)["mutation"].to_pylist()) == {"INSERT"}
         seal(run)

@@ -176,8 +176,8 @@ def test_numbers_and_texts_survive_exactly(tmp_path):
 
 
 def test_a_newer_format_is_refused_with_the_version_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr(frame, "FORMAT", 2)
-    monkeypatch.setattr(journal, "FORMAT", 2)
+    for module in (frame, journal):
+        monkeypatch.setattr(module, "FORMAT", module.FORMAT + 1)
     monkeypatch.setattr(journal, "writer", lambda: "evosearch 3.1.4")
     Journal.create(tmp_path, MANIFEST).close()
     monkeypatch.undo()
@@ -191,8 +191,8 @@ def test_an_older_format_is_migrated_on_read_and_continued_in_a_new_segment(tmp_
         log.append(note(0))
     old = (tmp_path / "journal" / "000001.jsonl").read_bytes()
     for module in (frame, journal):
-        monkeypatch.setattr(module, "FORMAT", 2)
-    monkeypatch.setitem(frame.MIGRATIONS, 1, lambda body: {**body, "migrated": True})
+        monkeypatch.setattr(module, "FORMAT", module.FORMAT + 1)
+    monkeypatch.setitem(frame.MIGRATIONS, frame.FORMAT - 1, lambda body: {**body, "migrated": True})
     with Journal.open(tmp_path) as log:
         assert log.manifest["migrated"]
         log.append(note(1))
