@@ -34,13 +34,18 @@ class Detours:
         updates = self._values[self._course.update].entries().ravel()
         self._largest = int(np.argmax(np.abs(updates)))
         self._scale = updates[self._largest]
-        self._shares = updates / self._scale
+        with np.errstate(all="ignore"):
+            self._shares = updates / self._scale
+        self._usable = bool(np.isfinite(self._shares).all())
 
     def surely_differs(self, i: int, heir: str) -> bool:
         """Whether the fingerprint is another if what reads statement i reads its operand `heir`.
 
-        Only what does not reach the states is looked into; False means that it is not known.
+        Only what does not reach the states is looked into; False means that it is not known, as it
+        never is of a rule that does not move on the probes, or not finitely.
         """
+        if not self._usable:
+            return False
         course, values, statement = self._course, self._values, self._body[i]
         slot, _, reads = course.code[i]
         if course.carried >> slot & 1:

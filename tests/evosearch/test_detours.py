@@ -10,6 +10,7 @@ from evosearch.edits import bypass
 from evosearch.fingerprint import rule_fingerprint
 from evosearch.library import known
 from evosearch.liveness import strip
+from evosearch.parse import parse_rules
 from evosearch.program import Rule
 
 
@@ -41,3 +42,8 @@ def test_most_detours_after_the_states_are_judged(name: str) -> None:
     reads = [len(statement.reads) for statement in rule.body]
     after = verdicts(rule)[sum(reads[: last + 1]) :]
     assert sum(said for said, _ in after) > len(after) / 2
+
+
+def test_nothing_is_said_of_a_rule_that_does_not_move() -> None:
+    rule = parse_rules("def still(w, g):\n    z = g - g\n    u = z * g\n    return u\n").matrix
+    assert not any(said for said, _ in verdicts(rule))
