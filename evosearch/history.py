@@ -2,8 +2,8 @@
 
 The same run with one worker, with many, or killed and resumed has the same history. Left out are
 timings and hosts (everything under a key "info"), records of faults, notes and resumptions, and of
-the manifest all but its "config" and "seeds". Extensions are left out as well: what they bring about
-is the packs after the old end, whenever they were asked for.
+the manifest all but its "config" and "seeds". Extensions are left out as well: they bring about the
+packs after the old end, whenever they were asked for.
 """
 
 from __future__ import annotations

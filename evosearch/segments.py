@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from evosearch.errors import CorruptArchive, NewerFormat, RunNotFound
 from evosearch.frame import (
@@ -51,6 +52,8 @@ def segment_paths(directory: Path) -> list[Path]:
 class SegmentReader:
     """Iterates over the records of a journal; at the end it knows where and how that ended.
 
+    Iterating again yields what was appended since, and reads nothing else.
+
     Attributes:
         segment: Number of the last segment that has records.
         format: Its format version.
@@ -68,11 +71,13 @@ class SegmentReader:
         self.unterminated = False
         self.stub: Path | None = None
         self._after = after
+        self._line = 0
 
     def __iter__(self) -> Iterator[Record]:
         """Yield the records after number `after`; raises like `evosearch.journal.read`."""
         paths = segment_paths(self.directory)
-        start = self._start(paths)
+        self.stub = None
+        start = self.segment - 1 if self.segment else self._start(paths)
         for index, path in enumerate(paths[start:], start):
             yield from self._read(path, index + 1, index == start, path is paths[-1])
 
@@ -91,20 +96,11 @@ class SegmentReader:
     def _read(self, path: Path, number: int, entry: bool, last: bool) -> Iterator[Record]:
         """Yield the records of a segment that are asked for; all are checked."""
         with path.open("rb") as file:
-            line = file.readline(LINE_LIMIT)
-            if last and number > 1 and not line.endswith(b"\n"):
-                self.stub = path
-                return
-            try:
-                self._enter(line, number, entry)
-            except BadLine as problem:
-                raise _corrupt(path, 1, 0, problem) from None
-            except NewerFormat as error:
-                raise NewerFormat(f"{self.directory} cannot be read. {error}") from None
-            self.end = len(line)
-            row = 1
-            while line := file.readline(LINE_LIMIT):
-                row += 1
+            if number == self.segment:
+                begun = self._reenter(file)
+            else:
+                begun = self._begin(file, path, number, entry, last)
+            while begun and (line := file.readline(LINE_LIMIT)):
                 if last and not line.endswith(b"\n"):
                     line = line.rstrip(b"\0")  # some file systems fill up what was not written
                     if is_cut(line):
@@ -121,13 +117,40 @@ class SegmentReader:
                         if expected == 1 and record.kind != "manifest":
                             raise BadLine(f"expected a manifest first, found {record.kind!r}")
                 except BadLine as problem:
-                    raise _corrupt(path, row, self.end, problem) from None
+                    raise _corrupt(path, self._line + 1, self.end, problem) from None
                 self.sequence = expected
+                self._line += 1
                 self.end += len(line) - self.unterminated
                 if record is not None and expected > self._after:
                     yield record
-            if self.sequence == 0:
-                raise _corrupt(path, row, self.end, "expected a manifest, found no whole record")
+            if begun and self.sequence == 0:
+                problem = "expected a manifest, found no whole record"
+                raise _corrupt(path, self._line + 1, self.end, problem)
+
+    def _begin(self, file: BinaryIO, path: Path, number: int, entry: bool, last: bool) -> bool:
+        """Read a segment's header; return whether it has one, which only the last may lack."""
+        line = file.readline(LINE_LIMIT)
+        if last and number > 1 and not line.endswith(b"\n"):
+            self.stub = path
+            return False
+        try:
+            self._enter(line, number, entry)
+        except BadLine as problem:
+            raise _corrupt(path, 1, 0, problem) from None
+        except NewerFormat as error:
+            raise NewerFormat(f"{self.directory} cannot be read. {error}") from None
+        self.end, self._line = len(line), 1
+        return True
+
+    def _reenter(self, file: BinaryIO) -> bool:
+        """Go to where an earlier iteration ended; return whether a record may follow there."""
+        file.seek(self.end)
+        if self.unterminated:
+            if file.read(1) != b"\n":
+                return False
+            self.end += 1
+            self.unterminated = False
+        return True
 
     def _enter(self, line: bytes, number: int, entry: bool) -> None:
         """Read a segment's header and check that it continues what was read so far."""

@@ -22,6 +22,7 @@ from evosearch.cli import (
     search,
     show,
     verify,
+    watch,
 )
 from evosearch.cli.failure import Commands
 from evosearch.cli.output import write
@@ -76,6 +77,7 @@ for command in (
     search.search,
     search.resume,
     reading.status,
+    watch.watch,
     reading.top,
     show.show,
     show.diff,
