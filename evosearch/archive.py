@@ -25,8 +25,10 @@ from evosearch.journal import lock_run, read
 from evosearch.parts import (
     TABLES,
     Part,
+    digest_flaw,
     list_parts,
     load_part,
+    read_digests,
     rebuildable,
     table_schema,
     write_part,
@@ -88,6 +90,7 @@ def seal(directory: Path) -> list[Path]:
     """
     written = []
     try:
+        discard_leftovers(directory)
         parts = {name: _begin(directory, name) for name in TABLES}
         ends = {name: found[-1].last if found else 0 for name, found in parts.items()}
         for batch in _batches(read(directory, min(ends.values()))):
@@ -163,7 +166,7 @@ def verify(directory: Path) -> list[str]:
 def _verify_parts(directory: Path, name: str, total: int) -> Iterator[str]:
     """Yield what is wrong with a table's parts; the journal is sound up to record `total`."""
     records = read(directory)
-    parts = list_parts(directory, name)
+    parts, digests = list_parts(directory, name), read_digests(directory)
     for index, part in enumerate(parts):
         found = None
         try:
@@ -180,6 +183,8 @@ def _verify_parts(directory: Path, name: str, total: int) -> Iterator[str]:
         expected = _derive(name, batch, _load_backwards(parts[:index]), directory)
         if found is not None and not expected.equals(found):
             yield rebuildable(part.path, "its rows are not what the journal says")
+        elif found is not None and (flaw := digest_flaw(part, digests)):
+            yield flaw
 
 
 def _table(directory: Path, name: str) -> pa.Table:

@@ -2,14 +2,16 @@
 
     RUN/candidates/000000001-000000256.parquet     what records 1 to 256 of the journal say of them
     RUN/evaluations/000000001-000000256.parquet
+    RUN/parts.sha256                               their digests, as `sha256sum --check` reads them
 
 They appear whole or not at all, and every page has a checksum that is verified on reading. Together
 with the check of the declared columns this finds every flipped bit that changes what is read; on
-its own, Parquet reads most of them as other values.
+its own, Parquet reads most of them as other values. The digests find all others.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -23,7 +25,17 @@ from evosearch.atomic import write_atomic
 from evosearch.errors import CorruptArchive, NewerFormat
 from evosearch.frame import writer
 
-__all__ = ["TABLES", "Part", "list_parts", "load_part", "rebuildable", "table_schema", "write_part"]
+__all__ = [
+    "TABLES",
+    "Part",
+    "digest_flaw",
+    "list_parts",
+    "load_part",
+    "read_digests",
+    "rebuildable",
+    "table_schema",
+    "write_part",
+]
 
 FORMAT = 1
 """The version of the columns below and of the rows in them; it is not the journal's."""
@@ -68,6 +80,8 @@ TABLES: dict[str, dict[str, tuple[pa.DataType, str]]] = {
 """Table to column to type and meaning; the only declaration of the Parquet files."""
 
 _REQUIRED = frozenset({"id", "program", "status", "candidate", "task", "replicate", "seed"})
+_DIGESTS = "parts.sha256"
+_DIGEST = re.compile(r"([0-9a-f]{64})  ([a-z]+/[0-9]{9}-[0-9]{9}\.parquet)")
 # What reading a damaged file raises; a flipped bit may make it ask for absurd amounts of memory.
 _UNREADABLE = (OSError, pa.ArrowException, KeyError, TypeError, ValueError, MemoryError)
 
@@ -131,7 +145,9 @@ def write_part(directory: Path, name: str, table: pa.Table, first: int, last: in
     sink = pa.BufferOutputStream()
     marked = table.replace_schema_metadata({"evosearch": about})
     pq.write_table(marked, sink, compression="zstd", write_page_checksum=True)
-    write_atomic(part.path, sink.getvalue().to_pybytes())
+    content = sink.getvalue().to_pybytes()
+    _note_digest(directory, part.path, content)  # first: a part never lies beside an old digest
+    write_atomic(part.path, content)
     return part
 
 
@@ -154,6 +170,38 @@ def load_part(part: Part) -> pa.Table:
     if not sound:
         raise CorruptArchive(rebuildable(part.path, "its columns are not those of this format"))
     return table.cast(table_schema(part.table))
+
+
+def read_digests(directory: Path) -> dict[str, str]:
+    """Return the digests of a run's parts by path in the run directory.
+
+    Older versions wrote none. A line that is damaged is left out, so its part has none either.
+    """
+    try:
+        content = (directory / _DIGESTS).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return {}
+    lines = (_DIGEST.fullmatch(line) for line in content.splitlines())
+    return {line[2]: line[1] for line in lines if line}
+
+
+def digest_flaw(part: Part, digests: dict[str, str]) -> str | None:
+    """Return what is wrong if a part's bytes are not those that were written; None if unknown."""
+    known = digests.get(_name(part.path))
+    if known in (None, hashlib.sha256(part.path.read_bytes()).hexdigest()):
+        return None
+    return rebuildable(part.path, f"its bytes are not those whose digest is in {_DIGESTS}")
+
+
+def _note_digest(directory: Path, path: Path, content: bytes) -> None:
+    kept = {k: v for k, v in read_digests(directory).items() if (directory / k).exists()}
+    kept[_name(path)] = hashlib.sha256(content).hexdigest()
+    text = "".join(f"{digest}  {name}\n" for name, digest in sorted(kept.items()))
+    write_atomic(directory / _DIGESTS, text)
+
+
+def _name(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
 
 
 def rebuildable(path: Path, problem: str) -> str:

@@ -48,6 +48,7 @@ def test_no_flipped_bit_is_read_as_something_else(tmp_path, stride):
         intact = part.path.read_bytes()
         flips = range(0, len(intact), stride)
         messages = []
+        assert verify(run) == []
         for index in flips:
             damaged = bytearray(intact)
             damaged[index] ^= 1 << index % 8
@@ -58,6 +59,57 @@ def test_no_flipped_bit_is_read_as_something_else(tmp_path, stride):
                 messages.append(str(error))
         assert all(str(part.path) in message for message in messages)
         assert len(messages) > len(flips) / 2
+        part.path.write_bytes(intact)
+
+
+def change(content, index):
+    return content[:index] + bytes([content[index] ^ 1]) + content[index + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content * 2,
+        lambda content: content + b"\0",
+        *(lambda content, i=i: change(content, i * (len(content) - 1) // 19) for i in range(20)),
+    ],
+)
+def test_verify_finds_every_byte_that_was_changed_or_added(run, damage):
+    for path in seal(run)[:2]:
+        intact = path.read_bytes()
+        path.write_bytes(damage(intact))
+        findings = verify(run)
+        assert len(findings) == 1
+        assert str(path) in findings[0]
+        path.write_bytes(intact)
+    assert verify(run) == []
+
+
+@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="needs sha256sum")
+def test_digests_are_in_the_form_of_sha256sum(run):
+    seal(run)
+    command = ["sha256sum", "--check", "--strict", "parts.sha256"]
+    done = subprocess.run(command, cwd=run, capture_output=True, text=True, check=True)
+    assert done.stdout.count(": OK") == 6
+
+
+def test_parts_without_digests_are_checked_without(run):
+    path = seal(run)[0]
+    (run / "parts.sha256").unlink()
+    intact = path.read_bytes()
+    assert verify(run) == []
+    path.write_bytes(intact[:500])
+    assert len(verify(run)) == 1
+    path.write_bytes(intact)
+    with Journal.open(run) as log:
+        log.append({"kind": "note"})
+        fresh = seal(run)
+    assert {f"candidates/{fresh[0].name}", f"evaluations/{fresh[1].name}"} == set(
+        parts.read_digests(run)
+    )
+    rebuild(run)
+    assert len(parts.read_digests(run)) == len(list(run.glob("*/*.parquet")))
+    assert verify(run) == []
 
 
 def test_a_bit_flipped_in_a_data_page_is_found_and_named(run):
@@ -159,7 +211,7 @@ archive.seal(Path(sys.argv[1]))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-@pytest.mark.parametrize("call", [1, 4, 7])
+@pytest.mark.parametrize("call", [1, 4, 7, 10])
 def test_being_killed_while_sealing_loses_nothing(run, call):
     whole = content(run)
     root = Path(__file__).parents[2]
