@@ -176,7 +176,8 @@ def _verify_parts(directory: Path, name: str, total: int) -> Iterator[str]:
         if part.last > total:
             yield (
                 f"{part.path} holds records up to {part.last}, and the journal is sound up to "
-                f"record {total} only. Restore the run from a copy."
+                f"record {total} only. Restore the run from a copy, or `evosearch resume --repair "
+                f"{directory}` computes what is missing again."
             )
             continue
         batch = list(islice(records, part.last - part.first + 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,8 +43,8 @@ def segment_paths(directory: Path) -> list[Path]:
         expected = segment_path(directory, number)
         if path != expected:
             raise CorruptArchive(
-                f"Expected the journal segment {expected}, found {path.name} in its place. Restore "
-                "the run directory from a copy."
+                f"Expected the journal segment {expected}, found {path.name} in its place. "
+                f"{_way_out(directory)}"
             )
     return paths
 
@@ -64,24 +64,28 @@ class SegmentReader:
         stub: A last segment that has not even a whole header, or None.
     """
 
-    def __init__(self, directory: Path, after: int = 0) -> None:
+    def __init__(
+        self, directory: Path, after: int = 0, paths: Sequence[Path] | None = None
+    ) -> None:
+        """Read a run's segments, or the first few of them, after a record."""
         self.directory = directory
         self.segment = self.end = self.sequence = self.chain = 0
         self.format = FORMAT
         self.unterminated = False
         self.stub: Path | None = None
         self._after = after
+        self._paths = paths
         self._line = 0
 
     def __iter__(self) -> Iterator[Record]:
         """Yield the records after number `after`; raises like `evosearch.journal.read`."""
-        paths = segment_paths(self.directory)
+        paths = segment_paths(self.directory) if self._paths is None else self._paths
         self.stub = None
         start = self.segment - 1 if self.segment else self._start(paths)
         for index, path in enumerate(paths[start:], start):
             yield from self._read(path, index + 1, index == start, path is paths[-1])
 
-    def _start(self, paths: list[Path]) -> int:
+    def _start(self, paths: Sequence[Path]) -> int:
         """Index of the last segment that begins no later than the first record asked for."""
         for index in range(len(paths) - 1 if self._after else 0, 0, -1):
             with paths[index].open("rb") as file:
@@ -169,6 +173,13 @@ class SegmentReader:
 
 def _corrupt(path: Path, line: int, byte: int, problem: object) -> CorruptArchive:
     return CorruptArchive(
-        f"{path}, line {line}, byte {byte}: {problem}. The run cannot be trusted from there on: "
-        "restore it from a copy."
+        f"{path}, line {line}, byte {byte}: {problem}. The run cannot be trusted from there on. "
+        f"{_way_out(path.parent.parent)}"
+    )
+
+
+def _way_out(directory: Path) -> str:
+    return (
+        f"Restore it from a copy, or `evosearch resume --repair {directory}` keeps the records "
+        "before that and computes the others again."
     )

@@ -111,6 +111,10 @@ def resume(
         int | None,
         typer.Option(min=1, metavar="N", help="Extend it: go on to N candidates in all."),
     ] = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Set a damaged journal's rest aside and compute it again."),
+    ] = False,
     workers: Workers = None,
     address: Address = None,
     gpus_per_worker: Gpus = 0.0,
@@ -127,7 +131,12 @@ def resume(
       evosearch resume runs/quickstart-0
       evosearch resume runs/quickstart-0 --workers 8
       evosearch resume runs/quickstart-0 --evaluations 1000
+      evosearch resume runs/quickstart-0 --repair
     """
+    if repair:
+        from evosearch.repair import repair as keep_what_is_sound
+
+        print(keep_what_is_sound(run) or f"{run} needs no repair.", file=sys.stderr)
     opened = Run.open(run)
     if evaluations is not None:
         opened = opened.extend(evaluations)

@@ -220,3 +220,18 @@ def test_a_finished_run_is_extended(tmp_path, evosearch, as_json, small_run):
     assert "sound" in evosearch("verify", directory).stdout
     refused = evosearch("resume", directory, "--evaluations", "16", code=2)
     assert "a budget can grow only" in refused.stderr
+
+
+def test_a_damaged_journal_is_repaired(tmp_path, evosearch, small_run):
+    directory = tmp_path / "run"
+    shutil.copytree(small_run, directory)
+    segment = directory / "journal" / "000001.jsonl"
+    lines = segment.read_bytes().splitlines(keepends=True)
+    lines[-4] = lines[-4].replace(b'"kind"', b'"king"')
+    segment.write_bytes(b"".join(lines))
+    refused = evosearch("resume", directory, code=2)
+    assert f"evosearch resume --repair {directory}" in refused.stderr
+    result = evosearch("resume", directory, "--repair", "--workers", "1")
+    assert f"Kept the {len(lines) - 5} records" in result.stderr
+    evosearch("verify", "--same", small_run, directory)
+    assert (directory / "damaged-1" / "000001.jsonl").read_bytes() == b"".join(lines)
