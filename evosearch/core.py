@@ -14,7 +14,7 @@ from evosearch.tuning import form
 from primitives.shape import SCALAR, Shape
 from primitives.table import OPS
 
-__all__ = ["Core", "update_cost"]
+__all__ = ["Core", "parsed", "update_cost"]
 
 _SIDE: Final = 64
 
@@ -63,7 +63,7 @@ class Core:
     @property
     def rules(self) -> RuleSet:
         """The program."""
-        return _parsed(self.text)
+        return parsed(self.text)
 
 
 def update_cost(rules: RuleSet) -> float:
@@ -90,5 +90,5 @@ def _flops(op: str, shapes: tuple[Shape, ...]) -> float:
     return OPS[op].work(shapes, _SIDE, _SIDE)[0]
 
 
-_parsed = lru_cache(maxsize=4096)(parse_rules)
-"""Parents are few, and asked for often."""
+parsed = lru_cache(maxsize=4096)(parse_rules)
+"""Return the rules in program text; parents are few, and asked for often."""

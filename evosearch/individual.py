@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evosearch.core import parsed
 from evosearch.program import RuleSet
 
 __all__ = ["Individual", "Pack"]
@@ -14,11 +15,16 @@ class Individual:
     """A candidate and where it came from."""
 
     id: int
-    rules: RuleSet
-    """The genome, redundant statements included."""
+    text: str
+    """The genome, redundant statements included: as text, which takes a third of the memory."""
     fingerprint: str
     parents: tuple[int, ...]
     mutation: str
+
+    @property
+    def rules(self) -> RuleSet:
+        """The genome."""
+        return parsed(self.text)
 
 
 @dataclass(frozen=True)

@@ -213,7 +213,7 @@ def _job(
     hurdles = (-BOUND,) * len(tiers) if pack.confirms else population.hurdles()
     return Job(
         candidates=tuple(
-            population.cores[individual.id].text if pack.confirms else str(individual.rules)
+            population.cores[individual.id].text if pack.confirms else individual.text
             for individual in pack.individuals
         ),
         stages=tuple(Stage(tasks, hurdle) for tasks, hurdle in zip(tiers, hurdles, strict=True)),

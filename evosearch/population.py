@@ -203,7 +203,7 @@ class Population:
     def _admit(
         self, rules: RuleSet, print_: str, parents: tuple[int, ...], edits: str
     ) -> Individual:
-        individual = Individual(len(self.individuals), rules, print_, parents, edits)
+        individual = Individual(len(self.individuals), str(rules), print_, parents, edits)
         self.individuals.append(individual)
         self._seen.add(print_)
         return individual

@@ -72,7 +72,7 @@ def outcomes_of(record: Mapping[str, Any], pack: Pack) -> tuple[Outcome, ...]:
     same = record["pack"] == pack.number and len(rows) == len(pack.individuals)
     for row, individual in zip(rows, pack.individuals, strict=False):
         same &= row["id"] == individual.id
-        same &= pack.confirms or row["program"] == str(individual.rules)
+        same &= pack.confirms or row["program"] == individual.text
     if not same:
         raise CorruptArchive(
             f"pack {record['pack']} of the journal is not the pack {pack.number} that this version "
@@ -107,7 +107,7 @@ def _row(
     }
     if confirms:
         return row
-    core, program = population.cores[individual.id], str(individual.rules)
+    core, program = population.cores[individual.id], individual.text
     return row | {
         "parents": list(individual.parents),
         "mutation": individual.mutation,
