@@ -16,7 +16,7 @@ class Individual:
 
     id: int
     text: str
-    """The genome, redundant statements included: as text, which takes a third of the memory."""
+    """The genome, redundant statements included, as text: rules take more memory."""
     fingerprint: str
     parents: tuple[int, ...]
     mutation: str
