@@ -1,6 +1,6 @@
 """Muon, an optimizer for PyTorch.
 
-The program of Muon (https://kellerjordan.github.io/posts/muon/).
+Candidate 727 of 1,000, found from adamw with seed 704.
 """
 
 # pyright: reportPrivateImportUsage=false, reportIncompatibleMethodOverride=false
@@ -20,8 +20,7 @@ class Muon(Optimizer):
     A hidden matrix w with gradient g and state m, 0 at first, moves by
 
         m = momentum * m + (1 - momentum) * g
-        o = newton_schulz((1 - momentum) * g + momentum * m, ns_steps)
-        u = spectral_scale(o)
+        u = newton_schulz(m, ns_steps)
         w = w - lr * (u + weight_decay * w)
 
     Any other parameter w with gradient g and states m, v, 0 at first, moves by
@@ -55,13 +54,13 @@ class Muon(Optimizer):
     def __init__(
         self,
         params: ParamsT,
-        lr: float | Tensor = 0.02,
-        momentum: float = 0.95,
+        lr: float | Tensor = 0.18,
+        momentum: float = 0.826,
         ns_steps: int = 5,
         ns_dtype: torch.dtype | None = None,
         *,
         weight_decay: float = 0.0,
-        backup_adamw_lr: float = 0.0003,
+        backup_adamw_lr: float = 0.013,
         backup_adamw_betas: tuple[float, float] = (0.9, 0.95),
         backup_adamw_eps: float = 1e-10,
         backup_adamw_wd: float = 0.0,
@@ -192,9 +191,7 @@ def _matrix_update(g, m, group):
     ns_steps = group["ns_steps"]
     ns_dtype = group["ns_dtype"]
     torch._foreach_lerp_(m, g, 1 - momentum)
-    c = _stack(torch._foreach_lerp(g, m, momentum), ns_dtype)
-    u = newton_schulz(c, ns_steps).to(g[0].dtype)
-    u *= max(1.0, u.shape[-2] / max(1, u.shape[-1])) ** 0.5
+    u = newton_schulz(_stack(m, ns_dtype), ns_steps).to(g[0].dtype)
     return u
 
 

@@ -24,7 +24,7 @@ from evosearch.score import log_excess, mean_score
 from evosearch.seeds import derive
 from evosearch.significance import difference, holm
 
-__all__ = ["SEEDS", "excluded", "figure", "measure", "measured", "stored", "text"]
+__all__ = ["SEEDS", "excluded", "figure", "inclusion", "measure", "measured", "stored", "text"]
 
 SEEDS: Final = 4
 """Paired seeds to tune on, and as many to test on; `evosearch evaluate` uses the former."""
@@ -132,17 +132,28 @@ def excluded(board: Board, name: str) -> list[str]:
     """Return the members that beat a tuned family they belong to, beyond the error.
 
     There should be none: tuning over a family that contains an optimizer must not do worse than
-    that optimizer (Choi et al., arXiv 1910.05446). Corrected for the number of members.
+    that optimizer (Choi et al., arXiv 1910.05446). Corrected for the number of members; of many
+    families one in twenty may have such a member by chance.
+    """
+    found = inclusion(board, name)
+    corrected = holm(list(found.values()))
+    return [program for program, p in zip(found, corrected, strict=True) if p < 0.05]
+
+
+def inclusion(board: Board, name: str) -> dict[str, float]:
+    """Return, for each member that is not the tuned one, how likely its lead is by chance.
+
+    The p values are one-sided, of paired differences on the seeds for testing, and not corrected.
     """
     optimizer = board["optimizers"][name]
     best = optimizer["members"][optimizer["best"]]["testing"]
     others = [m for m in optimizer["members"] if m["testing"] and m["testing"] != best]
-    leads = [
-        difference([[a - b for a, b in zip(member["testing"], best, strict=True)]])
+    return {
+        member["program"]: difference(
+            [[a - b for a, b in zip(member["testing"], best, strict=True)]]
+        ).p
         for member in others
-    ]
-    corrected = holm([lead.p for lead in leads])
-    return [m["program"] for m, p in zip(others, corrected, strict=True) if p < 0.05]
+    }
 
 
 def _member(program: str, tuning: Outcome, testing: Outcome, floor: float) -> dict[str, Any]:
