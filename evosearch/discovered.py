@@ -145,9 +145,11 @@ def _section(name: str, record: Record) -> list[str]:
         tasks = [
             f"{split}: {', '.join(promotion['splits'][split])}" for split in promotion["splits"]
         ]
+        settings = promotion["settings"]
+        changed = f", with {', '.join(f'`{setting}`' for setting in settings)}" if settings else ""
         lines += [
-            f"Tasks of {'; '.join(tasks)}. One-sided paired tests against tuned baselines, Holm "
-            f"over {len(BASELINES) * promotion['finalists']} comparisons; look "
+            f"Tasks of {'; '.join(tasks)}{changed}. One-sided paired tests against tuned "
+            f"baselines, Holm over {len(BASELINES) * promotion['finalists']} comparisons; look "
             f"{promotion['look']} at held-out tasks.",
             "",
         ]

@@ -88,11 +88,15 @@ def _promoted(promotion: Mapping[str, Any], texts: set[str]) -> dict[str, Any]:
             f"expected the program once among the promotion's finalists, found {found}"
         )
     (label,) = labels
-    kept = ("seed", "seeds", "splits", "look")
+    kept = ("seed", "seeds", "splits", "look", "settings")
     return {
         **{key: promotion[key] for key in kept},
         "totals": promotion["totals"][label],
         "scores": promotion["scores"][label],
-        "findings": [row for row in promotion["findings"] if row["finalist"] == label],
+        "findings": [
+            {key: value for key, value in row.items() if key != "finalist"}
+            for row in promotion["findings"]
+            if row["finalist"] == label
+        ],
         "finalists": len(promotion["programs"]),
     }

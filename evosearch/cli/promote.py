@@ -77,7 +77,7 @@ def promote(
         promotion = test(
             programs, splits, config, executor, seeds=seeds, seed=seed, report=console.print
         )
-    result = promotion.to_json() | {"look": count}
+    result = promotion.to_json() | {"look": count, "settings": settings or []}
     if output is not None:
         try:
             write_atomic(output, json.dumps(result, indent=1) + "\n")

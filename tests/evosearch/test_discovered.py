@@ -61,6 +61,7 @@ def promotion_of(program, better):
         "seed": 0,
         "seeds": 8,
         "look": 3,
+        "settings": ["tasks.digits_vit.batch=4"],
         "splits": {"select": ["digits_conv"], "held-out": ["digits_vit"]},
         "programs": {"it": program, "another": ADAMW},
         "totals": {"it": {s: {"score": 0.2, "score_se": 0.01} for s in ("select", "held-out")}},
@@ -110,6 +111,8 @@ def test_the_table_names_undecided_results(folder, tmp_path):
         assert page.count(word) == 2 * len(BASELINES)
         assert "look 3 at held-out tasks" in page
         assert "Holm over 6 comparisons" in page
+        assert "with `tasks.digits_vit.batch=4`" in page
+        assert 'finalist"' not in (folder / "lion.json").read_text()
 
 
 def test_a_promotion_of_something_else_is_refused(folder, tmp_path, capsys):

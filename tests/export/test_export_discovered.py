@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
@@ -14,23 +13,8 @@ from torch.testing import assert_close
 from discovered.lion import Lion
 from discovered.muon import Muon
 from discovered.split import split_parameters
-from evosearch.export import export
-from evosearch.library import known
 
 FOLDER = Path(__file__).parents[2] / "discovered"
-ORIGINS = {
-    "lion": "The program of Lion (https://arxiv.org/abs/2302.06675).",
-    "muon": "The program of Muon (https://kellerjordan.github.io/posts/muon/).",
-}
-"""Modules that are exports of known programs, as long as no search has found them."""
-
-
-@pytest.mark.parametrize("name", ORIGINS)
-def test_modules_are_what_export_makes(name: str) -> None:
-    if (FOLDER / f"{name}.json").exists():
-        pytest.skip("made from its record; see tests of evosearch.discovered")
-    source = export(known(name), provenance=ORIGINS[name])
-    assert (FOLDER / f"{name}.py").read_text(encoding="utf-8") == source
 
 
 def test_torch_is_all_that_is_loaded() -> None:
