@@ -27,7 +27,7 @@ class Measurement:
     replicate: int
     seed: int
     score: float
-    """Log of tuned AdamW's excess loss over its own; positive is better than AdamW."""
+    """Log of the configuration's `unit`; positive is better than AdamW."""
     value: float | None
     """End value of the task's metric; None where it was not finite."""
     lr: float

@@ -19,6 +19,7 @@ from evosearch.sections import (
     BudgetConfig,
     EliteConfig,
     EvaluationConfig,
+    Factor,
     HurdleConfig,
     PopulationConfig,
     ReferenceConfig,
@@ -53,6 +54,10 @@ class Config(Section):
     budget: BudgetConfig = BudgetConfig()
     tasks: Mapping[str, Mapping[str, Any]] = {}
     """Fields of tasks to override, by task, for instance ``tasks.char_lm.path``."""
+    elasticity: Mapping[str, Factor] = {}
+    """By task, how fast tuned AdamW's log excess loss falls with the log of its steps; `python -m
+    benchmarks.elasticity` measures it. Scores on such a task count in steps instead of in loss:
+    the mean over tasks is not led by those whose loss happens to fall fast. All tasks or none."""
 
     @model_validator(mode="after")
     def _start_is_an_optimizer(self) -> Config:
@@ -85,14 +90,35 @@ class Config(Section):
             member("task of this search", name, self.task_names)
         return self
 
-    def tiers_of_tasks(self) -> tuple[tuple[TaskRef, ...], ...]:
-        """Return the tasks of each tier, with their overrides."""
+    @model_validator(mode="after")
+    def _one_unit_of_scores(self) -> Config:
+        for name in self.elasticity:
+            member("task of this search", name, self.task_names)
+        missing = [name for name in self.task_names if name not in self.elasticity]
+        if self.elasticity and missing:
+            raise ValueError(
+                f"`elasticity` has no figure for {', '.join(missing)}; scores of steps and of "
+                "losses have no mean: give one for every task, or none "
+                "(`python -m benchmarks.elasticity` measures them)"
+            )
+        return self
+
+    def task(self, name: str) -> TaskRef:
+        """Return a task with its overrides and the unit of its scores."""
         from evosearch.job import TaskRef
 
-        return tuple(
-            tuple(TaskRef(name, dict(self.tasks.get(name, {}))) for name in tier.tasks)
-            for tier in self.tiers
-        )
+        return TaskRef(name, dict(self.tasks.get(name, {})), self.elasticity.get(name, 1.0))
+
+    def tiers_of_tasks(self) -> tuple[tuple[TaskRef, ...], ...]:
+        """Return the tasks of each tier."""
+        return tuple(tuple(map(self.task, tier.tasks)) for tier in self.tiers)
+
+    @property
+    def unit(self) -> str:
+        """What a score is the logarithm of, in words."""
+        if self.elasticity:
+            return "how many times as many steps tuned AdamW would need"
+        return "tuned AdamW's excess loss over its own"
 
     @property
     def task_names(self) -> tuple[str, ...]:

@@ -169,7 +169,7 @@ def _run_task(
     for candidate, result in zip(candidates, tuned, strict=True):
         if result is None:
             continue
-        scores = paired(result.values[result.best], job.references[key], task.floor)
+        scores = paired(result.values[result.best], job.references[key], task.floor, ref.elasticity)
         candidate.scores.append(mean_score(scores))
         candidate.results += [
             TaskResult(key, replicate, seed, score, result.best, result.edge, result.rows(i))

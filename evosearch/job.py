@@ -57,10 +57,12 @@ def _adapter(cls: type) -> Any:
 
 @dataclass(frozen=True)
 class TaskRef(_Json):
-    """A task by its registered name, some of its fields replaced."""
+    """A task by its registered name, some of its fields replaced, and the unit of its scores."""
 
     name: str
     overrides: Mapping[str, int | float | str | bool] = field(default_factory=dict)
+    elasticity: float = 1.0
+    """What scores are divided by (`evosearch.score`)."""
 
     def __str__(self) -> str:
         """The key of the task in a job's references and in results."""

@@ -16,7 +16,7 @@ from evosearch.baseline import BaselineJob
 from evosearch.config import Config
 from evosearch.executor import Executor, Result, Work
 from evosearch.families import FAMILIES
-from evosearch.job import Job, Outcome, Stage, Status, TaskRef
+from evosearch.job import Job, Outcome, Stage, Status
 from evosearch.score import BOUND, combine, mean_score
 from evosearch.seeds import derive
 from evosearch.significance import Difference, difference, holm
@@ -194,7 +194,7 @@ class _Table:
     def tune(self, names: Sequence[str]) -> None:
         """Begin to tune all baselines on these tasks: AdamW first, whom scores refer to."""
         for name in names:
-            programs, ref = FAMILIES["adamw"], self._ref(name)
+            programs, ref = FAMILIES["adamw"], self._config.task(name)
             job = BaselineJob(programs, ref, self._run_seed, self._seeds, 2, self._grid)
             self._submit(name, "adamw", job)
         for name in names:
@@ -227,16 +227,13 @@ class _Table:
         ]
 
     def _job(self, name: str, programs: Sequence[str], round_: int) -> Job:
-        ref, n = self._ref(name), self._seeds
+        ref, n = self._config.task(name), self._seeds
         replicates = tuple(range(round_ * n, (round_ + 1) * n))
         values = tuple(self._references[name][r] for r in replicates)
         stages = (Stage((ref,)),)
         return Job(
             tuple(programs), stages, replicates, self._run_seed, {str(ref): values}, self._grid
         )
-
-    def _ref(self, name: str) -> TaskRef:
-        return TaskRef(name, dict(self._config.tasks.get(name, {})))
 
     def _submit(self, name: str, purpose: str, job: Work) -> None:
         self._numbers[name, purpose] = number = len(self._numbers)

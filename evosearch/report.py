@@ -41,8 +41,8 @@ def render(run: Run) -> str:
         heading(2, "How it went"),
         _summary(run),
         paragraph(
-            "The score is the log of tuned AdamW's excess loss over the candidate's, the mean over "
-            "tasks and all evaluations: above 0 is better than AdamW. Every point is a candidate "
+            f"The score is the log of {run.config.unit}, the mean over tasks and all "
+            "evaluations: above 0 is better than AdamW. Every point is a candidate "
             "with its score of today; the line is the best so far, and going further up the tiers "
             f"of tasks beats any score. Scores below {_LOWEST:g} are on the lower edge.",
             note=True,
@@ -83,11 +83,9 @@ def _finding(run: Run, best: Sequence[Candidate]) -> Iterable[str]:
         return
     first = best[0]
     score, again = first.score or 0.0, later(run, first)
-    less = 1 - math.exp(-abs(score))
-    side = f"{less:.0%} lower than" if score >= 0 else f"{1 / (1 - less) - 1:.0%} higher than"
     found = f"Candidate {first.id} leads {len(run.ledger.candidates):,} candidates with a score of "
-    found += f"{score_text(score, first.error)} on {_count(first.seeds, 'seed')} a task: its "
-    found += f"excess loss at the end of training is {side} tuned AdamW's."
+    found += f"{score_text(score, first.error)} on {_count(first.seeds, 'seed')} a task: "
+    found += f"{_meaning(run, score)}."
     if known := first.recognized:
         found += f" It is {known}."
     yield paragraph(found)
@@ -105,6 +103,15 @@ def _finding(run: Run, best: Sequence[Candidate]) -> Iterable[str]:
     losing = [task for task, s in tasks.items() if s.se is not None and s.mean + 2 * s.se < 0]
     if losing and score > 0:
         yield paragraph(f"It is worse than tuned AdamW on {', '.join(losing)}.")
+
+
+def _meaning(run: Run, score: float) -> str:
+    """Return what a score says, as a clause."""
+    if run.config.elasticity:
+        return f"tuned AdamW would need {math.exp(score):.2f} times as many steps"
+    less = 1 - math.exp(-abs(score))
+    side = f"{less:.0%} lower than" if score >= 0 else f"{1 / (1 - less) - 1:.0%} higher than"
+    return f"its excess loss at the end of training is {side} tuned AdamW's"
 
 
 def _summary(run: Run) -> str:

@@ -1,8 +1,13 @@
-"""Scores: how much better than tuned AdamW, in the logarithm of the excess loss.
+"""Scores: how much better than tuned AdamW, in the logarithm of the excess loss or of the steps.
 
 The score on a task is ``log(excess of the reference / excess of the candidate)``, averaged over
 seeds that both trained on; positive is better than the reference. The excess is the end value minus
 the floor that no optimizer can beat. Every score is a finite number, so scores are totally ordered.
+
+Losses of different tasks do not compare: a tenth less is much where no floor is known, as on text,
+and little where the floor is subtracted. Divided by the task's elasticity, by which the reference's
+log excess falls with the log of its steps, a score says how many times as many steps the reference
+would need, in the logarithm, and that compares.
 """
 
 from __future__ import annotations
@@ -47,10 +52,21 @@ def best_trial(values: Sequence[Sequence[float]], floor: float) -> int:
     return means.index(min(means))
 
 
-def paired(values: Sequence[float], reference: Sequence[float], floor: float) -> list[float]:
-    """Return the score of each seed; both sequences are end values in the same order of seeds."""
+def paired(
+    values: Sequence[float], reference: Sequence[float], floor: float, elasticity: float = 1.0
+) -> list[float]:
+    """Return the score of each seed.
+
+    Args:
+        values: End values.
+        reference: The reference's, in the same order of seeds.
+        floor: The value that no optimizer can beat.
+        elasticity: What scores are divided by, to count in steps; 1 to count in excess loss.
+    """
     pairs = zip(values, reference, strict=True)
-    return [_clip(log_excess(r, floor) - log_excess(v, floor), v, r) for v, r in pairs]
+    return [
+        _clip((log_excess(r, floor) - log_excess(v, floor)) / elasticity, v, r) for v, r in pairs
+    ]
 
 
 def _clip(score: float, value: float, reference: float) -> float:

@@ -18,6 +18,7 @@ __all__ = [
     "BudgetConfig",
     "EliteConfig",
     "EvaluationConfig",
+    "Factor",
     "HurdleConfig",
     "PopulationConfig",
     "ReferenceConfig",

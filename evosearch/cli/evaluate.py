@@ -146,13 +146,17 @@ def _configuration(subjects: Sequence[Subject], tasks: str | None, settings: lis
 
     data: dict[str, Any] = {"tiers": [{"tasks": list(_TASKS)}]}
     if run := next((subject.run for subject in subjects if subject.run), None):
-        data = {key: run.manifest["config"][key] for key in ("tiers", "tasks")}
+        kept = run.manifest["config"]
+        data = {key: kept[key] for key in ("tiers", "tasks", "elasticity") if key in kept}
     if tasks is not None:
         names = [name.strip() for name in tasks.split(",")]
         if len(set(names)) < len(names):
             raise UsageError(f"expected each task once, found {tasks}")
-        overrides = data.get("tasks", {})
-        data["tasks"] = {name: overrides[name] for name in names if name in overrides}
+        for key in ("tasks", "elasticity"):
+            of_run = data.get(key, {})
+            data[key] = {name: of_run[name] for name in names if name in of_run}
+        if len(data["elasticity"]) < len(names):  # the run does not say it of all these tasks
+            data["elasticity"] = {}
         data["tiers"] = [{"tasks": names}]
     return configure(data, settings, "the evaluation")
 

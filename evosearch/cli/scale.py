@@ -75,7 +75,6 @@ def scale(
       evosearch scale discovered/*.json --set tasks.char_lm_scale.batch=4 --seeds 6
     """
     from evosearch.config import configure, preset
-    from evosearch.job import TaskRef
     from evosearch.preflight import check_tasks
     from evosearch.scale import ScaleTest
 
@@ -86,7 +85,7 @@ def scale(
     small = preset(search)
     check_tasks(config)
     check_tasks(small)
-    ref = TaskRef(task, dict(config.tasks.get(task, {})))
+    ref = config.task(task)
     programs = _programs(finalists or [])
     test = ScaleTest(ref, programs, seeds, trials, seed, config.evaluation.grid())
     where = directory or Path("runs") / f"scale-{task}"

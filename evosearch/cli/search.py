@@ -240,7 +240,7 @@ def _report(run: Run, as_json: bool) -> None:
         write("No candidate has a score yet.")
         return
     first = score_text(best[0].score, best[0].error)
-    write(f"Best      {first}: log of tuned AdamW's excess loss over its own\n")
+    write(f"Best      {first}: log of {run.config.unit}\n")
     print_fame(best)
     write("\nNext:")
     for command in commands:
