@@ -12,6 +12,7 @@ import difflib
 import keyword
 import math
 import re
+from functools import cached_property
 from typing import Final, NoReturn
 
 from evosearch.check import check_rule, check_rules
@@ -93,7 +94,6 @@ class _Reader:
         self.node = node
         self.body: list[Statement] = []
         self.positions: list[tuple[int, int]] = []
-        self.taken = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
 
     def rule(self) -> Rule:
         node = self.node
@@ -187,6 +187,11 @@ class _Reader:
             hint = f"did you mean `{near[0]}`? " if near else ""
             _refuse(node, f"unknown op `{name}`; {hint}`evosearch primitives` lists them")
         return name
+
+    @cached_property
+    def taken(self) -> set[str]:
+        """Names in use; asked for only where an expression is nested."""
+        return {node.id for node in ast.walk(self.node) if isinstance(node, ast.Name)}
 
     def _fresh(self) -> str:
         k = 1

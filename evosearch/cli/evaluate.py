@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evosearch.cli.conditions import conditions
 from evosearch.cli.look import look
 from evosearch.cli.output import AsJson, print_json, progress_console, table, write
 from evosearch.cli.subject import Subject, Words, resolve
-from evosearch.errors import UsageError
 from evosearch.preflight import check_tasks
 from evosearch.progress import score_text
 from evosearch.workers import start_workers
 
 if TYPE_CHECKING:
     from evosearch.comparison import Comparison, Contender
-    from evosearch.config import Config
     from evosearch.score import Score
 
 __all__ = ["compare", "evaluate"]
 
 _FAILED = 1
-
-_TASKS = ("digits_mlp",)
-"""Where programs are evaluated that do not come from a run."""
 
 Tasks = Annotated[
     str | None,
@@ -55,7 +51,8 @@ def evaluate(
     """Evaluate a program against tuned AdamW on fresh seeds.
 
     Both are tuned with the same freedom. The score is the log of AdamW's excess loss over the
-    program's: positive is better than AdamW. Exit code 1 if the program has no score.
+    program's, or, of a run that counts in steps, of how many times as many AdamW would need:
+    positive is better than AdamW. Exit code 1 if the program has no score.
 
     Examples:
       evosearch evaluate lion
@@ -124,7 +121,7 @@ def _compare(
 ) -> Comparison:
     from evosearch.comparison import compare as compare_programs
 
-    config = _configuration(subjects, tasks, settings)
+    config = conditions(subjects, tasks, settings)
     check_tasks(config)
     console = progress_console()
     texts = [str(subject.rules) for subject in subjects]
@@ -138,27 +135,6 @@ def _compare(
             seed=seed,
             report=console.print,
         )
-
-
-def _configuration(subjects: Sequence[Subject], tasks: str | None, settings: list[str]) -> Config:
-    """Return the tasks, the first run's unless they are named, to evaluate by the defaults."""
-    from evosearch.config import configure
-
-    data: dict[str, Any] = {"tiers": [{"tasks": list(_TASKS)}]}
-    if run := next((subject.run for subject in subjects if subject.run), None):
-        kept = run.manifest["config"]
-        data = {key: kept[key] for key in ("tiers", "tasks", "elasticity") if key in kept}
-    if tasks is not None:
-        names = [name.strip() for name in tasks.split(",")]
-        if len(set(names)) < len(names):
-            raise UsageError(f"expected each task once, found {tasks}")
-        for key in ("tasks", "elasticity"):
-            of_run = data.get(key, {})
-            data[key] = {name: of_run[name] for name in names if name in of_run}
-        if len(data["elasticity"]) < len(names):  # the run does not say it of all these tasks
-            data["elasticity"] = {}
-        data["tiers"] = [{"tasks": names}]
-    return configure(data, settings, "the evaluation")
 
 
 def _print_tasks(comparison: Comparison, contender: Contender) -> None:

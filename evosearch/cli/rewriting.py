@@ -16,6 +16,7 @@ from evosearch.progress import score_text
 
 if TYPE_CHECKING:
     from evosearch.cli.subject import Subject
+    from evosearch.examination import Examination
 
 __all__ = ["export", "simplify"]
 
@@ -45,6 +46,10 @@ def simplify(
     exact: Annotated[
         bool, typer.Option("--exact", help="Use exact laws alone; train nothing.")
     ] = False,
+    tasks: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="What to train on; by default the run's, or cheap tasks."),
+    ] = None,
     output: Output = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -52,24 +57,27 @@ def simplify(
     """Simplify a program step by step, each with its licence.
 
     First by exact laws, checked on probes. Then what is left out or rounded is trained against the
-    original on fresh seeds of the cheap tasks, and stays out if nothing is lost beyond a margin;
-    this takes a few minutes. With -o, write the simplified program's text to a file, which all
-    commands read. A candidate's certificate is kept in its run.
+    original on fresh seeds of the run's tasks (of cheap ones, for a program without a run), and
+    stays out if nothing is lost beyond a margin; this takes some minutes. With -o, write the
+    simplified program's text to a file, which all commands read. A candidate's certificate is kept
+    in its run.
 
     Examples:
       evosearch simplify runs/quickstart-0 231 --exact
       evosearch simplify runs/quickstart-0 231 -o simple.py
+      evosearch simplify my_optimizer.py --tasks char_lm
     """
     from evosearch.simplify import simplify as simplify_rules
 
     chosen = resolve(subject)
     _require_free(output, force)
+    if exact and tasks is not None:
+        raise UsageError("--exact trains nothing, so it takes no --tasks; leave one of them out")
     simplified = simplify_rules(chosen.rules)
     if not exact:
         from evosearch.ablate import approximate
-        from evosearch.examination import Examination
 
-        simplified = approximate(simplified, Examination(), progress_console().print)
+        simplified = approximate(simplified, _examination(chosen, tasks), progress_console().print)
     if chosen.run is not None and chosen.candidate is not None:
         _keep(chosen.run.directory / CERTIFICATES, chosen.candidate.id, simplified.to_json())
     if output is not None:
@@ -116,6 +124,20 @@ def export(
         print_json({"name": title, "format": format_, "file": place, "text": text})
     elif output is None:
         write(text.rstrip("\n"))
+
+
+def _examination(subject: Subject, tasks: str | None) -> Examination:
+    """Return how changes are measured: as the run measured, if there is one."""
+    from evosearch.cli.conditions import conditions
+    from evosearch.examination import Examination
+    from evosearch.preflight import check_tasks
+
+    if subject.run is None and tasks is None:
+        return Examination()
+    config = conditions([subject], tasks, ())
+    check_tasks(config)
+    refs = tuple(map(config.task, config.task_names))
+    return Examination(tasks=refs, grid=config.evaluation.grid())
 
 
 def _keep(folder: Path, id_: int, certificate: dict[str, Any]) -> None:

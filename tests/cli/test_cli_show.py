@@ -5,6 +5,8 @@ import shutil
 import pytest
 import torch
 
+from evosearch import ablate
+from evosearch.examination import cheap_tasks
 from evosearch.fingerprint import fingerprint
 from evosearch.library import known
 from evosearch.parse import parse_rules
@@ -111,6 +113,25 @@ def test_simplify_tells_the_story_and_writes_the_program(evosearch, as_json, tmp
     assert as_json("simplify", file, "--exact")["statements"] == [5, 2]
     evosearch("simplify", file, "--exact", "-o", output, code=2)
     evosearch("simplify", file, "--exact", "-o", output, "--force")
+
+
+def test_simplify_measures_on_the_tasks_that_are_named_and_a_run_s_own(
+    evosearch, tmp_path, small_run, monkeypatch
+):
+    tried = []
+    monkeypatch.setattr(ablate, "approximate", lambda s, exam, _: tried.append(exam) or s)
+    file = tmp_path / "p.py"
+    file.write_text("def p(w, g):\n    u = sign(g)\n    return u\n")
+    evosearch("simplify", file)
+    evosearch("simplify", file, "--tasks", "zipf_bigram, digits_mlp")
+    evosearch("simplify", shutil.copytree(small_run, tmp_path / "run"), 0)
+    assert [list(map(str, exam.tasks)) for exam in tried] == [
+        list(map(str, cheap_tasks())),
+        ["zipf_bigram", "digits_mlp"],
+        ["digits_mlp"],
+    ]
+    evosearch("simplify", file, "--tasks", "digits_mlp", "--exact", code=2)
+    evosearch("simplify", file, "--tasks", "digits", code=2)
 
 
 def test_a_certificate_that_cannot_be_kept_costs_nothing_else(evosearch, small_run, tmp_path):

@@ -14,6 +14,12 @@ from primitives.table import OPS
 MINIMAL = {"tiers": [{"tasks": ["digits_mlp"]}]}
 
 
+def test_scores_of_steps_and_of_losses_are_not_mixed() -> None:
+    tasks = 'tiers=[{"tasks": ["digits_mlp", "char_lm"]}]'
+    with pytest.raises(ConfigError, match="`elasticity` has no figure for char_lm"):
+        preset("smoke", [tasks, "elasticity.digits_mlp=0.5"])
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_valid_and_survive_a_manifest(name: str) -> None:
     config = preset(name)
@@ -72,7 +78,20 @@ def test_task_overrides_reach_the_jobs() -> None:
     assert ref.overrides == {"steps": 5}
 
 
+def test_scores_count_in_steps_where_elasticities_are_given() -> None:
+    config = preset("smoke", ["elasticity.digits_mlp=0.5"])
+    ((ref,),) = config.tiers_of_tasks()
+    assert ref.elasticity == config.task("digits_mlp").elasticity == 0.5
+    assert str(ref) == "digits_mlp"
+    assert "steps" in config.unit
+    assert preset("smoke").task("digits_mlp").elasticity == 1.0
+    assert "excess loss" in preset("smoke").unit
+
+
 REFUSED = {
+    # one unit for all scores
+    "elasticity.char_lm=0.1": "unknown task of this search `char_lm`; known are digits_mlp",
+    "elasticity.digits_mlp=0": "`elasticity.digits_mlp`",
     # not a setting
     "budget": "expected `key=value`",
     "=3": "expected `key=value`",

@@ -85,6 +85,16 @@ def test_a_task_result_says_where_its_score_comes_from():
     assert {r.best for r in outcome.tasks} == {means.index(min(means))}
 
 
+def test_an_elasticity_changes_the_unit_of_scores_and_nothing_else():
+    plain, elastic = (
+        run(job("matrix", stages=(Stage((TaskRef("regression", elasticity=e),)),)))[0]
+        for e in (1.0, 0.25)
+    )
+    assert [r.score for r in elastic.tasks] == pytest.approx([4 * r.score for r in plain.tasks])
+    assert elastic.score == pytest.approx(4 * plain.score)
+    assert [r.trials for r in elastic.tasks] == [r.trials for r in plain.tasks]
+
+
 def test_an_outcome_does_not_depend_on_its_company():
     names = ("sgd", "raises", "matrix", "zero", "adam", "ascends", "shrinks")
     alone = {name: run(job(name))[0] for name in names}

@@ -32,6 +32,16 @@ def test_halving_the_excess_is_worth_log_two():
     assert paired([1.5], [2.0], 1.0) == pytest.approx([math.log(2)])
 
 
+@given(pairs, st.floats(min_value=0.02, max_value=2.0))
+def test_a_score_in_steps_is_what_a_power_law_gives(values, elasticity):
+    """With a loss of steps ** -elasticity, the score is the log of the factor of steps."""
+    steps = [10 * s / 1e3 for s, _ in values], [10 * s / 1e3 for _, s in values]
+    a, b = ([s**-elasticity for s in side] for side in steps)
+    expected = [math.log(s / r) for s, r in zip(*steps, strict=True)]
+    bounded = [min(max(x, -BOUND), BOUND) for x in expected]
+    assert paired(a, b, 0.0, elasticity) == pytest.approx(bounded, abs=1e-6)
+
+
 def test_scores_are_paired_by_seed():
     easy, hard = 1.0, 100.0
     scores = paired([easy / 2, hard / 2], [easy, hard], 0.0)

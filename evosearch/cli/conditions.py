@@ -1,0 +1,49 @@
+"""Under what conditions programs are tried: on a run's own tasks, or on those that are named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from evosearch.errors import UsageError
+
+if TYPE_CHECKING:
+    from evosearch.cli.subject import Subject
+    from evosearch.config import Config
+
+__all__ = ["conditions"]
+
+_TASKS: Final = ("digits_mlp",)
+"""Where programs are tried that do not come from a run."""
+_BY_TASK: Final = ("tasks", "elasticity")
+"""Sections of a configuration with an entry for each task."""
+
+
+def conditions(subjects: Sequence[Subject], tasks: str | None, settings: Sequence[str]) -> Config:
+    """Return a configuration of tasks, the first run's unless they are named; else the defaults.
+
+    Args:
+        subjects: What is to be tried.
+        tasks: Names, separated by commas.
+        settings: Changes, ``a.b=c``.
+
+    Raises:
+        UsageError: A task is named twice, or a name or a setting is wrong.
+    """
+    from evosearch.config import configure
+
+    data: dict[str, Any] = {"tiers": [{"tasks": list(_TASKS)}]}
+    if run := next((subject.run for subject in subjects if subject.run), None):
+        kept = run.manifest["config"]
+        data = {key: kept[key] for key in ("tiers", *_BY_TASK) if key in kept}
+    if tasks is not None:
+        names = [name.strip() for name in tasks.split(",")]
+        if len(set(names)) < len(names):
+            raise UsageError(f"expected each task once, found {tasks}")
+        for key in _BY_TASK:
+            of_run = data.get(key, {})
+            data[key] = {name: of_run[name] for name in names if name in of_run}
+        if len(data["elasticity"]) < len(names):  # the run does not know it of all these tasks
+            data["elasticity"] = {}
+        data["tiers"] = [{"tasks": names}]
+    return configure(data, settings, "the evaluation")
