@@ -3,7 +3,8 @@
     python -m benchmarks.floor [--repetitions 5] [--steps 20] [--tasks micro,lm]
 
 The floor is the time of the batched products that one gradient of the pack performs, on contiguous
-operands of the same shapes that stay in the cache, and nothing else. A step is the difference of a
+operands of the same shapes that stay in the cache, and nothing else, by the libraries that training
+uses; `plain_over_floor` is the same by `torch.bmm` as it is, over that. A step is the difference of a
 long and a short training run, divided by the steps between them, so that setting up and the end
 value cancel out. The update's share is what the gradient leaves of a step. All three are measured
 one after another in each repetition, in seconds of processor time of one thread, and only ratios
@@ -30,6 +31,7 @@ from evosearch.evaluate import compile_text
 from evosearch.lanes import Entry, Trial, arithmetic, train
 from evosearch.library import known
 from evosearch.problem import Problem
+from proxy_tasks.products import bmm
 from proxy_tasks.registry import get
 
 TRIALS = (Trial(1e-3, 1e-3),) * 15
@@ -89,7 +91,12 @@ def gradient_of(problem: Problem, lanes: int) -> Callable[[], None]:
     return lambda: problem.task.gradient(weights, batch, out)
 
 
-def floor_of(products: Products, device: str = "cpu") -> Callable[[], None]:
+Multiply = Callable[..., Tensor]
+
+
+def floor_of(
+    products: Products, device: str = "cpu", multiply: Multiply = bmm
+) -> Callable[[], None]:
     """Return the products alone, those of one size one after another on the same operands."""
     operands: list[tuple[int, Tensor, Tensor, Tensor]] = []
     for (b, m, k, n), count in Counter(products.sizes).items():
@@ -99,7 +106,7 @@ def floor_of(products: Products, device: str = "cpu") -> Callable[[], None]:
     def work() -> None:
         for count, x, y, out in operands:
             for _ in range(count):
-                torch.bmm(x, y, out=out)
+                multiply(x, y, out=out)
 
     return work
 
@@ -124,11 +131,13 @@ def measure(pack: Pack, repetitions: int, steps: int) -> dict[str, float]:
         gradient()
     counted, declared = products.flops / lanes, problem.task.flops
     assert abs(counted / declared - 1) < 0.02, (counted, declared)
-    floor = floor_of(products)
+    floor, plain = floor_of(products), floor_of(products, multiply=torch.bmm)
     floor()
-    rows: dict[str, list[float]] = {"gradient_over_floor": [], "gflops": []}
+    plain()
+    rows: dict[str, list[float]] = {"gradient_over_floor": [], "gflops": [], "plain_over_floor": []}
     for _ in range(repetitions):
         base, own = seconds(floor, steps), seconds(gradient, steps)
+        rows["plain_over_floor"].append(seconds(plain, steps) / base)
         rows["gradient_over_floor"].append(own / base)
         rows["gflops"].append(products.flops / base / 1e9)
         for name in OPTIMIZERS:

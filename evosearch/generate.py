@@ -16,7 +16,7 @@ from typing import Any, Final
 from evosearch.check import infer
 from evosearch.library import rest_of
 from evosearch.liveness import strip
-from evosearch.program import Argument, Rule, RuleSet, Statement
+from evosearch.program import INPUTS, Argument, Rule, RuleSet, Statement
 from primitives.op import Law
 from primitives.shape import Shape
 from primitives.table import OPS
@@ -56,6 +56,24 @@ class CompiledRule:
     def rank_free(self) -> bool:
         """Whether it applies to tensors of any rank, one parameter at a time."""
         return self.rule.rank_free
+
+    def smallest_side(self, rows: int, columns: int) -> int:
+        """Return the smallest side of a matrix that an op which is not elementwise takes.
+
+        No matrix product of the rule has a smaller one.
+
+        Args:
+            rows: Of the parameter.
+            columns: Of the parameter.
+        """
+        shapes = dict(INPUTS) | {state.name: state.shape for state in self.rule.states}
+        smallest = min(rows, columns)
+        for statement, result in zip(self.rule.body, infer(self.rule) or (), strict=True):
+            if not OPS[statement.op].elementwise:
+                taken = [shapes[name] for name in statement.reads]
+                smallest = min([smallest, *(min(s.sizes(rows, columns)) for s in taken)])
+            shapes[statement.target] = result
+        return smallest
 
     @cached_property
     def update(self) -> Callable[..., tuple[Any, ...]]:

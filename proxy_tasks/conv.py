@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from proxy_tasks.kernels import product_into, relu_backward_
 from proxy_tasks.losses import cross_entropy, cross_entropy_gradient
+from proxy_tasks.products import baddbmm, bmm
 from proxy_tasks.task import Parameter, Role, Weights
 
 __all__ = ["ConvNet", "neighbourhoods"]
@@ -120,12 +121,12 @@ class ConvNet:
         inputs, outputs = [patches.flatten(1, 2)], []
         for i in range(self.depth):
             bias = weights[f"conv{i}.bias"].unsqueeze(1)
-            outputs.append(torch.baddbmm(bias, inputs[i], self._matrix(weights, i)).relu_())
+            outputs.append(baddbmm(bias, inputs[i], self._matrix(weights, i)).relu_())
             if i + 1 < self.depth:
                 inputs.append(self._patches(outputs[i], i + 1))
         features = outputs[-1].view(lanes, images, -1)
         bias = weights["head.bias"].unsqueeze(1)
-        logits = torch.baddbmm(bias, features, weights["head.weight"].transpose(1, 2))
+        logits = baddbmm(bias, features, weights["head.weight"].transpose(1, 2))
         return inputs, outputs, logits
 
     def loss(self, weights: Weights, patches: Tensor, labels: Tensor) -> Tensor:
@@ -148,17 +149,17 @@ class ConvNet:
         features = outputs[-1].view(*labels.shape, -1)
         product_into(out["head.weight"], classes, features, scale)
         torch.sum(classes, 2, out=out["head.bias"]).mul_(scale)
-        delta = torch.bmm(classes.transpose(1, 2), weights["head.weight"])
+        delta = bmm(classes.transpose(1, 2), weights["head.weight"])
         delta = delta.view(outputs[-1].shape)
         for i in reversed(range(self.depth)):
             relu_backward_(delta, outputs[i])
             matrix = out[f"conv{i}.weight"]
-            gradient = torch.bmm(delta.transpose(1, 2), inputs[i]).mul_(scale)
+            gradient = bmm(delta.transpose(1, 2), inputs[i]).mul_(scale)
             if i > 0:
                 lanes, rows, channels, *kernel = matrix.shape
                 gradient = gradient.view(lanes, rows, *kernel, channels).permute(0, 1, 4, 2, 3)
             matrix.copy_(gradient.view(matrix.shape) if i == 0 else gradient)
             torch.sum(delta, 1, out=out[f"conv{i}.bias"]).mul_(scale)
             if i > 0:
-                delta = torch.bmm(delta, self._matrix(weights, i).transpose(1, 2))
+                delta = bmm(delta, self._matrix(weights, i).transpose(1, 2))
                 delta = self._pixels(delta, i)

@@ -15,6 +15,7 @@ from proxy_tasks.digits import DigitsTask, digits
 from proxy_tasks.kernels import product_into
 from proxy_tasks.losses import cross_entropy, cross_entropy_gradient
 from proxy_tasks.norm import rms_norm, rms_norm_backward, rms_norm_forward
+from proxy_tasks.products import bmm
 from proxy_tasks.task import Batch, Parameter, Role, Weights, generator
 from proxy_tasks.transformer import Transformer
 
@@ -82,7 +83,7 @@ class DigitsViT(DigitsTask):
 
     def _embed(self, weights: Weights, patches: Tensor) -> Tensor:
         """Return the residual stream (L, N, 16, width) for patches (L, N, 16, 4)."""
-        flat = torch.bmm(patches.flatten(1, 2), weights["patch"].transpose(1, 2))
+        flat = bmm(patches.flatten(1, 2), weights["patch"].transpose(1, 2))
         return flat.view(*patches.shape[:3], self.width) + weights["position"].unsqueeze(1)
 
     def loss(self, weights: Weights, batch: Batch) -> Tensor:
@@ -99,12 +100,12 @@ class DigitsViT(DigitsTask):
         x, tapes = self.blocks.forward(weights, self._embed(weights, patches))
         normed, inverse = rms_norm_forward(x)
         mean = normed.mean(2)
-        logits = torch.bmm(weights["head"], mean.transpose(1, 2))
+        logits = bmm(weights["head"], mean.transpose(1, 2))
 
         classes = cross_entropy_gradient(logits, labels)
         scale = 1 / labels.shape[1]
         product_into(out["head"], classes, mean, scale)
-        inner = torch.bmm(classes.transpose(1, 2), weights["head"]).mul_(scale / PATCHES)
+        inner = bmm(classes.transpose(1, 2), weights["head"]).mul_(scale / PATCHES)
         inner = inner.unsqueeze(2).expand(x.shape).contiguous()
         inner = rms_norm_backward(inner, normed, inverse)
         inner = self.blocks.backward(weights, tapes, inner, out)

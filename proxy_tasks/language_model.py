@@ -13,6 +13,7 @@ from proxy_tasks.embedding import embed, embed_backward, rows_of
 from proxy_tasks.kernels import product_into
 from proxy_tasks.losses import cross_entropy, cross_entropy_gradient
 from proxy_tasks.norm import rms_norm, rms_norm_backward, rms_norm_forward
+from proxy_tasks.products import baddbmm, bmm
 from proxy_tasks.task import Parameter, Role, Weights
 from proxy_tasks.transformer import Transformer
 
@@ -87,12 +88,13 @@ class LanguageModel:
         )
         x, tapes = self.blocks.forward(weights, x)
         normed, inverse = rms_norm_forward(x.view(lanes, -1, self.width))
-        logits = torch.bmm(normed, weights["head"].transpose(1, 2))
+        logits = bmm(normed, weights["head"].transpose(1, 2))
 
         delta = cross_entropy_gradient(logits, targets, classes=2)
         scale = 1 / targets.shape[1]
         product_into(out["head"], delta.transpose(1, 2), normed, scale)
-        inner = torch.empty_like(normed).baddbmm_(delta, weights["head"], beta=0, alpha=scale)
+        inner = torch.empty_like(normed)
+        baddbmm(inner, delta, weights["head"], beta=0, alpha=scale, out=inner)
         inner = rms_norm_backward(inner, normed, inverse).view(x.shape)
         inner = self.blocks.backward(weights, tapes, inner, out)
         torch.sum(inner, 1, out=out["position"])

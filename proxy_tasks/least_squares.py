@@ -12,6 +12,7 @@ from torch import Tensor
 
 from proxy_tasks.chunks import grouped
 from proxy_tasks.kernels import product_into
+from proxy_tasks.products import baddbmm, by_one
 from proxy_tasks.task import Batch, Parameter, Role, Task, Weights, generator
 
 __all__ = ["LeastSquares"]
@@ -96,7 +97,7 @@ class LeastSquares(Task):
         """Write each lane's gradient: two products."""
         w = weights["weight"]
         x, y = (part.to(w.dtype) for part in batch)
-        residual = torch.baddbmm(y, x, w.transpose(1, 2), beta=-1)
+        residual = baddbmm(y, x, w.transpose(1, 2), beta=-1)
         scale = 1 / (self.batch * self.outputs)
         product_into(out["weight"], residual.transpose(1, 2), x, scale)
 
@@ -104,7 +105,7 @@ class LeastSquares(Task):
         """Return the expectation of the loss over inputs and noise, in float64."""
         error = weights["weight"].double() - batch[0].double()
         root = _root(self.inputs, self.kappa).to(error.device)
-        return self.floor + (error @ root).square().sum((1, 2)) / (2 * self.outputs)
+        return self.floor + by_one(error, root).square().sum((1, 2)) / (2 * self.outputs)
 
 
 @lru_cache(maxsize=8)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from proxy_tasks.chunks import grouped
 from proxy_tasks.kernels import product_into
+from proxy_tasks.products import baddbmm
 from proxy_tasks.task import Batch, Parameter, Role, Task, Weights, generator
 
 __all__ = ["MatrixFactorization"]
@@ -98,7 +99,7 @@ class MatrixFactorization(Task):
         """Write each lane's gradient: three products."""
         left, right = weights["left"], weights["right"]
         observed = batch[0].to(left.dtype)
-        residual = torch.baddbmm(observed, left, right.transpose(1, 2), beta=-1)
+        residual = baddbmm(observed, left, right.transpose(1, 2), beta=-1)
         scale = 1 / (self.rows * self.cols)
         product_into(out["left"], residual, right, scale)
         product_into(out["right"], residual.transpose(1, 2), left, scale)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from proxy_tasks.kernels import product_into, relu_backward_
+from proxy_tasks.products import baddbmm, bmm
 from proxy_tasks.task import Parameter, Role, Weights
 
 __all__ = ["MLP"]
@@ -69,7 +70,7 @@ class MLP:
         result = [x]
         for i in range(self.depth):
             bias = weights[f"layer{i}.bias"].unsqueeze(2)
-            z = torch.baddbmm(bias, weights[f"layer{i}.weight"], result[-1])
+            z = baddbmm(bias, weights[f"layer{i}.weight"], result[-1])
             result.append(z if i == self.depth - 1 else z.relu_())
         return result
 
@@ -107,7 +108,7 @@ class MLP:
             product_into(out[f"layer{i}.weight"], delta, h.transpose(1, 2), scale)
             torch.sum(delta, 2, out=out[f"layer{i}.bias"]).mul_(scale)
             if i > 0 or input_gradient:
-                delta = torch.bmm(weights[f"layer{i}.weight"].transpose(1, 2), delta)
+                delta = bmm(weights[f"layer{i}.weight"].transpose(1, 2), delta)
             if i > 0:
                 relu_backward_(delta, h)
         return delta.mul_(scale) if input_gradient else None

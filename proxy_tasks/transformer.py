@@ -18,6 +18,7 @@ from torch import Tensor
 from proxy_tasks.data import kept
 from proxy_tasks.kernels import product_into, relu_backward_, softmax_backward_
 from proxy_tasks.norm import rms_norm, rms_norm_backward, rms_norm_forward
+from proxy_tasks.products import baddbmm, bmm
 from proxy_tasks.task import Parameter, Role, Weights
 
 __all__ = ["Transformer"]
@@ -117,18 +118,18 @@ class Transformer:
         for i in range(self.depth):
             normed, inverse = rms_norm_forward(x)
             joined = torch.cat([weights[f"block{i}.{name}"] for name in _NAMES[:3]], 1)
-            qkv = torch.bmm(normed, joined.transpose(1, 2))
+            qkv = bmm(normed, joined.transpose(1, 2))
             qkv = qkv.view(lanes * batch, context, 3 * d)
             scores = x.new_empty(self.heads, lanes * batch, context, context)
             for h, (q, k, _) in enumerate(self._split(qkv)):
-                torch.baddbmm(mask, q, k.transpose(1, 2), alpha=size**-0.5, out=scores[h])
+                baddbmm(mask, q, k.transpose(1, 2), alpha=size**-0.5, out=scores[h])
             attention = torch.softmax(scores, -1)
-            heads = [torch.bmm(attention[h], v) for h, (_, _, v) in enumerate(self._split(qkv))]
+            heads = [bmm(attention[h], v) for h, (_, _, v) in enumerate(self._split(qkv))]
             mixed = torch.cat(heads, -1).view(x.shape)
-            x.baddbmm_(mixed, weights[f"block{i}.project"].transpose(1, 2))
+            baddbmm(x, mixed, weights[f"block{i}.project"].transpose(1, 2), out=x)
             normed_up, inverse_up = rms_norm_forward(x)
-            hidden = torch.bmm(normed_up, weights[f"block{i}.up"].transpose(1, 2)).relu_()
-            x.baddbmm_(hidden, weights[f"block{i}.down"].transpose(1, 2))
+            hidden = bmm(normed_up, weights[f"block{i}.up"].transpose(1, 2)).relu_()
+            baddbmm(x, hidden, weights[f"block{i}.down"].transpose(1, 2), out=x)
             tapes.append(
                 _Tape(joined, normed, inverse, qkv, attention, mixed, normed_up, inverse_up, hidden)
             )
@@ -154,19 +155,19 @@ class Transformer:
             tape = tapes[i]
 
             product_into(out[f"block{i}.down"], delta.transpose(1, 2), tape.hidden)
-            wide = torch.bmm(delta, weights[f"block{i}.down"])
+            wide = bmm(delta, weights[f"block{i}.down"])
             relu_backward_(wide, tape.hidden)
             product_into(out[f"block{i}.up"], wide.transpose(1, 2), tape.normed_up)
-            inner = torch.bmm(wide, weights[f"block{i}.up"])
+            inner = bmm(wide, weights[f"block{i}.up"])
             rms_norm_backward(inner, tape.normed_up, tape.inverse_up, delta)
 
             product_into(out[f"block{i}.project"], delta.transpose(1, 2), tape.mixed)
-            inner = torch.bmm(delta, weights[f"block{i}.project"])
+            inner = bmm(delta, weights[f"block{i}.project"])
             inner = self._attention_backward(tape, inner)
-            merged = torch.bmm(inner.transpose(1, 2), tape.normed)
+            merged = bmm(inner.transpose(1, 2), tape.normed)
             for name, part in zip(_NAMES[:3], merged.split(d, 1), strict=True):
                 out[f"block{i}.{name}"].copy_(part)
-            inner = torch.bmm(inner, tape.joined)
+            inner = bmm(inner, tape.joined)
             rms_norm_backward(inner, tape.normed, tape.inverse, delta)
         return delta.view(shape)
 
@@ -178,14 +179,15 @@ class Transformer:
         split = list(self._split(tape.qkv))
         for h, (_, _, v) in enumerate(split):
             part = delta[..., h * size : (h + 1) * size]
-            torch.bmm(part, v.transpose(1, 2), out=scores[h])
+            bmm(part, v.transpose(1, 2), out=scores[h])
         softmax_backward_(scores, tape.attention)
         parts = scores.new_empty(3, self.heads, *delta.shape[:2], size)
         for h, (q, k, _) in enumerate(split):
             part = delta[..., h * size : (h + 1) * size]
-            parts[0, h].baddbmm_(scores[h], k, beta=0, alpha=size**-0.5)
-            parts[1, h].baddbmm_(scores[h].transpose(1, 2), q, beta=0, alpha=size**-0.5)
-            torch.bmm(tape.attention[h].transpose(1, 2), part, out=parts[2, h])
+            grad_q, grad_k, grad_v = parts[:, h]
+            baddbmm(grad_q, scores[h], k, beta=0, alpha=size**-0.5, out=grad_q)
+            baddbmm(grad_k, scores[h].transpose(1, 2), q, beta=0, alpha=size**-0.5, out=grad_k)
+            bmm(tape.attention[h].transpose(1, 2), part, out=grad_v)
         merged = torch.cat(list(parts.flatten(0, 1)), -1)
         return merged.view(*tape.normed.shape[:2], 3 * self.width)
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from proxy_tasks.chunks import grouped
+from proxy_tasks.products import by_one
 from proxy_tasks.task import Batch, Parameter, Role, Task, Weights, generator
 
 __all__ = ["VaryingBatch"]
@@ -119,7 +120,7 @@ class VaryingBatch(Task):
         """Return half the expected squared error of one sample, in float64."""
         error = weights["weight"].double() - batch[0].double()
         mixing = _mixing(self.inputs, self.decades, self.decay).to(error.device)
-        return self.floor + (error @ mixing.T).square().sum((1, 2)) / 2
+        return self.floor + by_one(error, mixing.T).square().sum((1, 2)) / 2
 
 
 @lru_cache(maxsize=8)

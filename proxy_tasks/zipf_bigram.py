@@ -132,7 +132,7 @@ class ZipfBigram(Task):
         logits = self._logits(weights, batch[0]).double()
         first, following = (p.to(logits.device) for p in _language(self.vocabulary, self.rank))
         divergence = following.T * (following.T.log() - logits.log_softmax(1))
-        return self.floor + (divergence.sum(1) @ first).clamp_min(0)
+        return self.floor + (divergence.sum(1) * first).sum(1).clamp_min(0)
 
 
 @lru_cache(maxsize=4)
