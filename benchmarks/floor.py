@@ -4,11 +4,11 @@
 
 The floor is the time of the batched products that one gradient of the pack performs, on contiguous
 operands of the same shapes that stay in the cache, and nothing else, by the libraries that training
-uses; `plain_over_floor` is the same by `torch.bmm` as it is, over that. A step is the difference of a
-long and a short training run, divided by the steps between them, so that setting up and the end
-value cancel out. The update's share is what the gradient leaves of a step. All three are measured
-one after another in each repetition, in seconds of processor time of one thread, and only ratios
-within a repetition count. The last line is one JSON object.
+uses; `plain_over_floor` is the time of the same by `torch.bmm` as it is. A step is the difference
+of a long and a short training run, divided by the steps between them, so that setup and the end
+value cancel out. The update's share is what the gradient leaves of a step. All are measured one
+after another in each repetition, in seconds of processor time of one thread, and only ratios within
+a repetition count. The last line is one JSON object.
 """
 
 from __future__ import annotations
