@@ -104,9 +104,10 @@ def _readme(
         "it comes from: run, program as bred, ancestors, scores.",
         "",
         "Scores are the log of tuned AdamW's excess loss over the optimizer's, mean ± standard",
-        "error; positive is better than AdamW. Search tasks chose the program; select and held-out",
-        "tasks did not: there, constants are frozen, seeds fresh, and learning rates tuned for",
-        "everybody alike.",
+        "error; positive is better than AdamW. Where it says so they count in steps instead: the",
+        "log of how many times as many steps tuned AdamW would need. Search tasks chose the",
+        "program; select and held-out tasks did not: there, constants are frozen, seeds fresh, and",
+        "learning rates tuned for everybody alike.",
         "",
     ]
     for name, record in records.items():
@@ -133,7 +134,9 @@ def _section(name: str, record: Record) -> list[str]:
     if bred != program:
         lines += ["", "As bred:", "", "```python", bred, "```", "", "Simplified:"]
     lines += ["", "```python", program, "```", ""]
-    rows = [["search", str(candidate["seeds"]), _score(candidate), *[""] * len(BASELINES)]]
+    unit = ", in steps" if record["run"]["manifest"]["config"].get("elasticity") else ""
+    searched = [f"search{unit}", str(candidate["seeds"]), _score(candidate)]
+    rows = [[*searched, *[""] * len(BASELINES)]]
     for split in _SPLITS if promotion else ():
         total = promotion["totals"].get(split)
         if total is not None:
