@@ -76,10 +76,13 @@ class Comparison:
     """Tuned AdamW on each task."""
     contenders: tuple[Contender, ...]
     """Best first; those that failed come last."""
+    unit: str
+    """What a score is the logarithm of."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
         return {
+            "unit": self.unit,
             "references": {
                 task: {"program": b.program, "values": list(b.values), "edge": b.edge}
                 for task, b in self.references.items()
@@ -154,7 +157,7 @@ def compare(
     found = [
         Contender(label, rules, tuple(outcomes[j])) for j, (label, rules) in enumerate(optimizers)
     ]
-    return Comparison(references, tuple(sorted(found, key=_order)))
+    return Comparison(references, tuple(sorted(found, key=_order)), config.unit)
 
 
 def _order(contender: Contender) -> float:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from pydantic import Field, ValidationError, model_validator
 
 from evosearch.errors import ConfigError
+from evosearch.score import EXCESS_LOSS, STEPS
 from evosearch.sections import (
     BudgetConfig,
     EliteConfig,
@@ -116,9 +117,7 @@ class Config(Section):
     @property
     def unit(self) -> str:
         """What a score is the logarithm of, in words."""
-        if self.elasticity:
-            return "how many times as many steps tuned AdamW would need"
-        return "tuned AdamW's excess loss over its own"
+        return STEPS if self.elasticity else EXCESS_LOSS
 
     @property
     def task_names(self) -> tuple[str, ...]:

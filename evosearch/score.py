@@ -16,7 +16,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["BOUND", "Score", "best_trial", "combine", "log_excess", "mean_score", "paired"]
+__all__ = [
+    "BOUND",
+    "EXCESS_LOSS",
+    "STEPS",
+    "Score",
+    "best_trial",
+    "combine",
+    "log_excess",
+    "mean_score",
+    "paired",
+]
+
+EXCESS_LOSS = "tuned AdamW's excess loss over its own"
+"""What a score is the logarithm of."""
+STEPS = "how many times as many steps tuned AdamW would need"
+"""The same where it is divided by an elasticity."""
 
 BOUND = 10.0
 """Scores lie in [-BOUND, BOUND]. A diverged lane scores -BOUND; an excess more than e^10 (22,000)

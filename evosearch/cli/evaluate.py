@@ -13,6 +13,7 @@ from evosearch.cli.output import AsJson, print_json, progress_console, table, wr
 from evosearch.cli.subject import Subject, Words, resolve
 from evosearch.preflight import check_tasks
 from evosearch.progress import score_text
+from evosearch.score import EXCESS_LOSS
 from evosearch.workers import start_workers
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def evaluate(
     else:
         _print_tasks(comparison, contender)
         write(f"\n{contender.label}: {_score(contender.total)}, the mean over tasks")
-        if seed == 0 and not settings:
+        write(f"A score is the log of {comparison.unit}.")
+        if seed == 0 and not settings and comparison.unit == EXCESS_LOSS:
             _print_stored(contender, seeds)
     if contender.failure:
         raise typer.Exit(_FAILED)
@@ -192,6 +194,7 @@ def _print_contenders(comparison: Comparison) -> None:
         cells = [_score(mean_score(contender.scores[task])) for task in tasks]
         rows.append((contender.label, _score(contender.total), *cells, behind))
     table(("optimizer", "score ± se", *tasks, "against the first"), rows, left=("optimizer",))
+    write(f"\nA score is the log of {comparison.unit}.")
 
 
 def _score(score: Score | None) -> str:

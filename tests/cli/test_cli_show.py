@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from evosearch import ablate
+from evosearch.config import preset
 from evosearch.examination import cheap_tasks
 from evosearch.fingerprint import fingerprint
 from evosearch.library import known
@@ -140,6 +141,22 @@ def test_a_certificate_that_cannot_be_kept_costs_nothing_else(evosearch, small_r
     result = evosearch("simplify", run, 0, "--exact")
     assert "Statements:" in result.stdout
     assert "The certificate is not kept" in result.stderr
+
+
+def test_a_run_s_candidates_are_evaluated_in_the_run_s_unit(evosearch, as_json, tmp_path):
+    config = preset("smoke", ["budget.evaluations=2", "elasticity.digits_mlp=0.5"])
+    run = Run.create(tmp_path / "elastic", config).search().directory
+    program = tmp_path / "start.py"
+    program.write_text(Run.open(run).candidate(1).canonical)
+    in_steps, in_loss = (as_json("evaluate", *what, *FAST) for what in ((run, 1), (program,)))
+    assert "steps" in in_steps["unit"]
+    assert "excess loss" in in_loss["unit"]
+    scores = [found["contenders"][0]["score"] for found in (in_steps, in_loss)]
+    assert scores[0] == pytest.approx(2 * scores[1])
+    assert "times as many steps" in evosearch("evaluate", run, 1, *FAST).stdout
+    page = tmp_path / "page.html"
+    evosearch("report", run, "-o", page)
+    assert "times as many steps" in page.read_text()
 
 
 def test_evaluate_compares_with_adamw_on_fresh_seeds(evosearch, as_json, lion_file, small_run):
