@@ -243,3 +243,17 @@ def test_plain_division_only_where_nothing_can_be_zero(body: str, plain: bool) -
     (update,) = compiled.update(zeros, zeros, 1)
     assert same(update, run(rule, zeros, zeros, 1.0, ())[0])
     assert ("safe_div" in source(rule, "f")) is not plain
+
+
+@pytest.mark.parametrize(
+    ("body", "smallest"),
+    [
+        ("u = sign(g)", 64),
+        ("u = newton_schulz5(g)", 64),
+        ("r = row_norm(g)\n    u = g / r", 64),
+        ("r = row_norm(g)\n    c = col_norm(g)\n    u = matmul(r, c)", 1),
+    ],
+)
+def test_the_smallest_side_of_a_matrix_product(body: str, smallest: int) -> None:
+    rule = compile_rule(rule_of(f"def p(w, g):\n    {body}\n    return u\n"))
+    assert rule.smallest_side(64, 96) == rule.smallest_side(96, 64) == smallest
