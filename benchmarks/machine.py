@@ -19,7 +19,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import Barrier, SimpleQueue, get_context
+from multiprocessing import SimpleQueue, get_context
 from typing import Any
 
 import torch
@@ -77,7 +77,7 @@ def _perform(part: Part, seed: int, threads: int, ready: Any, results: SimpleQue
 def rate(part: Part, processes: int, threads: int) -> float:
     """Return the models a second that so many processes train side by side."""
     context = get_context("spawn")
-    ready: Barrier = context.Barrier(processes)
+    ready = context.Barrier(processes)
     results: SimpleQueue[float] = context.SimpleQueue()
     running = [
         context.Process(target=_perform, args=(part, seed, threads, ready, results))

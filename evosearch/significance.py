@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["LEVEL", "Difference", "difference", "holm", "wilson"]
+__all__ = ["CONFIDENCE", "Difference", "difference", "holm", "wilson"]
 
-LEVEL: Final = 0.95
+CONFIDENCE: Final = 0.95
 """Confidence at which one program is said to be better than another, one-sided."""
 
 
@@ -39,7 +39,7 @@ class Difference:
 
         return float(stdtr(self.freedom, -self.mean / self.error))
 
-    def beyond(self, level: float = LEVEL) -> bool:
+    def beyond(self, level: float = CONFIDENCE) -> bool:
         """Whether the first is better beyond the error: its one-sided interval excludes 0."""
         return self.p < 1.0 - level
 

@@ -19,7 +19,7 @@ from evosearch.journal import read
 from evosearch.program import Rule, RuleSet
 from evosearch.rounds import Rounds
 from evosearch.run import Run
-from evosearch.significance import LEVEL
+from evosearch.significance import CONFIDENCE
 
 __all__ = ["FORMAT", "SEEDS", "TARGETS", "Recognized", "Recognizer", "Target", "judge"]
 
@@ -99,7 +99,7 @@ def judge(
         "format": FORMAT,
         "target": target.name,
         "seed": config.seed,
-        "level": LEVEL,
+        "level": CONFIDENCE,
         "seeds_per_task": (count - 1) * config.evaluation.seeds,
         "strict": bool(strict.hits),
         "family": bool(family.hits),
