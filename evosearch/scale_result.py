@@ -87,6 +87,7 @@ def summarize(
         "steps": test.problem.steps,
         "search": {
             "tasks": list(map(str, (ref for tier in small.tiers_of_tasks() for ref in tier))),
+            "unit": small.unit,
             "parameters": parameters,
             "steps": most_steps,
         },

@@ -19,8 +19,8 @@ _LEGEND: Final = (
     "steps to {target} over the optimizer's, by mean curves, with a bootstrap interval over seeds, "
     "which is too narrow for so few; where an optimizer never gets there (<), it is the share of "
     "the steps after which AdamW is where the optimizer ends. Score: the log of AdamW's excess "
-    "loss over the optimizer's; search: the same on {tasks}, fresh seeds, AdamW's constants "
-    "tuned as well."
+    "loss over the optimizer's; search: the log of {unit}, on {tasks}, fresh seeds, AdamW's "
+    "constants tuned as well."
 )
 
 Summary = Mapping[str, Any]
@@ -81,7 +81,7 @@ def markdown(summary: Summary) -> list[str]:
     """Return the lines of a section for a Markdown page."""
     from evosearch.tally import markdown_table
 
-    share = float(shares(summary)[0])
+    share, search = float(shares(summary)[0]), summary["search"]
     target = "its own end value" if share == 1.0 else f"its value after {share:.0%} of its steps"
     edges = [label for label, row in summary["optimizers"].items() if row["edge"]]
     at_edge = f" Best at the edge of what was tried: {', '.join(edges)}." if edges else ""
@@ -96,7 +96,7 @@ def markdown(summary: Summary) -> list[str]:
         "",
         *markdown_table(COLUMNS, rows(summary)),
         "",
-        _LEGEND.format(target=target, tasks=", ".join(summary["search"]["tasks"])),
+        _LEGEND.format(target=target, unit=search["unit"], tasks=", ".join(search["tasks"])),
         "",
         correlation(summary),
     ]
