@@ -135,13 +135,14 @@ def test_the_page_has_a_section_for_each_scale_test(folder):
     worse |= {"speedup": {"1": {"value": 0.7, "reached": False, "interval": [0.6, 0.8]}}}
     scale = {"task": "large", "parameters": 9, "steps": 8, "seeds": 5, "trials": 7, "look": 3}
     scale |= {"core_seconds": 120}
-    scale |= {"search": {"tasks": ["digits_mlp"], "parameters": 3, "steps": 4}}
+    scale |= {"search": {"tasks": ["digits_mlp"], "unit": "nats", "parameters": 3, "steps": 4}}
     scale |= {"optimizers": {"adamw": row, "lion": worse}}
     scale |= {"rank_correlation": {"value": -0.5, "interval": [-1.0, 0.5], "optimizers": 2}}
     (folder / "scale").mkdir()
     (folder / "scale" / "large.json").write_text(json.dumps(scale))
     assert main(["--folder", str(folder)]) == 0
     page = (folder / "README.md").read_text()
+    assert "search: the log of nats, on digits_mlp" in page
     assert page.index("## lion") < page.index("## Held-out scale test")
     assert "| lion        | 2.0000 ± 0.1000 | +0.3000 ± 0.0200 | <0.70 (0.60 to 0.80) |" in page
     assert "9 parameters, 3 times the search's; 8 steps, 2 times the search's" in page
