@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Final
 
 from evosearch.check import infer
-from evosearch.parse import parse_rules
+from evosearch.parsed import parsed
 from evosearch.program import INPUTS, RuleSet
 from evosearch.shrink import shrink
 from evosearch.tuning import form
 from primitives.shape import SCALAR, Shape
 from primitives.table import OPS
 
-__all__ = ["Core", "parsed", "update_cost"]
+__all__ = ["Core", "update_cost"]
 
 _SIDE: Final = 64
 
@@ -88,7 +88,3 @@ def update_cost(rules: RuleSet) -> float:
 @cache
 def _flops(op: str, shapes: tuple[Shape, ...]) -> float:
     return OPS[op].work(shapes, _SIDE, _SIDE)[0]
-
-
-parsed = lru_cache(maxsize=4096)(parse_rules)
-"""Return the rules in program text; parents are few, and asked for often."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evosearch.core import parsed
+from evosearch.parsed import parsed
 from evosearch.program import RuleSet
 
 __all__ = ["Individual", "Pack"]

@@ -25,6 +25,7 @@ from evosearch.island import Island
 from evosearch.job import Outcome, Status
 from evosearch.library import resolve
 from evosearch.mutate import crossover
+from evosearch.parsed import parsed
 from evosearch.program import RuleSet
 from evosearch.ranking import Ranking
 from evosearch.rng import Rng
@@ -203,7 +204,9 @@ class Population:
     def _admit(
         self, rules: RuleSet, print_: str, parents: tuple[int, ...], edits: str
     ) -> Individual:
-        individual = Individual(len(self.individuals), str(rules), print_, parents, edits)
+        text = str(rules)
+        parsed.keep(text, rules)
+        individual = Individual(len(self.individuals), text, print_, parents, edits)
         self.individuals.append(individual)
         self._seen.add(print_)
         return individual
