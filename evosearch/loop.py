@@ -38,7 +38,7 @@ __all__ = ["Append", "Progress", "replay", "search"]
 Append = Callable[[Sequence[Mapping[str, Any]]], object]
 """Makes records durable, in their order, before it returns."""
 
-_TOGETHER: Final = 32
+_TOGETHER: Final = 64
 """The most packs that are flushed to the disk together."""
 
 
