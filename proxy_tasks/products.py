@@ -32,23 +32,26 @@ _ROUNDING: Final = 1e-6
 class OneDnn:
     """Within it torch may use oneDNN for all products of float32 matrices on a CPU."""
 
-    def __init__(self) -> None:
-        """Change nothing yet."""
-        self._settings: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-        self._before = ""
+    _before = ""
 
     def __enter__(self) -> None:
-        self._before = self._settings.fp32_precision
-        self._settings.fp32_precision = "bf16"
+        settings = _settings()
+        self._before = settings.fp32_precision
+        settings.fp32_precision = "bf16"
 
     def __exit__(self, *error: object) -> None:
-        self._settings.fp32_precision = self._before
+        _settings().fp32_precision = self._before
+
+
+def _settings() -> Any:
+    """Return what torch lets be set of oneDNN's products; None in a torch that knows no such."""
+    return getattr(torch.backends.mkldnn, "matmul", None)
 
 
 @cache
 def _exact() -> bool:
     """Whether this processor's oneDNN keeps float32 where it need not."""
-    if not torch.backends.mkldnn.is_available():
+    if _settings() is None or not torch.backends.mkldnn.is_available():
         return False
     random = torch.Generator().manual_seed(0)
     for shape in ((64, 64, 64), (512, 32, 96), (32, 512, 32)):
