@@ -7,6 +7,7 @@
 - Whether results can be trusted: graphs against calls, GPU against CPU, a repetition, a lane alone
   against the same lane in a pack, and TF32 against float32, as differences of scores and of the
   trials that are chosen.
+- Candidates per second of one, two and four workers that share the GPU.
 - The exported optimizers against torch's (`benchmarks.optimizer_step`).
 
 A part that fails, or that there is no more time for, says so in its place. The last line is one
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
 import re
 import signal
 import statistics
@@ -135,6 +137,45 @@ def against_compiled(bench: Bench) -> dict[str, Any]:
     return against_loop(bench, compiled=True)
 
 
+def sharing(bench: Bench) -> dict[str, Any]:
+    """Count the candidates per second of several workers on the one GPU, over two jobs of each."""
+    result: dict[str, Any] = {}
+    for workers in (1, 2) if bench.quick else (1, 2, 4):
+        context = multiprocessing.get_context("spawn")
+        ready = context.Barrier(workers + 1)
+        crew = [
+            context.Process(target=serve, args=(bench, ready, i), daemon=True)
+            for i in range(workers)
+        ]
+        try:
+            for process in crew:
+                process.start()
+            for contest in bench.contests:
+                ready.wait(bench.left)
+                start = time.perf_counter()
+                ready.wait(bench.left)
+                jobs = 2 * workers * len(bench.candidates(contest))
+                rate = jobs / (time.perf_counter() - start)
+                result.setdefault(contest.key, {})[f"{workers}_workers"] = float(f"{rate:.4g}")
+        finally:
+            for process in crew:
+                process.terminate()
+                process.join()
+    return result
+
+
+def serve(bench: Bench, ready: Any, worker: int) -> None:
+    """Be one of several workers: for each task, warm up, wait for the others, and do two jobs."""
+    torch.set_num_threads(1)
+    for contest in bench.contests:
+        jobs = [job_of(contest, bench.candidates(contest), 10 * worker + i) for i in range(3)]
+        evaluate(jobs[0], device=bench.device)
+        ready.wait()
+        for job in jobs[1:]:
+            evaluate(job, device=bench.device)
+        ready.wait()
+
+
 def steps(bench: Bench) -> dict[str, Any]:
     """Time a training step with graphs and without, and the products of its gradient, n = 3."""
     result: dict[str, Any] = {}
@@ -210,8 +251,9 @@ def exported(bench: Bench) -> dict[str, Any]:
 PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "against_eager_loop": against_eager,
     "steps": steps,
-    "trust": trust,
     "exported_optimizers": exported,
+    "sharing": sharing,
+    "trust": trust,
     "against_compiled_loop": against_compiled,
 }
 

@@ -7,13 +7,14 @@ does, runs as it is.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import torch
 
-__all__ = ["Record", "recording"]
+__all__ = ["Graphs", "Record", "recording"]
 
 Record = Callable[[Callable[[], None]], Callable[[], None]]
 """Turns work into a call that does the same. The work must read and write the same memory each
@@ -31,10 +32,20 @@ def recording(device: torch.device) -> Iterator[Record | None]:
         return
     outside, stream = torch.cuda.current_stream(device), torch.cuda.Stream(device)
     stream.wait_stream(outside)
-    pool = torch.cuda.graph_pool_handle()
     with torch.cuda.device(device), torch.cuda.stream(stream):
-        yield lambda work: _Graph(work, pool)
+        yield Graphs()
     outside.wait_stream(stream)
+
+
+class Graphs:
+    """Records works that are called one after another on one stream, and share temporaries."""
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Return a call that does the work, from its third time on as a graph."""
+        return _Graph(work, self._pool)
 
 
 class _Graph:
@@ -62,24 +73,32 @@ class _Graph:
 
     def _capture(self) -> torch.cuda.CUDAGraph | None:
         """Record the work, without doing it; None if it cannot be recorded."""
+        try:
+            return self._recorded()
+        except torch.OutOfMemoryError:  # memory that is cached cannot be given back while recording
+            torch.cuda.empty_cache()
+        except Exception:  # if the work itself is at fault, it says so again when it is done
+            return None
+        try:
+            return self._recorded()
+        except Exception:  # as above
+            return None
+
+    def _recorded(self) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize()
         graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
         try:
             self._work()
-        except Exception:  # if the work itself is at fault, it says so again when it is done
+        except Exception:
             _abandon(graph)
-            return None
-        try:
-            graph.capture_end()
-        except RuntimeError:  # something in it was not allowed, and was ignored until now
-            return None
+            raise
+        graph.capture_end()  # raises where something was not allowed, and was ignored until now
         return graph
 
 
 def _abandon(graph: torch.cuda.CUDAGraph) -> None:
-    """End a recording that failed; that it did is no news."""
-    try:
+    """End a recording that failed; that it did, and that it is empty, is no news."""
+    with suppress(RuntimeError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         graph.capture_end()
-    except RuntimeError:
-        return

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from evosearch.application import Trial, UpdateRules, applications
-from evosearch.capture import Record, recording
+from evosearch.branches import InTurns, Streams
+from evosearch.capture import Graphs, Record, recording
 from evosearch.clock import Clock, DeviceClock, HostClock
 from evosearch.problem import Problem
 from proxy_tasks.task import Task, Weights
@@ -61,8 +62,8 @@ def train(
         problem: The data; its device is where the lanes train.
         entries: The candidates.
         watch: Looks on.
-        record: Turns the parts of a step into calls that repeat them; CUDA graphs on a GPU unless
-            given, and nothing on a CPU.
+        record: Turns the parts of a step into calls that repeat them. Unless it is given they are
+            CUDA graphs on a GPU, with candidates side by side, and nothing of the kind on a CPU.
     """
     with arithmetic(), recording(problem.device) as graphs:
         return _train(problem, entries, watch, record or graphs)
@@ -90,29 +91,28 @@ def _train(
     problem: Problem, entries: Sequence[Entry], watch: Watch | None, record: Record | None
 ) -> list[Tensor | Exception]:
     task = problem.task
-    outcome: list[Tensor | Exception] = [torch.empty(0)] * len(entries)
     with _quick(task):
         pack = _Pack(problem, entries, resident=record is not None)
         keep: Record = record or (lambda work: work)
         gradient = keep(pack.gradient)
-        updates = {index: keep(update) for index, update in enumerate(pack.updates)}
+        update = (
+            Streams(pack.updates, problem.device)
+            if isinstance(record, Graphs)
+            else InTurns([keep(update) for update in pack.updates])
+        )
+        failed: dict[int, Exception] = {}
         for step in range(task.steps):
             gradient()
-            for index in list(updates):
-                try:
-                    updates[index]()
-                except Exception as error:  # a candidate's failure is its result
-                    outcome[index] = error
-                    del updates[index]
+            failed |= update()
             if watch is not None:
                 watch(step + 1, pack.weights)
 
     examination = tuple(_lanes(data, pack.repeats) for data in problem.examination)
     values = task.evaluate(pack.weights, examination).double()
-    for index, lanes in enumerate(values.split(pack.counts)):
-        if index in updates:
-            outcome[index] = lanes.view(-1, problem.seeds)
-    return outcome
+    return [
+        failed.get(index, lanes.view(-1, problem.seeds))
+        for index, lanes in enumerate(values.split(pack.counts))
+    ]
 
 
 def _quick(task: Task) -> AbstractContextManager[None]:

@@ -17,6 +17,9 @@ def rows_of(index: Tensor, vocabulary: int) -> Tensor:
 
 def embed(table: Tensor, rows: Tensor) -> Tensor:
     """Return the rows (M, width) of tables (L, vocabulary, width)."""
+    if table.is_cuda:  # index_select takes a block of threads for each row there
+        lane = rows // table.shape[1]
+        return table[lane, rows - lane * table.shape[1]]
     return table.reshape(-1, table.shape[-1]).index_select(0, rows)
 
 

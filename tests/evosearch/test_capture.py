@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from evosearch.capture import recording
+from evosearch.branches import STREAMS
+from evosearch.capture import Graphs, recording
 from evosearch.clock import DeviceClock, HostClock
 from evosearch.evaluate import compile_text
 from evosearch.lanes import Entry, Trial, train
@@ -205,3 +206,42 @@ def test_what_no_graph_can_hold_runs_without_one():
     for value, expected in zip((found, beside), calls, strict=True):
         assert isinstance(value, Tensor), value
         torch.testing.assert_close(value, expected)
+
+
+@pytest.mark.gpu
+@on_a_gpu
+def test_candidates_side_by_side_are_those_in_turns_and_one_that_fails_fails_alone():
+    def broken(w, g, t):
+        raise ValueError("no update")
+
+    problem = Problem.of(Regression(), (1,), device="cuda")
+    rules = [compile_text(str(known(KNOWN[i % len(KNOWN)]))) for i in range(2 * STREAMS + 1)]
+    rules[STREAMS] = both(Closure(broken))
+    entries = [Entry(r, TRIALS) for r in rules]
+    found, expected = train(problem, entries), train(problem, entries, record=lambda work: work)
+    for index, (value, other) in enumerate(zip(found, expected, strict=True)):
+        if index == STREAMS:
+            assert isinstance(value, ValueError)
+            continue
+        assert isinstance(value, Tensor), value
+        torch.testing.assert_close(value, other)
+
+
+@pytest.mark.gpu
+@on_a_gpu
+def test_a_recording_that_lacked_memory_is_tried_again():
+    total, calls = torch.zeros((), device="cuda"), []
+
+    def add():
+        calls.append(0)
+        if len(calls) == 3:
+            raise torch.OutOfMemoryError("no room")
+        total.add_(1)
+
+    with recording(torch.device("cuda")) as record:
+        assert isinstance(record, Graphs)
+        step = record(add)
+        for _ in range(6):
+            step()
+    assert float(total) == 6
+    assert len(calls) == 4  # two before the recording, which took two more
