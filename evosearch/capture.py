@@ -41,11 +41,15 @@ class Graphs:
     """Records works that are called one after another on one stream, and share temporaries."""
 
     def __init__(self) -> None:
-        self._pool = torch.cuda.graph_pool_handle()
+        self.pool: Any = torch.cuda.graph_pool_handle()
 
     def __call__(self, work: Callable[[], None]) -> Callable[[], None]:
         """Return a call that does the work, from its third time on as a graph."""
-        return _Graph(work, self._pool)
+        return _Graph(work, self)
+
+    def renew(self) -> None:
+        """Take a new pool of memory: one that a recording failed in may not be used again."""
+        self.pool = torch.cuda.graph_pool_handle()
 
 
 class _Graph:
@@ -54,9 +58,9 @@ class _Graph:
     The first calls are work too: nothing is done twice, and nothing for the recording alone.
     """
 
-    def __init__(self, work: Callable[[], None], pool: Any) -> None:
+    def __init__(self, work: Callable[[], None], graphs: Graphs) -> None:
         self._work = work
-        self._pool = pool
+        self._graphs = graphs
         self._calls = 0
         self._graph: torch.cuda.CUDAGraph | None = None
         self._plain = False
@@ -74,26 +78,32 @@ class _Graph:
     def _capture(self) -> torch.cuda.CUDAGraph | None:
         """Record the work, without doing it; None if it cannot be recorded."""
         try:
-            return self._recorded()
-        except torch.OutOfMemoryError:  # memory that is cached cannot be given back while recording
-            torch.cuda.empty_cache()
+            return self._record()
+        except torch.OutOfMemoryError:
+            pass  # memory that is cached cannot be given back while recording; it can now
         except Exception:  # if the work itself is at fault, it says so again when it is done
             return None
+        torch.cuda.empty_cache()
         try:
-            return self._recorded()
+            return self._record()
         except Exception:  # as above
             return None
 
-    def _recorded(self) -> torch.cuda.CUDAGraph:
+    def _record(self) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize()
-        graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+        graph.capture_begin(pool=self._graphs.pool, capture_error_mode="thread_local")
         try:
             self._work()
         except Exception:
             _abandon(graph)
+            self._graphs.renew()
             raise
-        graph.capture_end()  # raises where something was not allowed, and was ignored until now
+        try:
+            graph.capture_end()
+        except RuntimeError:  # something in it was not allowed, and was ignored until now
+            self._graphs.renew()
+            raise
         return graph
 
 

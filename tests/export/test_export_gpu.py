@@ -62,6 +62,7 @@ def test_a_cuda_graph_replays_the_step(name: str) -> None:
     assert_close(captured, eager, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @pytest.mark.parametrize("tensor_lr", [False, True])
 @pytest.mark.parametrize("name", KNOWN)
 def test_a_step_waits_for_nothing(name: str, tensor_lr: bool) -> None:
