@@ -30,7 +30,7 @@ from evosearch.frame import FORMAT, Header, Record, encode_line, writer
 from evosearch.lock import Lock
 from evosearch.segments import SegmentReader, segment_path, segment_paths
 
-__all__ = ["Journal", "Record", "lock_run", "read", "require_vacant"]
+__all__ = ["Bodies", "Journal", "Record", "lock_run", "read", "require_vacant"]
 
 SEGMENT_BYTES = 8 << 20
 """A segment that has grown to this size is followed by a new one."""
@@ -49,6 +49,19 @@ def read(directory: str | os.PathLike[str], after: int = 0) -> Iterator[Record]:
         CorruptArchive: The journal is damaged; the message names file, line and byte.
     """
     return iter(SegmentReader(Path(directory), after))
+
+
+class Bodies(Iterable[dict[str, Any]]):
+    """The bodies of a run's records but for the manifest, read anew each time.
+
+    Raises like `read`.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (record.body for record in read(self._directory, after=1))
 
 
 def lock_run(directory: Path) -> Lock:
@@ -203,10 +216,6 @@ class Journal:
             self._commit(b"".join(lines))
             self.sequence, self._chain = sequence, chain
         return committed
-
-    def records(self, after: int = 0) -> Iterator[Record]:
-        """Yield the committed records; see `read`."""
-        return read(self.directory, after)
 
     def close(self) -> None:
         """Release the run. Closing twice does nothing."""

@@ -6,12 +6,12 @@ takes in record after record, from a journal or while a search writes it.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from evosearch.candidate import Candidate
 from evosearch.errors import UsageError
+from evosearch.roster import Roster
 
 __all__ = ["FINISHED", "Ledger"]
 
@@ -23,7 +23,7 @@ class Ledger:
     """The sum of a run's records so far."""
 
     def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
-        self.candidates: dict[int, Candidate] = {}
+        self.candidates = Roster()
         """By id."""
         self.references: dict[str, Mapping[str, Any]] = {}
         """The tuned AdamW's record on each task."""
@@ -66,10 +66,10 @@ class Ledger:
         self.cache_hits += record["cache_hits"]
         for row in record["candidates"]:
             if record["kind"] == "pack":
-                self.candidates[row["id"]] = Candidate.of(row)
+                self.candidates.put(Candidate.of(row))
             else:
                 self.confirmations += 1
-                self.candidates[row["id"]] = self.candidates[row["id"]].confirmed(row)
+                self.candidates.put(self.candidates[row["id"]].confirmed(row))
 
     @property
     def hit_rate(self) -> float | None:
@@ -78,8 +78,7 @@ class Ledger:
 
     def top(self, n: int) -> list[Candidate]:
         """Return the best candidates, best first."""
-        scored = (c for c in self.candidates.values() if c.score is not None)
-        return heapq.nlargest(n, scored, key=lambda candidate: candidate.rank)
+        return self.candidates.top(n)
 
     def best(self) -> Candidate | None:
         """Return the best candidate, if any has a score."""
@@ -114,7 +113,5 @@ class Ledger:
 
     def statuses(self) -> dict[str, int]:
         """Return how many candidates have each status, most frequent first."""
-        counts: dict[str, int] = {}
-        for candidate in self.candidates.values():
-            counts[candidate.status] = counts.get(candidate.status, 0) + 1
-        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+        counts = [(status, count) for status, count in self.candidates.statuses.items() if count]
+        return dict(sorted(counts, key=lambda item: (-item[1], item[0])))

@@ -18,8 +18,9 @@ extended makes no difference.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from evosearch.baseline import Baseline, baseline_jobs
@@ -38,6 +39,8 @@ __all__ = ["Append", "Progress", "replay", "search"]
 Append = Callable[[Sequence[Mapping[str, Any]]], object]
 """Makes records durable, in their order, before it returns."""
 
+_PACKS: Final = ("pack", "confirm")
+"""Kinds of records of committed packs, which are numbered in this order from 0."""
 _TOGETHER: Final = 64
 """The most packs that are flushed to the disk together."""
 
@@ -69,7 +72,7 @@ def search(
         config: what to do.
         executor: where packs are evaluated.
         append: the journal.
-        records: what the journal holds already; a prefix of the same search.
+        records: what the journal holds already, a prefix of the same search; read twice.
         observe: called after every commit; an exception it raises ends the search, nothing is lost.
 
     Returns:
@@ -89,7 +92,7 @@ def search(
                 if (pack := population.propose()) is None:
                     break
                 in_flight.append(pack)
-                if pack.number not in known.packs:
+                if pack.number >= known.count:
                     gate.jobs[pack.number] = _job(config, pack, population, baselines)
             if not in_flight:
                 if not known.budgets:
@@ -97,8 +100,9 @@ def search(
                 population.budget = known.budgets.popleft()
                 continue
             pack = in_flight.popleft()
-            record = known.packs.pop(pack.number, None)
-            if record is not None:
+            recorded = pack.number < known.count
+            if recorded:
+                record = next(known.packs)
                 population.commit(pack, outcomes_of(record, pack))
                 seconds = float(record["info"].get("seconds", 0.0))
             else:
@@ -107,19 +111,24 @@ def search(
                 population.commit(pack, outcomes)
                 info = {"seconds": round(seconds, 3)}
                 gate.records.append(pack_record(pack, outcomes, population, info))
-            observe(Progress(population, baselines, pack, record is not None, seconds))
+            observe(Progress(population, baselines, pack, recorded, seconds))
     finally:
         gate.write()
-    if known.packs:
+    if extra := list(known.packs):
         raise CorruptArchive(
-            f"the journal holds {len(known.packs)} packs more than its configuration asks for, the "
-            f"first is pack {min(known.packs)}; it was written by another version or edited"
+            f"the journal holds {len(extra)} packs more than its configuration asks for, the "
+            f"first is pack {extra[0]['pack']}; it was written by another version or edited"
         )
     return population
 
 
 def replay(config: Config, records: Iterable[Mapping[str, Any]]) -> Population:
-    """Return the population after the packs in a journal, without evaluating anything."""
+    """Return the population after the packs in a journal, without evaluating anything.
+
+    Args:
+        config: What to do.
+        records: What the journal holds; read twice.
+    """
     known = _Recorded.of(records)
     population = Population(config)
     in_flight: deque[Pack] = deque()
@@ -129,10 +138,10 @@ def replay(config: Config, records: Iterable[Mapping[str, Any]]) -> Population:
         if not in_flight and known.budgets:
             population.budget = known.budgets.popleft()
             continue
-        if not in_flight or in_flight[0].number not in known.packs:
+        if not in_flight or in_flight[0].number >= known.count:
             return population
         pack = in_flight.popleft()
-        population.commit(pack, outcomes_of(known.packs[pack.number], pack))
+        population.commit(pack, outcomes_of(next(known.packs), pack))
 
 
 @dataclass
@@ -168,21 +177,26 @@ class _Recorded:
     """What a journal holds already."""
 
     baselines: dict[str, Baseline]
-    packs: dict[int, Mapping[str, Any]]
     budgets: deque[int]
     """What the run was extended to, one after the other."""
+    count: int
+    """How many packs."""
+    packs: Iterator[Mapping[str, Any]]
+    """Their records, read one by one: together they may be larger than memory."""
 
     @classmethod
     def of(cls, records: Iterable[Mapping[str, Any]]) -> _Recorded:
-        recorded = cls({}, {}, deque())
+        recorded = cls({}, deque(), 0, iter(()))
         for record in records:
             if record["kind"] == "reference":
                 baseline = baseline_of(record)
                 recorded.baselines[baseline.task] = baseline
-            elif record["kind"] in ("pack", "confirm"):
-                recorded.packs[record["pack"]] = record
+            elif record["kind"] in _PACKS:
+                recorded.count += 1
             elif record["kind"] == "extended":
                 recorded.budgets.append(record["evaluations"])
+        packs = (record for record in records if record["kind"] in _PACKS)
+        recorded.packs = islice(packs, recorded.count)  # those that the search adds are not meant
         return recorded
 
 

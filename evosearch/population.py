@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from evosearch.breed import Child, offspring, retuned
@@ -30,7 +30,8 @@ from evosearch.program import RuleSet
 from evosearch.ranking import Ranking
 from evosearch.rng import Rng
 from evosearch.score import combine, mean_score
-from evosearch.standing import Standing
+from evosearch.shelf import Shelf
+from evosearch.standing import Scores, Standing
 from evosearch.tuning import Tuning
 
 __all__ = ["Population"]
@@ -40,14 +41,24 @@ Bred = tuple[Child, tuple[Individual, ...]]
 """A child and its parents."""
 
 
+@dataclass(frozen=True)
+class _Results:
+    """What an individual's evaluations came to."""
+
+    scores: Scores
+    rounds: int
+    """Evaluations, those that a hurdle ended early included; 0 where the first one failed."""
+
+
 class Population:
     """The state of a search: `propose` packs, `commit` their results in the same order."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.individuals: list[Individual] = []
-        self.cores: dict[int, Core] = {}
-        """What is left of an individual when nothing can be taken out, from its commit on."""
+        self.individuals: Shelf[Individual] = Shelf()
+        """By id."""
+        self.cores: Shelf[Core] = Shelf()
+        """By id, from the commit on: what is left of a program when nothing can be taken out."""
         self.standings: dict[int, Standing] = {}
         self.budget = config.budget.evaluations
         """How many candidates it may send to evaluation."""
@@ -59,9 +70,8 @@ class Population:
         self._start = resolve(config.start)
         self._start_print = fingerprint(self._start) or ""  # the configuration refuses others
         self._islands = [Island() for _ in range(config.population.islands)]
-        self._scores: dict[int, dict[str, list[float]]] = {}
-        self._rounds: dict[int, int] = {}
-        """Evaluations of each individual, those that a hurdle ended early included."""
+        self._results: Shelf[_Results] = Shelf()
+        """By id, from the commit on."""
         self._tier_tasks = [[str(ref) for ref in tier] for tier in config.tiers_of_tasks()]
         self._tier_scores: list[list[float]] = [[] for _ in self._tier_tasks]
         self._ranking = Ranking()
@@ -95,32 +105,34 @@ class Population:
 
     def _take_in(self, individual: Individual, outcome: Outcome) -> None:
         """Update an individual's standing; one that fails, at first or later, has none."""
-        if individual.id not in self.cores:  # a worker that was lost has not said it
-            self.cores[individual.id] = outcome.core or Core.of(individual.rules)
-        core = self.cores[individual.id]
+        first = individual.id == len(self._results)  # packs are committed in their order
+        if individual.id == len(self.cores):  # a worker that was lost has not said it
+            self.cores.append(outcome.core or Core.of(individual.rules))
+        if first:
+            self._results.append(_Results({}, 0))
+        core, known = self.cores[individual.id], self._results[individual.id]
         if outcome.status is not Status.OK:
-            self.standings.pop(individual.id, None)
-            self._ranking.drop(individual.id)
-            self._tuning.close(individual.id)
-            self._scores.pop(individual.id, None)
+            if known.rounds:
+                del self.standings[individual.id]
+                self._ranking.drop(individual.id)
+                self._tuning.close(core.form)
             for island in self._islands:
                 island.discard(individual.id)
             return
-        first = individual.id not in self._scores
-        scores = self._scores.setdefault(individual.id, {})
+        scores = {task: list(values) for task, values in known.scores.items()}
         for result in outcome.tasks:
             scores.setdefault(result.task, []).append(result.score)
+        self._results[individual.id] = _Results(scores, known.rounds + 1)
         if first:
             for tier in range(outcome.tier + 1):
                 mean = combine([mean_score(scores[task]) for task in self._tier_tasks[tier]]).mean
                 insort(self._tier_scores[tier], mean)
-        self._rounds[individual.id] = self._rounds.get(individual.id, 0) + 1
         seeds = self.config.evaluation.seeds
         standing = Standing.of(scores, outcome.tier, seeds)
         self.standings[individual.id] = standing
         self._ranking.put(individual.id, standing, core.size, core.memory)
         firsts = [mean_score(scores[task]) for task in self._tier_tasks[0]]
-        self._tuning.put(individual.id, core, combine(firsts).mean)
+        self._tuning.put(individual.id, core, combine(firsts).mean, first=first)
 
     def ranking(self) -> list[Individual]:
         """Return the individuals that have a standing, best first."""
@@ -156,7 +168,7 @@ class Population:
         proposals = hits = 0
         if not self.individuals:
             found.append(self._admit(self._start, self._start_print, (), "start"))
-            self.cores[0] = Core.of(self._start)  # children are made of it before it is known
+            self.cores.append(Core.of(self._start))  # children are made of it before it is known
         while len(found) < min(self.config.budget.pack, room):
             bred = self._tune(ladder, rng) or self._mutate(island, ladder, rng)
             if bred is None:
@@ -184,7 +196,7 @@ class Population:
         parent = self.individuals[id_]
         child = retuned(self.cores[id_].rules, self._space, rng, self._seen)
         if child is None:
-            self._tuning.close(id_)
+            self._tuning.close(self.cores[id_].form)
             return None
         return child, (parent,)
 
@@ -221,7 +233,7 @@ class Population:
             return (self.individuals[rng.weighted(ladder, list(weights))],)
         if self._space.scope == "both" and rng.chance(settings.crossover):
             second = self._tournament(island, rng)
-            if second is not None and second is not first:
+            if second is not None and second.id != first.id:
                 return first, second
         return (first,)
 
@@ -242,7 +254,7 @@ class Population:
         if over and elites.front:
             elite += self._ranking.front()
         for individual in (self.individuals[id_] for id_ in dict.fromkeys(elite)):
-            done = self._rounds[individual.id]
+            done = self._results[individual.id].rounds
             if done < elites.rounds and (individual.id, done) not in self._confirming:
                 waiting.setdefault(done, []).append(individual)
         if not waiting:

@@ -23,11 +23,14 @@ class Ranking:
         self._known: dict[int, tuple[Place, Cell]] = {}
         self._order: list[Place] = []
         self._cells: dict[Cell, list[Place]] = {}
+        self._same: dict[Cell, Cell] = {}
+        """Each cell once: there are few, and many ids in each."""
 
     def put(self, id_: int, standing: Standing, size: int, memory: int) -> None:
         """Give an id its standing, whether or not it had one."""
         self.drop(id_)
         place, cell = (standing.tier, standing.score, -id_), (size, memory)
+        cell = self._same.setdefault(cell, cell)
         self._known[id_] = place, cell
         insort(self._order, place)
         insort(self._cells.setdefault(cell, []), place)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from evosearch.errors import RunError, UsageError
-from evosearch.journal import Journal, read, require_vacant
+from evosearch.journal import Bodies, Journal, read, require_vacant
 from evosearch.ledger import FINISHED, Ledger
 from evosearch.lock import Holder
 from evosearch.preflight import check_tasks
@@ -169,7 +169,7 @@ class Run:
             CorruptArchive: Its journal is damaged.
         """
         with Journal.open(self.directory) as journal:
-            ledger = Ledger(record.body for record in journal.records(after=1))
+            ledger = Ledger(Bodies(self.directory))
             run = type(self)(self.directory, journal.manifest, ledger)
             if evaluations < run.budget:
                 raise UsageError(
@@ -209,11 +209,11 @@ class Run:
         config = self.config
         executor = executor or LocalExecutor()
         with Journal.open(self.directory) as journal:
-            records = [record.body for record in journal.records(after=1)]
+            records = Bodies(self.directory)
             scribe = _Scribe(journal, Ledger(records), executor, observe)
             if scribe.ledger.finished:
                 return type(self)(self.directory, journal.manifest, scribe.ledger)
-            if records or journal.notices:
+            if journal.sequence > 1 or journal.notices:
                 journal.append({"kind": "resumed", "info": {"notices": journal.notices}})
             observe(scribe.ledger)
             try:

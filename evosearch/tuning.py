@@ -46,7 +46,7 @@ def _blanked(rule: Rule) -> str:
     return "\n".join([*lines, word(rule.update)])
 
 
-@dataclass
+@dataclass(slots=True)
 class _Form:
     size: int
     best: int
@@ -62,25 +62,23 @@ class Tuning:
         """Take the score that each failed trial in a row counts against a form."""
         self._fatigue = fatigue
         self._forms: dict[str, _Form] = {}
-        self._of: dict[int, str] = {}
         self._open: dict[int, list[Place]] = {}
 
-    def put(self, id_: int, core: Core, score: float) -> None:
-        """Take in an individual's score, at first or when it has changed.
+    def put(self, id_: int, core: Core, score: float, *, first: bool) -> None:
+        """Take in an individual's score.
 
         Args:
             id_: of the individual.
             core: its program.
             score: on the first tier, where all are evaluated; with the wrong constants a form
                 seldom gets further.
+            first: whether it is its first score, or one that has changed.
         """
-        first = id_ not in self._of
-        key = self._of.setdefault(id_, core.form)
-        known = self._forms.get(key)
+        known = self._forms.get(core.form)
         if known is None:
-            known = self._forms[key] = _Form(core.size, id_, score)
+            known = self._forms[core.form] = _Form(core.size, id_, score)
         else:
-            self.close(id_)
+            self.close(core.form)
             if known.best == id_:
                 known.score = score
             elif score > known.score:
@@ -89,11 +87,9 @@ class Tuning:
                 known.failures += 1
         insort(self._open.setdefault(known.size, []), self._place(known))
 
-    def close(self, id_: int) -> None:
-        """Try no more constants of an individual's form, until one of the form does better."""
-        known = self._forms.get(self._of.get(id_, ""))
-        if known is None:
-            return
+    def close(self, key: str) -> None:
+        """Try no more constants of a form, until an individual of it does better."""
+        known = self._forms[key]
         places, place = self._open[known.size], self._place(known)
         at = bisect_left(places, place)
         if at < len(places) and places[at] == place:

@@ -63,20 +63,19 @@ def _check(run: Path) -> dict[str, object]:
     """
     from evosearch.archive import verify as find_damage
     from evosearch.history import digest
-    from evosearch.journal import read
+    from evosearch.journal import Bodies, read
     from evosearch.loop import replay
     from evosearch.run import Run
 
     if findings := find_damage(run):
         raise CorruptArchive("\n".join(findings))
-    records = list(read(run))
     opened = Run.open(run)
-    replay(opened.config, (record.body for record in records))
+    replay(opened.config, Bodies(run))
     return {
         "run": str(run),
-        "records": len(records),
+        "records": sum(1 for _ in read(run)),
         "candidates": len(opened.ledger.candidates),
-        "digest": digest(records),
+        "digest": digest(read(run)),
     }
 
 

@@ -1,6 +1,7 @@
 """The progress of a search: plain lines without a terminal, a view in place on one."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -95,7 +96,8 @@ def test_after_resuming_the_time_left_does_not_count_what_was_there(small_run, c
         view.observe(ledger)
         clock.now += 30
         candidate = ledger.candidates[0]
-        ledger.candidates |= {16 + i: candidate for i in range(4)}
+        for i in range(4):
+            ledger.candidates.put(replace(candidate, id=16 + i))
         view.observe(ledger)
     assert "0:30 passed, about 0:30 left" in stream.getvalue().splitlines()[-1]
 

@@ -7,7 +7,7 @@ import evosearch
 from evosearch.archive import candidates, lineage
 from evosearch.errors import ConfigError, DataError, RunExists, UsageError
 from evosearch.history import digest
-from evosearch.journal import read
+from evosearch.journal import Bodies, read
 from evosearch.loop import replay
 from evosearch.preflight import check_task
 from evosearch.run import Run
@@ -33,7 +33,7 @@ def test_one_call_searches(tmp_path, run):
 
 
 def test_the_ledger_agrees_with_the_population(run):
-    population = replay(run.config, (record.body for record in read(run.directory)))
+    population = replay(run.config, Bodies(run.directory))
     assert [c.id for c in run.top(100)] == [i.id for i in population.ranking()]
     for candidate in run.top(100):
         standing = population.standings[candidate.id]

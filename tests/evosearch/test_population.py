@@ -34,7 +34,7 @@ def test_every_individual_is_legal_new_and_evaluated_once() -> None:
     packs = drive(population)
     assert population.evaluations == 60
     individuals = [i for pack in packs if not pack.confirms for i in pack.individuals]
-    assert individuals == population.individuals
+    assert individuals == list(population.individuals)
     assert [individual.id for individual in individuals] == list(range(60))
     assert len({individual.fingerprint for individual in individuals}) == 60
     space = population.config.space.space()
@@ -67,7 +67,7 @@ def test_parents_are_the_better_ones() -> None:
     population = Population(config_of("budget.evaluations=200", tiers=1))
     drive(population)
     bred = [i for i in population.individuals if i.parents and i.parents != (0,)]
-    mean = sum(quality(core.text) for core in population.cores.values()) / 200
+    mean = sum(quality(core.text) for core in population.cores) / 200
     parents = [quality(population.cores[p].text) for i in bred for p in i.parents]
     assert len(parents) > 100
     assert sum(parents) / len(parents) > mean + 0.3

@@ -79,7 +79,7 @@ def test_cores_are_found_elsewhere_and_those_of_a_record_are_believed(monkeypatc
     monkeypatch.setattr("evosearch.core.shrink", lambda rules: found.append(rules) or rules)
     population = replay(config, records)
     assert found == [population.individuals[0].rules]
-    assert population.cores == driven.cores
+    assert list(population.cores) == list(driven.cores)
 
 
 def test_the_core_of_a_candidate_whose_worker_was_lost_is_found_here() -> None:
