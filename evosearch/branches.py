@@ -7,13 +7,13 @@ the one before it. The updates of different candidates need not: they go to a fe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import torch
 
 from evosearch.capture import Graphs
 
-__all__ = ["Branches", "InTurns", "Streams"]
+__all__ = ["InTurns", "Streams"]
 
 Work = Callable[[], None]
 
@@ -21,16 +21,8 @@ STREAMS: Final = 8
 """How many updates run side by side on a GPU."""
 
 
-class Branches(Protocol):
-    """Works, each of which is called until it fails."""
-
-    def __call__(self) -> dict[int, Exception]:
-        """Call what has not failed yet; return, by position, what was raised by what now does."""
-        ...
-
-
 class InTurns:
-    """One after another."""
+    """One after another; each is called until it fails."""
 
     def __init__(self, works: Sequence[Work]) -> None:
         self._works = dict(enumerate(works))
@@ -41,7 +33,7 @@ class InTurns:
 
 
 class Streams:
-    """On streams of a GPU, each work recorded. To the current stream it is one piece of work."""
+    """The same on streams of a GPU, each recorded; one piece of work to the current stream."""
 
     def __init__(self, works: Sequence[Work], device: torch.device) -> None:
         self._branches: list[tuple[torch.cuda.Stream, dict[int, Work]]] = []

@@ -48,19 +48,16 @@ class Shelf(Sequence[T], Generic[T]):
         Raises:
             RunError: The temporary file cannot be written.
         """
-        self._places.append(0)
-        self._sizes.append(0)
-        self[len(self) - 1] = value
+        place, size = self._put_down(value)
+        self._places.append(place)
+        self._sizes.append(size)
+        self._keep(len(self) - 1, value)
 
     def __setitem__(self, index: int, value: T) -> None:
         """Replace a value; raises like `append`."""
-        data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-        if self._tail and len(self._tail) + len(data) > _TAIL:
-            self._write()
-        self._places[index] = self._written + len(self._tail)
-        self._sizes[index] = len(data)
-        self._tail += data
-        self._keep(range(len(self))[index], value)
+        index = range(len(self))[index]
+        self._places[index], self._sizes[index] = self._put_down(value)
+        self._keep(index, value)
 
     @overload
     def __getitem__(self, index: int) -> T: ...
@@ -88,6 +85,15 @@ class Shelf(Sequence[T], Generic[T]):
         if len(self._at_hand) > _AT_HAND:
             del self._at_hand[next(iter(self._at_hand))]
 
+    def _put_down(self, value: T) -> tuple[int, int]:
+        """Add a value to the tail; return where it begins and its size."""
+        data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        if self._tail and len(self._tail) + len(data) > _TAIL:
+            self._write()
+        place = self._written + len(self._tail)
+        self._tail += data
+        return place, len(data)
+
     def _read(self, index: int) -> bytes:
         place, size = self._places[index], self._sizes[index]
         if place >= self._written:
@@ -108,8 +114,8 @@ class Shelf(Sequence[T], Generic[T]):
                 done += os.pwrite(self._file, rest, self._written + done)
         except OSError as error:
             raise RunError(
-                f"expected to write a temporary file to {tempfile.gettempdir()}, but: {error}. "
-                "Make room there, or set TMPDIR to another folder; the run can be resumed"
+                f"expected to write a temporary file, but: {error}. Make room there, or set TMPDIR "
+                "to another folder; a search can be resumed"
             ) from error
         self._written += len(self._tail)
         self._tail = bytearray()

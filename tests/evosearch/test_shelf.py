@@ -70,5 +70,9 @@ def test_a_full_disk_is_said_and_tried_again(monkeypatch: pytest.MonkeyPatch) ->
         broken.setattr(tempfile, "TemporaryFile", full)
         with pytest.raises(RunError, match=r"No space left.*TMPDIR"):
             found[0] = "b" * 150
+        with pytest.raises(RunError):
+            found.append("b" * 150)
+    assert list(found) == ["a" * 150]
     found[0] = "c" * 150
-    assert list(found) == ["c" * 150]
+    found.append("d")
+    assert list(found) == ["c" * 150, "d"]
