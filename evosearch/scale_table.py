@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from evosearch.scale_leads import sentence
+
 __all__ = ["COLUMNS", "REFERENCE", "WORDS", "correlation", "markdown", "rows", "shares", "size"]
 
 REFERENCE: Final = "adamw"
@@ -98,6 +100,7 @@ def markdown(summary: Summary) -> list[str]:
         "",
         _LEGEND.format(target=target, unit=search["unit"], tasks=", ".join(search["tasks"])),
         "",
+        *([said, ""] if (said := sentence(summary)) else []),
         correlation(summary),
     ]
 

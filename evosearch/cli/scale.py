@@ -131,7 +131,7 @@ def _finalist(word: str) -> tuple[str, str]:
     path = Path(word)
     if path.suffix != ".json":
         subject = resolve([word])
-        return subject.label, str(subject.rules)
+        return path.stem if path.is_file() else subject.label, str(subject.rules)
     try:
         program = json.loads(path.read_text(encoding="utf-8"))["export"]["program"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -211,6 +211,7 @@ def _look(test: ScaleTest, where: Path) -> int:
 
 
 def _print(summary: dict[str, Any]) -> None:
+    from evosearch.scale_leads import sentence
     from evosearch.scale_table import COLUMNS, WORDS, correlation, rows, shares, size
 
     write(f"{summary['task']}: {size(summary)}\n")
@@ -218,4 +219,6 @@ def _print(summary: dict[str, Any]) -> None:
         write(f"Speed-up to AdamW's value after {float(share):.0%} of its steps\n")
         table(COLUMNS, rows(summary, share), left=WORDS)
         write()
+    if said := sentence(summary):
+        write(f"{said}\n")
     write(correlation(summary))
