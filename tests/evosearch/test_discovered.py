@@ -129,10 +129,11 @@ def test_an_empty_record_is_an_empty_package(tmp_path):
 def test_the_page_has_a_section_for_each_scale_test(folder):
     discover(folder)
     row = {"baseline": True, "edge": False, "end": [2.0, 0.1], "difference": [0.0, 0.0]}
-    row |= {"score": [0.0, 0.0], "search": [0.0, 0.01]}
+    row |= {"score": [0.0, 0.0], "search": [0.0, 0.01], "curves": [[3.0, 1.9], [3.0, 2.1]]}
     row |= {"speedup": {"1": {"value": 1.0, "reached": True, "interval": [1.0, 1.0]}}}
     worse = row | {"baseline": False, "edge": True, "difference": [0.3, 0.02], "score": [-0.1, 0.0]}
     worse |= {"speedup": {"1": {"value": 0.7, "reached": False, "interval": [0.6, 0.8]}}}
+    worse |= {"curves": [[3.0, 2.2], [3.0, 2.4]]}
     scale = {"task": "large", "parameters": 9, "steps": 8, "seeds": 5, "trials": 7, "look": 3}
     scale |= {"core_seconds": 120}
     scale |= {"search": {"tasks": ["digits_mlp"], "unit": "nats", "parameters": 3, "steps": 4}}
@@ -146,6 +147,8 @@ def test_the_page_has_a_section_for_each_scale_test(folder):
     assert page.index("## lion") < page.index("## Held-out scale test")
     assert "| lion        | 2.0000 ± 0.1000 | +0.3000 ± 0.0200 | <0.70 (0.60 to 0.80) |" in page
     assert "9 parameters, 3 times the search's; 8 steps, 2 times the search's" in page
+    assert "Against adamw, the best of the baselines" in page
+    assert "nobody ends lower beyond the error" in page
     assert "-0.50, 95 % interval -1.00 to +0.50" in page
     before = files_of(folder)
     assert main(["--folder", str(folder)]) == 0
