@@ -11,7 +11,7 @@ from typing import Any
 
 from evosearch.significance import Difference, difference, holm
 
-__all__ = ["Lead", "best_baseline", "leads", "sentence"]
+__all__ = ["Lead", "Summary", "best_baseline", "leads", "sentence"]
 
 Summary = Mapping[str, Any]
 """What `evosearch.scale_result.summarize` returned."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from evosearch.scale_leads import sentence
+from evosearch.scale_leads import Summary, sentence
 
 __all__ = ["COLUMNS", "REFERENCE", "WORDS", "correlation", "markdown", "rows", "shares", "size"]
 
@@ -24,9 +24,6 @@ _LEGEND: Final = (
     "loss over the optimizer's; search: the log of {unit}, on {tasks}, fresh seeds, AdamW's "
     "constants tuned as well."
 )
-
-Summary = Mapping[str, Any]
-"""What `evosearch.scale_result.summarize` returned."""
 
 
 def size(summary: Summary) -> str:
@@ -88,9 +85,9 @@ def markdown(summary: Summary) -> list[str]:
     edges = [label for label, row in summary["optimizers"].items() if row["edge"]]
     at_edge = f" Best at the edge of what was tried: {', '.join(edges)}." if edges else ""
     return [
-        "## Held-out scale test",
+        f"## Held-out scale test: {summary['task']}",
         "",
-        f"`{summary['task']}`: {size(summary)}. Each optimizer keeps its constants and has "
+        f"The task has {size(summary)}. Each optimizer keeps its constants and has "
         f"{summary['trials']} trials of learning rate and of the ratio between hidden matrices and "
         f"the rest on one seed; the best is trained on {summary['seeds']} others. "
         f"{summary['core_seconds'] / 60:.0f} core-minutes, look {summary['look']} at held-out "

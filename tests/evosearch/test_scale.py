@@ -20,7 +20,6 @@ from evosearch.library import known
 from evosearch.problem import Problem
 from evosearch.scale import ScaleTest, costs, run, walk
 from evosearch.scale_lane import Lane, Result, train_lane
-from evosearch.scale_leads import best_baseline, leads, sentence
 from evosearch.scale_result import summarize
 from evosearch.scale_table import correlation, markdown, rows
 from evosearch.seeds import evaluation_seed
@@ -255,48 +254,10 @@ def test_without_adamw_there_is_nothing_to_say():
         told(wild, SEARCH)
 
 
-def test_a_lead_is_over_the_best_baseline_and_paired_by_seed():
-    ahead = [0.3, 0.2, 0.25]
-    signum = [[3.0, 2.0, lion[-1] - x] for lion, x in zip(CURVES["lion"], ahead, strict=True)]
-    sgd = [[4.0, 3.0, x] for x in (0.9, 1.3, 0.8)]
-    summary = told(CURVES | {"signum": signum, "sgd": sgd}, SEARCH | {"signum": 0.0, "sgd": 0.0})
-    assert best_baseline(summary) == "lion"
-    first, second = leads(summary)
-    assert (first.label, second.label) == ("signum", "sgd")
-    assert first.lower.mean == pytest.approx(0.25)
-    assert first.lower.error == pytest.approx(stats.sem(ahead))
-    p = stats.ttest_1samp(ahead, 0.0, alternative="greater")[1]
-    assert first.p == pytest.approx(2 * p)
-    assert second.lower.mean == pytest.approx(0.0)
-    assert second.p > 0.4
-    said = sentence(summary)
-    assert "Against lion" in said
-    assert "signum ends lower by 0.2500 ± 0.0289 (p = 0.013 after Holm over 2)" in said
-    assert "sgd" not in said
-    assert "\n".join(markdown(summary)).count(said) == 1
-
-
-def test_a_baseline_at_the_edge_of_what_was_tried_is_no_baseline_yet():
-    summary = told(CURVES | {"sgd": CURVES["adamw"]}, SEARCH | {"sgd": 0.0})
-    assert "edge" not in sentence(summary | _edge(summary, lion=False, adamw=True))
-    assert "But lion is best at the edge" in sentence(summary | _edge(summary, lion=True))
-
-
-def _edge(summary, **edges):
-    found = summary["optimizers"]
-    return {"optimizers": found | {k: found[k] | {"edge": edge} for k, edge in edges.items()}}
-
-
-def test_without_finalists_nobody_leads():
-    summary = told(CURVES, SEARCH)
-    assert leads(summary) == []
-    assert sentence(summary) == ""
-
-
 def test_the_section_holds_the_table_and_the_correlation():
     summary = told(CURVES, SEARCH)
     page = "\n".join(markdown(summary))
-    assert page.startswith("## Held-out scale test\n")
+    assert page.startswith(f"## Held-out scale test: {TASK}\n")
     assert "look 4 at held-out tasks" in page
     assert "3,466 parameters, 1 times the search's" in page
     assert "| 1.50 (1.50 to 1.50) " in page
