@@ -12,6 +12,7 @@ from typing import Any, Final
 from evosearch.candidate import Candidate
 from evosearch.errors import UsageError
 from evosearch.roster import Roster
+from evosearch.rows import CARRIERS
 
 __all__ = ["FINISHED", "Ledger"]
 
@@ -48,7 +49,7 @@ class Ledger:
     def take(self, record: Mapping[str, Any]) -> None:
         """Take in the next record."""
         kind = record["kind"]
-        if kind in ("pack", "confirm"):
+        if kind in CARRIERS:
             self._take_pack(record)
         elif kind == "reference":
             self.references[record["task"]] = record

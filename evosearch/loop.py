@@ -32,6 +32,7 @@ from evosearch.individual import Pack
 from evosearch.job import Job, Stage
 from evosearch.population import Population
 from evosearch.records import baseline_of, baseline_record, outcomes_of, pack_record
+from evosearch.rows import CARRIERS
 from evosearch.score import BOUND
 
 __all__ = ["Append", "Progress", "replay", "search"]
@@ -39,8 +40,6 @@ __all__ = ["Append", "Progress", "replay", "search"]
 Append = Callable[[Sequence[Mapping[str, Any]]], object]
 """Makes records durable, in their order, before it returns."""
 
-_PACKS: Final = ("pack", "confirm")
-"""Kinds of records of committed packs, which are numbered in this order from 0."""
 _TOGETHER: Final = 64
 """The most packs that are flushed to the disk together."""
 
@@ -191,11 +190,11 @@ class _Recorded:
             if record["kind"] == "reference":
                 baseline = baseline_of(record)
                 recorded.baselines[baseline.task] = baseline
-            elif record["kind"] in _PACKS:
+            elif record["kind"] in CARRIERS:
                 recorded.count += 1
             elif record["kind"] == "extended":
                 recorded.budgets.append(record["evaluations"])
-        packs = (record for record in records if record["kind"] in _PACKS)
+        packs = (record for record in records if record["kind"] in CARRIERS)
         recorded.packs = islice(packs, recorded.count)  # those that the search adds are not meant
         return recorded
 

@@ -19,16 +19,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
-from typing import Any
+from typing import Any, Final
 
 from evosearch.errors import CorruptArchive
 from evosearch.frame import Record
 
-__all__ = ["Row", "candidate_rows", "evaluation_columns", "reference_values"]
+__all__ = ["CARRIERS", "Row", "candidate_rows", "evaluation_columns", "reference_values"]
 
 Row = dict[str, Any]
 
-_CARRIERS = frozenset({"pack", "confirm"})
+CARRIERS: Final = frozenset({"pack", "confirm"})
+"""Kinds of records of committed packs, which are numbered in this order from 0."""
 _SHARED = ("candidate", "task", "replicate", "seed", "score", "reference", "sequence")
 """What the trials of one candidate on one task and replicate have in common."""
 _OWN = {"learning_rate": "lr", "rest_learning_rate": "rest_lr", "ratio": "ratio", "value": "value"}
@@ -101,7 +102,7 @@ def evaluation_columns(
 
 def reference_values(records: Iterable[Record]) -> dict[str, list[float]]:
     """Return task to the reference's end values, from a journal's beginning."""
-    beginning = takewhile(lambda record: record.kind not in _CARRIERS, records)
+    beginning = takewhile(lambda record: record.kind not in CARRIERS, records)
     return {
         record.body["task"]: record.body["values"]
         for record in beginning
@@ -111,6 +112,6 @@ def reference_values(records: Iterable[Record]) -> dict[str, list[float]]:
 
 def _entries(records: Iterable[Record]) -> Iterator[tuple[Record, Row]]:
     for record in records:
-        if record.kind in _CARRIERS:
+        if record.kind in CARRIERS:
             for entry in record.body["candidates"]:
                 yield record, entry
