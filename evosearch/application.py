@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,7 +11,6 @@ from torch import Tensor
 
 from evosearch.layout import Layout
 from primitives.shape import Shape
-from proxy_tasks.products import OneDnn, fast
 
 __all__ = ["Application", "Trial", "UpdateRule", "UpdateRules", "applications", "state_entries"]
 
@@ -28,15 +26,6 @@ class UpdateRule(Protocol):
     @property
     def elementwise(self) -> bool:
         """Whether each entry is updated alone, so that one call may serve many parameters."""
-        ...
-
-    def smallest_side(self, rows: int, columns: int) -> int:
-        """Return the smallest side that a factor of the rule's matrix products may have.
-
-        Args:
-            rows: Of the parameter.
-            columns: Of the parameter.
-        """
         ...
 
     @property
@@ -84,8 +73,6 @@ class Application:
     def __init__(
         self, rule: UpdateRule, w: Tensor, g: Tensor, states: list[Tensor], targets: list[_Target]
     ) -> None:
-        side = 0 if rule.elementwise else rule.smallest_side(*w.shape[-2:])
-        self._products = OneDnn() if fast(side, side, side, w) else nullcontext()
         self._update = rule.update
         self._w, self._g, self._states = w, g, states
         self._targets = targets
@@ -93,8 +80,7 @@ class Application:
 
     def advance(self, t: float | Tensor) -> Tensor:
         """Update the states and return the update of step `t`."""
-        with self._products:
-            u, *states = self._update(self._w, self._g, t, *self._states)
+        u, *states = self._update(self._w, self._g, t, *self._states)
         if self._borrowed is None:
             # A rule may return its input as a state, but the buffers of w and g are overwritten.
             shared = {_memory(self._w), _memory(self._g)}

@@ -16,7 +16,7 @@ from typing import Any, Final
 from evosearch.check import infer
 from evosearch.library import rest_of
 from evosearch.liveness import strip
-from evosearch.program import INPUTS, Argument, Rule, RuleSet, Statement
+from evosearch.program import Argument, Rule, RuleSet, Statement
 from primitives.op import Law
 from primitives.shape import Shape
 from primitives.table import OPS
@@ -57,35 +57,15 @@ class CompiledRule:
         """Whether it applies to tensors of any rank, one parameter at a time."""
         return self.rule.rank_free
 
-    def smallest_side(self, rows: int, columns: int) -> int:
-        """Return the smallest side of a matrix that an op which is not elementwise takes.
-
-        No matrix product of the rule has a smaller one.
-
-        Args:
-            rows: Of the parameter.
-            columns: Of the parameter.
-        """
-        shapes = dict(INPUTS) | {state.name: state.shape for state in self.rule.states}
-        smallest = min(rows, columns)
-        for statement, result in zip(self.rule.body, infer(self.rule) or (), strict=True):
-            if not OPS[statement.op].elementwise:
-                taken = [shapes[name] for name in statement.reads]
-                smallest = min([smallest, *(min(s.sizes(rows, columns)) for s in taken)])
-            shapes[statement.target] = result
-        return smallest
-
     @cached_property
     def update(self) -> Callable[..., tuple[Any, ...]]:
         """The function ``(w, g, t, *states) -> (update, *new_states)``.
 
         It only reads w and g, but consumes the states: their memory may hold the results.
         """
-        import torch
+        from evosearch.lane_kernels import lane_kernels
 
-        from primitives import kernels
-
-        scope: dict[str, Any] = {"torch": torch, **vars(kernels)}
+        scope = dict(lane_kernels())
         exec(compile(source(self.rule, "update"), f"<{self.rule.name}>", "exec"), scope)
         return scope["update"]
 

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from proxy_tasks.kernels import product_into, relu_backward_
+from proxy_tasks.kernels import relu_backward_
 from proxy_tasks.losses import cross_entropy, cross_entropy_gradient
-from proxy_tasks.products import baddbmm, bmm
+from proxy_tasks.products import baddbmm, bmm, bmm_into
 from proxy_tasks.task import Parameter, Role, Weights
 
 __all__ = ["ConvNet", "neighbourhoods"]
@@ -147,7 +147,7 @@ class ConvNet:
         scale = 1 / labels.shape[1]
         classes = cross_entropy_gradient(logits.transpose(1, 2).contiguous(), labels)
         features = outputs[-1].view(*labels.shape, -1)
-        product_into(out["head.weight"], classes, features, scale)
+        bmm_into(out["head.weight"], classes, features, scale)
         torch.sum(classes, 2, out=out["head.bias"]).mul_(scale)
         delta = bmm(classes.transpose(1, 2), weights["head.weight"])
         delta = delta.view(outputs[-1].shape)

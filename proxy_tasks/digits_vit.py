@@ -12,10 +12,9 @@ from torch import Tensor
 from proxy_tasks.chunks import grouped
 from proxy_tasks.data import kept
 from proxy_tasks.digits import DigitsTask, digits
-from proxy_tasks.kernels import product_into
 from proxy_tasks.losses import cross_entropy, cross_entropy_gradient
 from proxy_tasks.norm import rms_norm, rms_norm_backward, rms_norm_forward
-from proxy_tasks.products import bmm
+from proxy_tasks.products import bmm, bmm_into
 from proxy_tasks.task import Batch, Parameter, Role, Weights, generator
 from proxy_tasks.transformer import Transformer
 
@@ -104,13 +103,13 @@ class DigitsViT(DigitsTask):
 
         classes = cross_entropy_gradient(logits, labels)
         scale = 1 / labels.shape[1]
-        product_into(out["head"], classes, mean, scale)
+        bmm_into(out["head"], classes, mean, scale)
         inner = bmm(classes.transpose(1, 2), weights["head"]).mul_(scale / PATCHES)
         inner = inner.unsqueeze(2).expand(x.shape).contiguous()
         inner = rms_norm_backward(inner, normed, inverse)
         inner = self.blocks.backward(weights, tapes, inner, out)
         torch.sum(inner, 1, out=out["position"])
-        product_into(out["patch"], inner.flatten(1, 2).transpose(1, 2), patches.flatten(1, 2))
+        bmm_into(out["patch"], inner.flatten(1, 2).transpose(1, 2), patches.flatten(1, 2))
 
 
 def _images(weights: Weights, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -5,18 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from proxy_tasks.products import bmm
-
-__all__ = ["product_into", "relu_backward_", "softmax_backward_"]
-
-
-def product_into(out: Tensor, a: Tensor, b: Tensor, scale: float = 1.0) -> None:
-    """Write ``scale * a @ b`` into `out`, all (L, ., .), where the lanes of `out` may lie apart.
-
-    A batched product straight into such an array falls back to one call for each lane, which costs
-    more than this copy.
-    """
-    torch.mul(bmm(a, b), scale, out=out)
+__all__ = ["relu_backward_", "softmax_backward_"]
 
 
 def relu_backward_(delta: Tensor, output: Tensor) -> Tensor:

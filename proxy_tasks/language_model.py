@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from proxy_tasks.embedding import embed, embed_backward, rows_of
-from proxy_tasks.kernels import product_into
 from proxy_tasks.losses import cross_entropy, cross_entropy_gradient
 from proxy_tasks.norm import rms_norm, rms_norm_backward, rms_norm_forward
-from proxy_tasks.products import baddbmm, bmm
+from proxy_tasks.products import baddbmm, bmm, bmm_into
 from proxy_tasks.task import Parameter, Role, Weights
 from proxy_tasks.transformer import Transformer
 
@@ -92,7 +91,7 @@ class LanguageModel:
 
         delta = cross_entropy_gradient(logits, targets, classes=2)
         scale = 1 / targets.shape[1]
-        product_into(out["head"], delta.transpose(1, 2), normed, scale)
+        bmm_into(out["head"], delta.transpose(1, 2), normed, scale)
         inner = torch.empty_like(normed)
         baddbmm(inner, delta, weights["head"], beta=0, alpha=scale, out=inner)
         inner = rms_norm_backward(inner, normed, inverse).view(x.shape)

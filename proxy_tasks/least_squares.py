@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from proxy_tasks.chunks import grouped
-from proxy_tasks.kernels import product_into
-from proxy_tasks.products import baddbmm, by_one
+from proxy_tasks.products import baddbmm, bmm_into, by_one
 from proxy_tasks.task import Batch, Parameter, Role, Task, Weights, generator
 
 __all__ = ["LeastSquares"]
@@ -99,7 +98,7 @@ class LeastSquares(Task):
         x, y = (part.to(w.dtype) for part in batch)
         residual = baddbmm(y, x, w.transpose(1, 2), beta=-1)
         scale = 1 / (self.batch * self.outputs)
-        product_into(out["weight"], residual.transpose(1, 2), x, scale)
+        bmm_into(out["weight"], residual.transpose(1, 2), x, scale)
 
     def evaluate(self, weights: Weights, batch: Batch) -> Tensor:
         """Return the expectation of the loss over inputs and noise, in float64."""

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from proxy_tasks.chunks import grouped
-from proxy_tasks.kernels import product_into
-from proxy_tasks.products import baddbmm
+from proxy_tasks.products import baddbmm, bmm_into
 from proxy_tasks.task import Batch, Parameter, Role, Task, Weights, generator
 
 __all__ = ["MatrixFactorization"]
@@ -101,8 +100,8 @@ class MatrixFactorization(Task):
         observed = batch[0].to(left.dtype)
         residual = baddbmm(observed, left, right.transpose(1, 2), beta=-1)
         scale = 1 / (self.rows * self.cols)
-        product_into(out["left"], residual, right, scale)
-        product_into(out["right"], residual.transpose(1, 2), left, scale)
+        bmm_into(out["left"], residual, right, scale)
+        bmm_into(out["right"], residual.transpose(1, 2), left, scale)
 
     def evaluate(self, weights: Weights, batch: Batch) -> Tensor:
         """Return the expectation of the loss over the noise, in float64."""

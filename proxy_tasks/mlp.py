@@ -15,8 +15,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from proxy_tasks.kernels import product_into, relu_backward_
-from proxy_tasks.products import baddbmm, bmm
+from proxy_tasks.products import bmm, bmm_gated, bmm_into, linear
 from proxy_tasks.task import Parameter, Role, Weights
 
 __all__ = ["MLP"]
@@ -70,8 +69,8 @@ class MLP:
         result = [x]
         for i in range(self.depth):
             bias = weights[f"layer{i}.bias"].unsqueeze(2)
-            z = baddbmm(bias, weights[f"layer{i}.weight"], result[-1])
-            result.append(z if i == self.depth - 1 else z.relu_())
+            weight, hidden = weights[f"layer{i}.weight"], i < self.depth - 1
+            result.append(linear(weight, result[-1], bias, relu=hidden))
         return result
 
     def __call__(self, weights: Weights, x: Tensor) -> Tensor:
@@ -105,10 +104,11 @@ class MLP:
         delta = output_gradient(output)
         for i in reversed(range(self.depth)):
             h = inputs[i]
-            product_into(out[f"layer{i}.weight"], delta, h.transpose(1, 2), scale)
+            bmm_into(out[f"layer{i}.weight"], delta, h.transpose(1, 2), scale)
             torch.sum(delta, 2, out=out[f"layer{i}.bias"]).mul_(scale)
-            if i > 0 or input_gradient:
-                delta = bmm(weights[f"layer{i}.weight"].transpose(1, 2), delta)
+            weight = weights[f"layer{i}.weight"].transpose(1, 2)
             if i > 0:
-                relu_backward_(delta, h)
+                delta = bmm_gated(weight, delta, h)
+            elif input_gradient:
+                delta = bmm(weight, delta)
         return delta.mul_(scale) if input_gradient else None

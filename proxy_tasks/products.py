@@ -1,93 +1,154 @@
-"""Batched matrix products, by the faster of the two libraries that torch has for them on a CPU.
+"""Batched matrix products of lanes: by kernels of our own on a CPU, by torch elsewhere.
 
-torch multiplies float32 matrices with MKL. It also carries oneDNN, which makes its kernels for the
-processor at hand and is twice as fast on some: 140 to 230 against 85 to 100 GFLOP/s on an AMD EPYC.
-torch hands products over to it only where "bf16" may be used inside of a product, and oneDNN makes
-use of that only on processors with units for it (AMX). Elsewhere products are float32's as before;
-whether they are is tried once in a process, against float64.
-
-Which library computes a product is decided by the sizes of one lane's matrices and never by the
-number of lanes, so a lane's result does not depend on the pack it trains in.
+A kernel of `proxy_tasks.gemm` serves float32 matrices on the processors that it was measured on,
+where nothing asks for gradients by autograd; torch does all else. Which of the two is decided by
+what a lane is and never by the number of lanes, and neither lets lanes mix, so a lane's result does
+not depend on the pack it trains in.
 """
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 
-__all__ = ["OneDnn", "baddbmm", "bmm", "by_one", "fast"]
+from proxy_tasks.gemm import RECORD, TILES, Third, Tile, product
+from proxy_tasks.native import compile_function, features
 
-_LARGE: Final = 64**3
-"""Multiplications of one lane's product from which oneDNN is used: each call of it costs 10 us,
-which a few lanes of smaller matrices do not save. torch itself hands over no product that is
-smaller than 16^3 for all lanes together, and here one lane's alone is larger.
-"""
-_ROUNDING: Final = 1e-6
-"""The largest relative error of products in float32; with bfloat16 inside it is 1e-3."""
+__all__ = ["baddbmm", "bmm", "bmm_gated", "bmm_into", "by_one", "by_torch", "kernels", "linear"]
 
-
-class OneDnn:
-    """Within it torch may use oneDNN for all products of float32 matrices on a CPU."""
-
-    _before = ""
-
-    def __enter__(self) -> None:
-        settings = _settings()
-        self._before = settings.fp32_precision
-        settings.fp32_precision = "bf16"
-
-    def __exit__(self, *error: object) -> None:
-        _settings().fp32_precision = self._before
-
-
-def _settings() -> Any:
-    """Return what torch lets be set of oneDNN's products; None in a torch that knows no such."""
-    return getattr(torch.backends.mkldnn, "matmul", None)
+_PACKED: Final = struct.Struct(RECORD)
+_LONG_ROW: Final = 1024
+"""From so many floats on, b's rows lie on pages of their own, and copying b first is quicker."""
+_ALLOWED: Final = ContextVar("allowed", default=True)
 
 
 @cache
-def _exact() -> bool:
-    """Whether this processor's oneDNN keeps float32 where it need not."""
-    if _settings() is None or not torch.backends.mkldnn.is_available():
-        return False
-    random = torch.Generator().manual_seed(0)
-    for shape in ((64, 64, 64), (512, 32, 96), (32, 512, 32)):
-        rows, inner, columns = shape
-        a = torch.randn(2, rows, inner, generator=random)
-        b = torch.randn(2, inner, columns, generator=random)
-        with OneDnn():
-            found = torch.bmm(a, b)
-        expected = torch.bmm(a.double(), b.double())
-        if float((found - expected).norm() / expected.norm()) > _ROUNDING:
-            return False
-    return True
+def _tile() -> Tile | None:
+    """Return the tile for this processor; None where torch is to multiply."""
+    return next((tile for feature, tile in TILES.items() if feature in features()), None)
 
 
-def fast(rows: int, inner: int, columns: int, like: Tensor) -> bool:
-    """Whether products of one lane's matrices of these sizes are oneDNN's.
-
-    Args:
-        rows: Of the first factor.
-        inner: Its columns, and rows of the second.
-        columns: Of the second factor.
-        like: Any tensor of the device and dtype in question.
-    """
-    large = rows * inner * columns >= _LARGE
-    return large and like.dtype == torch.float32 and like.is_cpu and _exact()
+def kernels() -> str:
+    """Return by what float32 matrices are multiplied on this machine's CPU, in words."""
+    return f"own kernels, {32 * tile.width} bits" if (tile := _tile()) else "torch's products"
 
 
-_ONE_DNN: Final = OneDnn()
+@contextmanager
+def by_torch() -> Iterator[None]:
+    """Within it torch makes all products."""
+    token = _ALLOWED.set(False)
+    try:
+        yield
+    finally:
+        _ALLOWED.reset(token)
+
+
+@cache
+def _kernel(tile: Tile, third: Third, relu: bool) -> Callable[[bytes], None]:
+    return compile_function(product(tile, third, relu=relu), "product")
+
+
+def _own(
+    a: Tensor,
+    b: Tensor,
+    out: Tensor | None = None,
+    third: Third = Third.NONE,
+    c: Tensor | None = None,
+    *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    relu: bool = False,
+) -> Tensor | None:
+    """Return what `gemm.product` computes; None where torch is to compute it, or to refuse."""
+    tile = _tile()
+    plain = _plain(a) and _plain(b) and (c is None or _plain(c)) and (out is None or _plain(out))
+    if tile is None or not plain or not _ALLOWED.get():
+        return None
+    (lanes, m, k), n = a.shape, b.shape[2]
+    if b.shape[0] != lanes or b.shape[1] != k:
+        return None
+    if out is None:
+        out = a.new_empty(lanes, m, n)
+    elif out.shape != (lanes, m, n) or out.stride(2) != 1:
+        return None
+    if b.stride(1) != 1 and b.stride(2) != 1:
+        b = b.contiguous()
+    _, b_row, b_column = b.stride()
+    scratch = None
+    if b_column != 1 or n % tile.width or b_row >= _LONG_ROW:
+        panels = -(-n // tile.columns)
+        scratch = a.new_empty((tile.rows + panels * k) * tile.columns)
+    address, strides = 0, (0, 0, 0)
+    if c is not None:
+        c = c.expand(lanes, m, n)
+        if c.stride(2) != (third is not Third.BIAS):
+            c = c.contiguous()
+        address, strides = c.data_ptr(), c.stride()
+    _kernel(tile, third, relu)(
+        _PACKED.pack(
+            *(lanes, m, k, n),
+            *(a.data_ptr(), *a.stride()),
+            *(b.data_ptr(), *b.stride()),
+            *(out.data_ptr(), *out.stride()[:2]),
+            *(address, *strides),
+            0 if scratch is None else scratch.data_ptr(),
+            *(alpha, beta),
+        )
+    )
+    return out
+
+
+def _plain(x: Tensor) -> bool:
+    """Whether a tensor is no more than float32 numbers in this machine's memory."""
+    watched = x.requires_grad and torch.is_grad_enabled()
+    return x.is_cpu and x.dtype is torch.float32 and type(x) is Tensor and not watched
 
 
 def bmm(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     """Return a @ b for a (L, m, k) and b (L, k, n)."""
-    if not fast(a.shape[1], a.shape[2], b.shape[2], a):
-        return torch.bmm(a, b) if out is None else torch.bmm(a, b, out=out)
-    with _ONE_DNN:
-        return torch.bmm(a, b) if out is None else torch.bmm(a, b, out=out)
+    own = _own(a, b, out)
+    if own is not None:
+        return own
+    return torch.bmm(a, b) if out is None else torch.bmm(a, b, out=out)
+
+
+def bmm_into(out: Tensor, a: Tensor, b: Tensor, scale: float = 1.0) -> None:
+    """Write ``scale a @ b`` into `out`, all (L, ., .), where the lanes of `out` may lie apart."""
+    if _own(a, b, out, alpha=scale) is None:
+        # torch's product straight into such lanes makes a call for each, which costs more
+        torch.mul(torch.bmm(a, b), scale, out=out)
+
+
+def bmm_gated(a: Tensor, b: Tensor, gate: Tensor) -> Tensor:
+    """Return a @ b where `gate` is above 0, else 0: the gradient in the input of a ReLU.
+
+    Args:
+        a: Gradients in what follows the ReLU's output, (L, m, k).
+        b: Its weights, (L, k, n).
+        gate: The ReLU's output, (L, m, n).
+    """
+    own = _own(a, b, None, Third.GATE, gate)
+    if own is not None:
+        return own
+    delta = torch.bmm(a, b)
+    return torch.ops.aten.threshold_backward.grad_input(delta, gate, 0, grad_input=delta)
+
+
+def linear(a: Tensor, b: Tensor, bias: Tensor | None = None, *, relu: bool = False) -> Tensor:
+    """Return a @ b, plus a bias (L, m, 1), and what of it is above 0 with `relu`."""
+    third = Third.NONE if bias is None else Third.BIAS
+    own = _own(a, b, None, third, bias, relu=relu)
+    if own is None:
+        own = torch.bmm(a, b) if bias is None else torch.baddbmm(bias, a, b)
+        return own.relu_() if relu else own
+    return own
 
 
 def baddbmm(
@@ -109,10 +170,15 @@ def baddbmm(
         alpha: Factor of the products.
         out: Where the result goes; may be c.
     """
-    if not fast(a.shape[1], a.shape[2], b.shape[2], a):
-        return _baddbmm(c, a, b, out, beta=beta, alpha=alpha)
-    with _ONE_DNN:
-        return _baddbmm(c, a, b, out, beta=beta, alpha=alpha)
+    third, added = (Third.ADDEND, c) if beta else (Third.NONE, None)
+    own = _own(a, b, out, third, added, alpha=alpha, beta=beta)
+    if own is not None:
+        return own
+    if out is None:
+        return torch.baddbmm(c, a, b, beta=beta, alpha=alpha)
+    if out is c:
+        return c.baddbmm_(a, b, beta=beta, alpha=alpha)
+    return torch.baddbmm(c, a, b, beta=beta, alpha=alpha, out=out)
 
 
 def by_one(a: Tensor, b: Tensor) -> Tensor:
@@ -122,13 +188,3 @@ def by_one(a: Tensor, b: Tensor) -> Tensor:
     each is rounded.
     """
     return bmm(a, b.expand(a.shape[0], -1, -1))
-
-
-def _baddbmm(
-    c: Tensor, a: Tensor, b: Tensor, out: Tensor | None, *, beta: float, alpha: float
-) -> Tensor:
-    if out is None:
-        return torch.baddbmm(c, a, b, beta=beta, alpha=alpha)
-    if out is c:
-        return c.baddbmm_(a, b, beta=beta, alpha=alpha)
-    return torch.baddbmm(c, a, b, beta=beta, alpha=alpha, out=out)

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from proxy_tasks.data import kept
-from proxy_tasks.kernels import product_into, relu_backward_, softmax_backward_
+from proxy_tasks.kernels import softmax_backward_
 from proxy_tasks.norm import rms_norm, rms_norm_backward, rms_norm_forward
-from proxy_tasks.products import baddbmm, bmm
+from proxy_tasks.products import baddbmm, bmm, bmm_gated, bmm_into, linear
 from proxy_tasks.task import Parameter, Role, Weights
 
 __all__ = ["Transformer"]
@@ -128,7 +128,7 @@ class Transformer:
             mixed = torch.cat(heads, -1).view(x.shape)
             baddbmm(x, mixed, weights[f"block{i}.project"].transpose(1, 2), out=x)
             normed_up, inverse_up = rms_norm_forward(x)
-            hidden = bmm(normed_up, weights[f"block{i}.up"].transpose(1, 2)).relu_()
+            hidden = linear(normed_up, weights[f"block{i}.up"].transpose(1, 2), relu=True)
             baddbmm(x, hidden, weights[f"block{i}.down"].transpose(1, 2), out=x)
             tapes.append(
                 _Tape(joined, normed, inverse, qkv, attention, mixed, normed_up, inverse_up, hidden)
@@ -154,14 +154,13 @@ class Transformer:
         for i in reversed(range(self.depth)):
             tape = tapes[i]
 
-            product_into(out[f"block{i}.down"], delta.transpose(1, 2), tape.hidden)
-            wide = bmm(delta, weights[f"block{i}.down"])
-            relu_backward_(wide, tape.hidden)
-            product_into(out[f"block{i}.up"], wide.transpose(1, 2), tape.normed_up)
+            bmm_into(out[f"block{i}.down"], delta.transpose(1, 2), tape.hidden)
+            wide = bmm_gated(delta, weights[f"block{i}.down"], tape.hidden)
+            bmm_into(out[f"block{i}.up"], wide.transpose(1, 2), tape.normed_up)
             inner = bmm(wide, weights[f"block{i}.up"])
             rms_norm_backward(inner, tape.normed_up, tape.inverse_up, delta)
 
-            product_into(out[f"block{i}.project"], delta.transpose(1, 2), tape.mixed)
+            bmm_into(out[f"block{i}.project"], delta.transpose(1, 2), tape.mixed)
             inner = bmm(delta, weights[f"block{i}.project"])
             inner = self._attention_backward(tape, inner)
             merged = bmm(inner.transpose(1, 2), tape.normed)

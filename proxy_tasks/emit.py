@@ -1,0 +1,181 @@
+"""Loops, addresses and vectors in LLVM's intermediate representation, for kernels of our own.
+
+A thin layer over llvmlite's builder: what a kernel says with it reads like the loops that it means.
+Pointers are to float32, offsets and counts are 64-bit integers, and vectors have one width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from llvmlite import ir
+
+__all__ = ["FLOAT", "INTEGER", "POINTER", "Code", "Loop", "Value"]
+
+Value = Any
+"""A value of the program that is being written; llvmlite has no types for them."""
+
+INTEGER = ir.IntType(64)
+FLOAT = ir.FloatType()
+POINTER = ir.PointerType()
+
+_INDEX = ir.IntType(32)
+
+
+@dataclass
+class Loop:
+    """A loop that is being written."""
+
+    index: Value
+    """Counts up."""
+    carried: list[Value]
+    """Values that one iteration hands to the next; after the loop, those of the last one."""
+    following: list[Value]
+    """What the body sets them to."""
+
+
+class Code:
+    """Writes one function ``void name(pointer)``."""
+
+    def __init__(self, name: str, width: int) -> None:
+        """Begin a function.
+
+        Args:
+            name: Of the function.
+            width: Floats in a vector.
+        """
+        self.module = ir.Module(name)
+        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER]), name)
+        self.argument: Value = function.args[0]
+        self.builder = ir.IRBuilder(function.append_basic_block("entry"))
+        self.width = width
+        self.vector = ir.VectorType(FLOAT, width)
+
+    def text(self) -> str:
+        """Return the finished function as text."""
+        self.builder.ret_void()
+        return str(self.module)
+
+    def fields(self, types: Sequence[Value]) -> list[Value]:
+        """Read the 8-byte fields that the record which the function is given begins with."""
+        b = self.builder
+        places = [
+            b.gep(self.argument, [self.whole(i)], source_etype=INTEGER) for i in range(len(types))
+        ]
+        return [b.load(place, typ=kind) for place, kind in zip(places, types, strict=True)]
+
+    def floats(self, fields: int, count: int) -> list[Value]:
+        """Read so many floats that follow so many 8-byte fields."""
+        return [self.read(self.at(self.argument, self.whole(2 * fields + i))) for i in range(count)]
+
+    def whole(self, number: int) -> Value:
+        """Return an integer constant."""
+        return ir.Constant(INTEGER, number)
+
+    def zero(self, like: Value) -> Value:
+        """Return 0 of the type of a value."""
+        return ir.Constant(like.type, [0.0] * self.width if like.type == self.vector else 0.0)
+
+    def zeros(self) -> Value:
+        """Return a vector of zeros."""
+        return ir.Constant(self.vector, [0.0] * self.width)
+
+    @contextmanager
+    def loop(self, stop: Value, step: int = 1, carried: Sequence[Value] = ()) -> Iterator[Loop]:
+        """Write ``for index in range(0, stop, step)``."""
+        b = self.builder
+        before = b.block
+        head, body, after = (b.append_basic_block(part) for part in ("head", "body", "after"))
+        b.branch(head)
+        b.position_at_end(head)
+        index = b.phi(INTEGER)
+        index.add_incoming(self.whole(0), before)
+        phis = [b.phi(value.type) for value in carried]
+        for phi, value in zip(phis, carried, strict=True):
+            phi.add_incoming(value, before)
+        b.cbranch(b.icmp_signed("<", index, stop), body, after)
+        b.position_at_end(body)
+        loop = Loop(index, phis, list(phis))
+        yield loop
+        index.add_incoming(b.add(index, self.whole(step)), b.block)
+        for phi, value in zip(phis, loop.following, strict=True):
+            phi.add_incoming(value, b.block)
+        b.branch(head)
+        b.position_at_end(after)
+
+    @contextmanager
+    def cases(self, number: Value, count: int) -> Iterator[Iterator[int]]:
+        """Write ``match number`` for 0 to count - 1; each case is written while it is iterated."""
+        b = self.builder
+        after = b.append_basic_block("matched")
+        switch = b.switch(number, after)
+
+        def write() -> Iterator[int]:
+            for case in range(count):
+                block = b.append_basic_block(f"case{case}")
+                switch.add_case(self.whole(case), block)
+                b.position_at_end(block)
+                yield case
+                b.branch(after)
+            b.position_at_end(after)
+
+        yield write()
+
+    def at(self, pointer: Value, *offsets: Value) -> Value:
+        """Return a pointer so many floats further."""
+        total = offsets[0]
+        for offset in offsets[1:]:
+            total = self.builder.add(total, offset)
+        return self.builder.gep(pointer, [total], source_etype=FLOAT)
+
+    def read(self, pointer: Value) -> Value:
+        """Load a float."""
+        return self.builder.load(pointer, typ=FLOAT, align=4)
+
+    def read_vector(self, pointer: Value) -> Value:
+        """Load a vector, which need not be aligned."""
+        return self.builder.load(pointer, typ=self.vector, align=4)
+
+    def write(self, value: Value, pointer: Value) -> None:
+        """Store a float or a vector."""
+        self.builder.store(value, pointer, align=4)
+
+    def spread(self, number: Value) -> Value:
+        """Return a vector whose entries are one float."""
+        b, unset = self.builder, ir.Constant(self.vector, ir.Undefined)
+        first = b.insert_element(unset, number, ir.Constant(_INDEX, 0))
+        return b.shuffle_vector(first, unset, self._order([0] * self.width))
+
+    def multiply_add(self, x: Value, y: Value, z: Value) -> Value:
+        """Return x y + z, rounded once."""
+        name = "llvm.fma.f32" if z.type == FLOAT else f"llvm.fma.v{self.width}f32"
+        known = self.module.globals.get(name)
+        if known is None:
+            known = ir.Function(self.module, ir.FunctionType(z.type, [z.type] * 3), name)
+        return self.builder.call(known, [x, y, z])
+
+    def transposed(self, rows: Sequence[Value]) -> list[Value]:
+        """Return the columns of a square block of vectors.
+
+        Each of log2(width) rounds interleaves row i of the upper half with row i of the lower.
+        """
+        half, rows = self.width // 2, list(rows)
+        orders = [
+            self._order(
+                [at + side for at in range(start, start + half) for side in (0, self.width)]
+            )
+            for start in (0, half)
+        ]
+        for _ in range(self.width.bit_length() - 1):
+            rows = [
+                self.builder.shuffle_vector(rows[i], rows[i + half], order)
+                for i in range(half)
+                for order in orders
+            ]
+        return rows
+
+    def _order(self, indices: Sequence[int]) -> Value:
+        return ir.Constant(ir.VectorType(_INDEX, self.width), list(indices))
