@@ -3,8 +3,8 @@
     python -m benchmarks.floor [--repetitions 5] [--steps 20] [--tasks micro,lm]
 
 The floor is the time of the batched products that one gradient of the pack performs, on contiguous
-operands of the same shapes that stay in the cache, and nothing else, by the libraries that training
-uses; `plain_over_floor` is the time of the same by `torch.bmm` as it is. A step is the difference
+operands of the same shapes that stay in the cache, and nothing else, by the kernels that training
+uses; `plain_over_floor` is the time of the same by `torch.bmm`. A step is the difference
 of a long and a short training run, divided by the steps between them, so that setup and the end
 value cancel out. The update's share is what the gradient leaves of a step. All are measured one
 after another in each repetition, in seconds of processor time of one thread, and only ratios within
@@ -31,7 +31,7 @@ from evosearch.evaluate import compile_text
 from evosearch.lanes import Entry, Trial, arithmetic, train
 from evosearch.library import known
 from evosearch.problem import Problem
-from proxy_tasks.products import bmm
+from proxy_tasks.products import bmm, by_torch
 from proxy_tasks.registry import get
 
 TRIALS = (Trial(1e-3, 1e-3),) * 15
@@ -127,7 +127,7 @@ def measure(pack: Pack, repetitions: int, steps: int) -> dict[str, float]:
     problem = Problem.of(get(pack.task), (1,))
     gradient = gradient_of(problem, lanes)
     gradient()
-    with Products() as products:
+    with by_torch(), Products() as products:
         gradient()
     counted, declared = products.flops / lanes, problem.task.flops
     assert abs(counted / declared - 1) < 0.02, (counted, declared)

@@ -190,22 +190,27 @@ def polar_express(x: Tensor) -> Tensor:
     Coefficients: the five-step list of modded-nanogpt (safety factor 1.02, cushion 2), made by the
     method of Amsel et al., https://arxiv.org/abs/2505.16932. Computed in x's dtype.
     """
-    coefficients = (
+    coefficients = [
         (8.156554524902461, -22.48329292557795, 15.878769915207462),
         (4.042929935166739, -2.808917465908714, 0.5000178451051316),
         (3.8916678022926607, -2.772484153217685, 0.5060648178503393),
         (3.285753657755655, -2.3681294933425376, 0.46449024233003106),
         (2.3465413258596377, -1.7097828382687081, 0.42323551169305323),
-    )
-    tall = x.shape[-2] > x.shape[-1]
-    y = x / (1.02 * torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True) + 1e-7)
+    ]
+    norm = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
+    return quintic(x / (1.02 * norm + 1e-7), coefficients)
+
+
+def quintic(y: Tensor, coefficients: list[tuple[float, float, float]]) -> Tensor:
+    """Move y's singular values s to a s + b s^3 + c s^5, for one (a, b, c) after another."""
+    shape, tall = y.shape, y.shape[-2] > y.shape[-1]
     y = y.unsqueeze(0).flatten(0, -3)
     for a, b, c in coefficients:
         gram = torch.bmm(y.mT, y) if tall else torch.bmm(y, y.mT)  # of the shorter side
         poly = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         factors = (y, poly) if tall else (poly, y)
         y = torch.baddbmm(y, *factors, beta=a)
-    return y.reshape(x.shape)
+    return y.reshape(shape)
 
 
 def _check(name, value, low, high=float("inf"), count=1):

@@ -220,16 +220,20 @@ def newton_schulz(x: Tensor, steps: int) -> Tensor:
     five steps the singular values lie roughly in [0.7, 1.2], not at 1. Computed in x's dtype.
     Source: https://kellerjordan.github.io/posts/muon/
     """
-    a, b, c = 3.4445, -4.7750, 2.0315
-    tall = x.shape[-2] > x.shape[-1]
-    y = x / (torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True) + 1e-7)
+    norm = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
+    return quintic(x / (norm + 1e-7), [(3.4445, -4.7750, 2.0315)] * steps)
+
+
+def quintic(y: Tensor, coefficients: list[tuple[float, float, float]]) -> Tensor:
+    """Move y's singular values s to a s + b s^3 + c s^5, for one (a, b, c) after another."""
+    shape, tall = y.shape, y.shape[-2] > y.shape[-1]
     y = y.unsqueeze(0).flatten(0, -3)
-    for _ in range(steps):
+    for a, b, c in coefficients:
         gram = torch.bmm(y.mT, y) if tall else torch.bmm(y, y.mT)  # of the shorter side
         poly = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         factors = (y, poly) if tall else (poly, y)
         y = torch.baddbmm(y, *factors, beta=a)
-    return y.reshape(x.shape)
+    return y.reshape(shape)
 
 
 def _check(name, value, low, high=float("inf"), count=1):

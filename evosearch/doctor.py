@@ -44,7 +44,8 @@ def diagnose(start_ray: bool = False) -> list[Finding]:
     Args:
         start_ray: Also start a Ray worker, which takes some seconds.
     """
-    findings = [*_packages(), _processors(), _gpus(), _arithmetic(), _memory(), _disk(), *_data()]
+    findings = [*_packages(), _processors(), _gpus(), _products(), _arithmetic(), _memory()]
+    findings += [_disk(), *_data()]
     return [*findings, _ray()] if start_ray else findings
 
 
@@ -68,6 +69,15 @@ def _gpus() -> Finding:
     build = torch.version.cuda
     found = ", ".join(names) or f"none (torch is built for {f'CUDA {build}' if build else 'CPUs'})"
     return Finding("GPUs", found)
+
+
+def _products() -> Finding:
+    from proxy_tasks.gemm_calls import processor_tile
+    from proxy_tasks.products import kernels
+
+    slow = "packs train at about half speed on a CPU; own kernels need x86-64 with FMA and llvmlite"
+    problem = "" if processor_tile() else slow
+    return Finding("products", kernels(), problem, required=False)
 
 
 def _arithmetic() -> Finding:

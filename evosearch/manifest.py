@@ -23,6 +23,7 @@ __all__ = ["DISTRIBUTIONS", "cores", "manifest", "revision", "versions"]
 DISTRIBUTIONS: Final = (
     "evosearch",
     "torch",
+    "llvmlite",
     "numpy",
     "scikit-learn",
     "scipy",
@@ -97,6 +98,8 @@ def _version(distribution: str) -> str | None:
 def _hardware() -> dict[str, Any]:
     import torch
 
+    from proxy_tasks.products import kernels
+
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "machine": platform.machine(),
@@ -104,6 +107,7 @@ def _hardware() -> dict[str, Any]:
         "processor": _processor(),
         "cores": cores(),
         "gpus": gpus,
+        "products": kernels(),
     }
 
 

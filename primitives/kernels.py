@@ -2,9 +2,9 @@
 
 Every kernel is a pure function: it writes to none of its arguments and its result shares memory
 with none of them. Tensors are ``(..., m, n)``; leading dimensions are lanes and are never mixed.
-Results have the arguments' dtype. Each body needs nothing but ``torch``, because an exported
-optimizer carries a copy of its source. Annotations say Tensor also where an argument may be a
-Python number: that at least one is a tensor cannot be written as a type.
+Results have the arguments' dtype. Each body needs nothing but ``torch`` and other kernels, because
+an exported optimizer carries a copy of its source. Annotations say Tensor also where an argument
+may be a Python number: that at least one is a tensor cannot be written as a type.
 
 Lanes are also bitwise independent of their neighbours on a CPU, which torch's pow, sinh, cosh,
 sigmoid and atan2 are not: they round the last few entries of a tensor differently from the rest.
@@ -27,6 +27,7 @@ __all__ = [
     "minimum",
     "newton_schulz",
     "polar_express",
+    "quintic",
     "safe_div",
     "select",
     "signed_power",
@@ -100,6 +101,18 @@ def identity(x: torch.Tensor, dim: int) -> torch.Tensor:
     return eye.expand(*x.shape[:-2], size, size).clone()
 
 
+def quintic(y: torch.Tensor, coefficients: list[tuple[float, float, float]]) -> torch.Tensor:
+    """Move y's singular values s to a s + b s^3 + c s^5, for one (a, b, c) after another."""
+    shape, tall = y.shape, y.shape[-2] > y.shape[-1]
+    y = y.unsqueeze(0).flatten(0, -3)  # baddbmm scales and adds as it multiplies, in 3-D alone
+    for a, b, c in coefficients:
+        gram = torch.bmm(y.mT, y) if tall else torch.bmm(y, y.mT)  # of the shorter side
+        poly = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        factors = (y, poly) if tall else (poly, y)
+        y = torch.baddbmm(y, *factors, beta=a)
+    return y.reshape(shape)
+
+
 def newton_schulz(x: torch.Tensor, steps: int) -> torch.Tensor:
     """Push the singular values of x (..., m, n) towards 1 by Newton-Schulz iteration.
 
@@ -107,16 +120,8 @@ def newton_schulz(x: torch.Tensor, steps: int) -> torch.Tensor:
     five steps the singular values lie roughly in [0.7, 1.2], not at 1. Computed in x's dtype.
     Source: https://kellerjordan.github.io/posts/muon/
     """
-    a, b, c = 3.4445, -4.7750, 2.0315
-    tall = x.shape[-2] > x.shape[-1]
-    y = x / (torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True) + 1e-7)
-    y = y.unsqueeze(0).flatten(0, -3)  # baddbmm scales and adds as it multiplies, in 3-D alone
-    for _ in range(steps):
-        gram = torch.bmm(y.mT, y) if tall else torch.bmm(y, y.mT)  # of the shorter side
-        poly = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        factors = (y, poly) if tall else (poly, y)
-        y = torch.baddbmm(y, *factors, beta=a)
-    return y.reshape(x.shape)
+    norm = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
+    return quintic(x / (norm + 1e-7), [(3.4445, -4.7750, 2.0315)] * steps)
 
 
 def polar_express(x: torch.Tensor) -> torch.Tensor:
@@ -125,22 +130,15 @@ def polar_express(x: torch.Tensor) -> torch.Tensor:
     Coefficients: the five-step list of modded-nanogpt (safety factor 1.02, cushion 2), made by the
     method of Amsel et al., https://arxiv.org/abs/2505.16932. Computed in x's dtype.
     """
-    coefficients = (
+    coefficients = [
         (8.156554524902461, -22.48329292557795, 15.878769915207462),
         (4.042929935166739, -2.808917465908714, 0.5000178451051316),
         (3.8916678022926607, -2.772484153217685, 0.5060648178503393),
         (3.285753657755655, -2.3681294933425376, 0.46449024233003106),
         (2.3465413258596377, -1.7097828382687081, 0.42323551169305323),
-    )
-    tall = x.shape[-2] > x.shape[-1]
-    y = x / (1.02 * torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True) + 1e-7)
-    y = y.unsqueeze(0).flatten(0, -3)  # baddbmm scales and adds as it multiplies, in 3-D alone
-    for a, b, c in coefficients:
-        gram = torch.bmm(y.mT, y) if tall else torch.bmm(y, y.mT)  # of the shorter side
-        poly = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        factors = (y, poly) if tall else (poly, y)
-        y = torch.baddbmm(y, *factors, beta=a)
-    return y.reshape(x.shape)
+    ]
+    norm = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
+    return quintic(x / (1.02 * norm + 1e-7), coefficients)
 
 
 def inverse_root(x: torch.Tensor, order: int) -> torch.Tensor:

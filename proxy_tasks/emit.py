@@ -59,17 +59,14 @@ class Code:
         self.builder.ret_void()
         return str(self.module)
 
-    def fields(self, types: Sequence[Value]) -> list[Value]:
-        """Read the 8-byte fields that the record which the function is given begins with."""
-        b = self.builder
-        places = [
-            b.gep(self.argument, [self.whole(i)], source_etype=INTEGER) for i in range(len(types))
-        ]
-        return [b.load(place, typ=kind) for place, kind in zip(places, types, strict=True)]
-
-    def floats(self, fields: int, count: int) -> list[Value]:
-        """Read so many floats that follow so many 8-byte fields."""
-        return [self.read(self.at(self.argument, self.whole(2 * fields + i))) for i in range(count)]
+    def fields(self, record: Value, types: Sequence[Value]) -> list[Value]:
+        """Read a record's fields: 4 bytes for a FLOAT, 8 for what else there is."""
+        b, values, offset = self.builder, [], 0
+        for kind in types:
+            place = self.at(record, self.whole(offset))
+            values.append(b.load(place, typ=kind, align=4))
+            offset += 1 if kind == FLOAT else 2
+        return values
 
     def whole(self, number: int) -> Value:
         """Return an integer constant."""
@@ -105,24 +102,6 @@ class Code:
             phi.add_incoming(value, b.block)
         b.branch(head)
         b.position_at_end(after)
-
-    @contextmanager
-    def cases(self, number: Value, count: int) -> Iterator[Iterator[int]]:
-        """Write ``match number`` for 0 to count - 1; each case is written while it is iterated."""
-        b = self.builder
-        after = b.append_basic_block("matched")
-        switch = b.switch(number, after)
-
-        def write() -> Iterator[int]:
-            for case in range(count):
-                block = b.append_basic_block(f"case{case}")
-                switch.add_case(self.whole(case), block)
-                b.position_at_end(block)
-                yield case
-                b.branch(after)
-            b.position_at_end(after)
-
-        yield write()
 
     def at(self, pointer: Value, *offsets: Value) -> Value:
         """Return a pointer so many floats further."""

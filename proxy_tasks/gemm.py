@@ -12,137 +12,128 @@ inner dimension. So it does not depend on the tile, hence on the processor, nor 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, replace
 from typing import Final
 
 from proxy_tasks.emit import FLOAT, INTEGER, POINTER, Code, Value
+from proxy_tasks.tile import Third, Tile
 
-__all__ = ["RECORD", "TILES", "Third", "Tile", "product"]
+__all__ = ["products"]
 
-RECORD: Final = "<20q2f"
-"""`struct` format of the argument, see `_Product`."""
-
-
-class Third(Enum):
-    """What the third operand C is for."""
-
-    NONE = "none"
-    ADDEND = "addend"
-    """Is added, times beta; it has an entry for each one of the result."""
-    BIAS = "bias"
-    """Is added, times beta; it has an entry for each row of the result."""
-    GATE = "gate"
-    """The result is 0 where C is not above 0; it has an entry for each one of the result."""
+_TYPES: Final = (
+    *[INTEGER] * 3,
+    *[POINTER, INTEGER, INTEGER, INTEGER] * 2,
+    *[POINTER, INTEGER, INTEGER],
+    *[POINTER, INTEGER, INTEGER, INTEGER],
+    *[POINTER, FLOAT, FLOAT],
+)
+_FLOATS: Final = 2 * 19 + 2
+"""A record's length, in floats' lengths."""
 
 
-@dataclass(frozen=True)
-class Tile:
-    """What is accumulated in registers at a time."""
+def products(tile: Tile, third: Third, *, relu: bool) -> str:
+    """Return the text of a function ``products(record)``.
 
-    rows: int
-    width: int
-    """Floats in a vector."""
-
-    @property
-    def columns(self) -> int:
-        """Two vectors."""
-        return 2 * self.width
-
-
-TILES: Final = {"avx512f": Tile(8, 16), "fma": Tile(6, 8)}
-"""By the feature that a processor must have: most of its 32 or 16 vector registers are in use."""
-
-
-def product(tile: Tile, third: Third, *, relu: bool) -> str:
-    """Return the text of a function ``product(record)``.
-
-    It computes ``alpha a @ b`` for each lane, does with `third` what it is for and writes the
-    result, or what of it is above 0 with `relu`; a NaN stays one.
-    """
-    return _Product(tile, third, relu).code.text()
-
-
-class _Product:
-    """The function for one tile, third operand and ending.
-
-    Its record: lanes, m, k, n; a and its strides over lanes, rows, columns; b and its three; the
-    result and its two, as its rows lie in one piece; c and its three, that over columns 0 or 1;
-    scratch; alpha and beta. Strides count floats.
+    In each lane, before the next one, it does the products one after another: it computes ``alpha a
+    @ b``, does with `third` what it is for, with `relu` sets what is below 0 to 0 (a NaN stays
+    one), and writes the result. Several products may hence use what a stride of 0 over lanes makes
+    common to all lanes, as their own while it lasts.
 
     Where b's rows do not lie in one piece or end within a vector, scratch is not null, and b is
     copied there first, so that each panel of columns lies in one piece, with zeros after the last
     column. Scratch begins with room for a tile.
     """
+    code = Code("products", tile.width)
+    b = code.builder
+    lanes, count = code.fields(code.argument, [INTEGER] * 2)
+    records = code.at(code.argument, code.whole(2 * 2))
+    several = b.icmp_signed(">", count, code.whole(1))
+    with code.loop(lanes) as lane, code.loop(count) as number:
+        record = code.at(records, b.mul(number.index, code.whole(_FLOATS)))
+        fields = code.fields(record, _TYPES)
+        first = b.icmp_signed("==", lane.index, code.whole(0))
+        _Product(code, tile, third, relu, fields).write(lane.index, b.or_(several, first))
+    return code.text()
 
-    def __init__(self, tile: Tile, third: Third, relu: bool) -> None:
-        self.tile, self.third, self.relu = tile, third, relu
-        self.code = code = Code("product", tile.width)
-        counts, strides = [INTEGER] * 4, [INTEGER] * 3
-        types = [*counts, *[POINTER, *strides] * 2, POINTER, *strides[:2], POINTER, *strides]
-        fields = code.fields([*types, POINTER])
-        self.lanes, self.m, self.k, self.n = fields[:4]
-        self.a, self.a_lane, self.a_row, self.a_column = fields[4:8]
-        self.b, self.b_lane, self.b_row, self.b_column = fields[8:12]
-        self.out, self.out_lane, self.out_row = fields[12:15]
-        self.c, self.c_lane, self.c_row, self.c_column = fields[15:19]
-        self.spare = fields[19]
-        self.alpha, self.beta = code.floats(len(fields), 2)
-        self.panels = code.at(self.spare, code.whole(tile.rows * tile.columns))
-        self._lanes()
 
-    def _lanes(self) -> None:
-        code, b, tile = self.code, self.code.builder, self.tile
-        packs = b.icmp_unsigned("!=", b.ptrtoint(self.spare, INTEGER), code.whole(0))
-        # Blocks of rows are nearly equal: 10 rows are 5 and 5, as few rows keep a core waiting.
-        blocks = b.sdiv(b.add(self.m, code.whole(tile.rows - 1)), code.whole(tile.rows))
-        divisor = b.select(b.icmp_signed(">", blocks, code.whole(0)), blocks, code.whole(1))
-        rows, longer = b.sdiv(self.m, divisor), b.srem(self.m, divisor)
-        with code.loop(self.lanes) as lane:
-            matrix = code.at(self.b, b.mul(lane.index, self.b_lane))
-            fresh = b.or_(
-                b.icmp_signed("==", lane.index, code.whole(0)),
-                b.icmp_signed("!=", self.b_lane, code.whole(0)),
-            )
-            with b.if_then(b.and_(packs, fresh)):
-                self._pack(matrix)
-            a = code.at(self.a, b.mul(lane.index, self.a_lane))
-            c = code.at(self.c, b.mul(lane.index, self.c_lane))
-            out = code.at(self.out, b.mul(lane.index, self.out_lane))
-            with code.loop(self.n, tile.columns) as panel:
-                j = panel.index
-                columns = b.sub(self.n, j)
-                factor = b.select(packs, code.at(self.panels, b.mul(j, self.k)), code.at(matrix, j))
-                stride = b.select(packs, code.whole(tile.columns), self.b_row)
-                with code.loop(blocks, carried=[code.whole(0)]) as block:
-                    (i,) = block.carried
-                    long = b.zext(b.icmp_signed("<", block.index, longer), INTEGER)
-                    height = b.add(rows, long)
-                    block.following = [b.add(i, height)]
-                    place = _Place(
-                        columns,
-                        code.at(a, b.mul(i, self.a_row)),
-                        factor,
-                        stride,
-                        code.at(out, b.mul(i, self.out_row), j),
-                        code.at(c, b.mul(i, self.c_row), b.mul(j, self.c_column)),
-                    )
-                    wide = b.zext(b.icmp_signed(">", columns, code.whole(tile.width)), INTEGER)
-                    case = b.sub(b.add(height, b.mul(wide, code.whole(tile.rows))), code.whole(1))
-                    with code.cases(case, 2 * tile.rows) as cases:
-                        for number in cases:
-                            self._tile(number % tile.rows + 1, number // tile.rows + 1, place)
+@dataclass(frozen=True)
+class _Place:
+    """Where a tile lies."""
+
+    columns: Value
+    """How many are left from its first on."""
+    a: Value
+    b: Value
+    b_row: Value
+    """Stride over b's rows."""
+    out: Value
+    c: Value
+
+
+class _Product:
+    """Writes one lane's product."""
+
+    def __init__(
+        self, code: Code, tile: Tile, third: Third, relu: bool, fields: list[Value]
+    ) -> None:
+        self.code, self.tile, self.third, self.relu = code, tile, third, relu
+        self.m, self.k, self.n = fields[:3]
+        self.a, self.a_lane, self.a_row, self.a_column = fields[3:7]
+        self.b, self.b_lane, self.b_row, self.b_column = fields[7:11]
+        self.out, self.out_lane, self.out_row = fields[11:14]
+        self.c, self.c_lane, self.c_row, self.c_column = fields[14:18]
+        self.scratch, self.alpha, self.beta = fields[18:]
+
+    def write(self, lane: Value, fresh: Value) -> None:
+        """Write the product of one lane; what a b that all lanes share needs is done if `fresh`."""
+        code, b, columns = self.code, self.code.builder, self.tile.columns
+        packs = b.icmp_unsigned("!=", b.ptrtoint(self.scratch, INTEGER), code.whole(0))
+        panels = code.at(self.scratch, code.whole(self.tile.size))
+        matrix = code.at(self.b, b.mul(lane, self.b_lane))
+        own = b.icmp_signed("!=", self.b_lane, code.whole(0))
+        with b.if_then(b.and_(packs, b.or_(fresh, own))):
+            self._pack(matrix, panels)
+        a = code.at(self.a, b.mul(lane, self.a_lane))
+        out = code.at(self.out, b.mul(lane, self.out_lane))
+        c = code.at(self.c, b.mul(lane, self.c_lane))
+        with code.loop(self.n, columns) as panel:
+            j = panel.index
+            factor = b.select(packs, code.at(panels, b.mul(j, self.k)), code.at(matrix, j))
+            stride = b.select(packs, code.whole(columns), self.b_row)
+            out_j, c_j = code.at(out, j), code.at(c, b.mul(j, self.c_column))
+            left = b.sub(self.n, j)
+            wide = b.icmp_signed(">", left, code.whole(self.tile.width))
+            with b.if_else(wide) as (two, one):
+                with two:
+                    self._panel(2, _Place(left, a, factor, stride, out_j, c_j))
+                with one:
+                    self._panel(1, _Place(left, a, factor, stride, out_j, c_j))
+
+    def _panel(self, vectors: int, top: _Place) -> None:
+        """Write the tiles of so many vectors of columns, from the top down."""
+        code, b, done = self.code, self.code.builder, self.code.whole(0)
+        for height in self.tile.heights:
+            count = b.sdiv(b.sub(self.m, done), code.whole(height))
+            with code.loop(count) as block:
+                i = b.add(done, b.mul(block.index, code.whole(height)))
+                place = replace(
+                    top,
+                    a=code.at(top.a, b.mul(i, self.a_row)),
+                    out=code.at(top.out, b.mul(i, self.out_row)),
+                    c=code.at(top.c, b.mul(i, self.c_row)),
+                )
+                self._tile(height, vectors, place)
+            done = b.add(done, b.mul(count, code.whole(height)))
 
     def _tile(self, rows: int, vectors: int, place: _Place) -> None:
-        """Compute so many rows of so many vectors, or of what columns are left."""
+        """Write so many rows of so many vectors, or of what columns are left."""
         code, b, width = self.code, self.code.builder, self.tile.width
         starts = [code.at(place.a, b.mul(code.whole(r), self.a_row)) for r in range(rows)]
         zeros = [code.zeros()] * (rows * vectors)
         with code.loop(self.k, carried=[*zeros, place.b, code.whole(0)]) as inner:
             *sums, row, column = inner.carried
-            factors = [
-                code.read_vector(code.at(row, code.whole(q * width))) for q in range(vectors)
-            ]
+            parts = [code.at(row, code.whole(q * width)) for q in range(vectors)]
+            factors = [code.read_vector(part) for part in parts]
             for r, start in enumerate(starts):
                 entry = code.spread(code.read(code.at(start, column)))
                 for q, factor in enumerate(factors, start=r * vectors):
@@ -150,19 +141,19 @@ class _Product:
             inner.following = [*sums, code.at(row, place.b_row), b.add(column, self.a_column)]
         sums = inner.carried[: rows * vectors]
 
-        offsets = [(r, q) for r in range(rows) for q in range(vectors)]
+        offsets = [(r, q * width) for r in range(rows) for q in range(vectors)]
         whole = b.icmp_signed(">=", place.columns, code.whole(vectors * width))
         with b.if_else(whole) as (entire, partial):
             with entire:
-                for (r, q), value in zip(offsets, sums, strict=True):
-                    self._finish(value, place, code.whole(r), code.whole(q * width))
+                for (r, column), value in zip(offsets, sums, strict=True):
+                    self._finish(value, place, code.whole(r), code.whole(column))
             with partial:
-                for (r, q), value in zip(offsets, sums, strict=True):
-                    offset = code.whole(r * self.tile.columns + q * width)
-                    code.write(value, code.at(self.spare, offset))
+                for (r, column), value in zip(offsets, sums, strict=True):
+                    offset = code.whole(r * self.tile.columns + column)
+                    code.write(value, code.at(self.scratch, offset))
                 with code.loop(code.whole(rows)) as r, code.loop(place.columns) as j:
                     start = b.mul(r.index, code.whole(self.tile.columns))
-                    value = code.read(code.at(self.spare, start, j.index))
+                    value = code.read(code.at(self.scratch, start, j.index))
                     self._finish(value, place, r.index, j.index)
 
     def _finish(self, value: Value, place: _Place, row: Value, column: Value) -> None:
@@ -188,7 +179,7 @@ class _Product:
             value = b.select(b.fcmp_ordered("<", value, code.zero(value)), code.zero(value), value)
         code.write(value, code.at(place.out, b.mul(row, self.out_row), column))
 
-    def _pack(self, matrix: Value) -> None:
+    def _pack(self, matrix: Value, panels: Value) -> None:
         """Copy b to its panels, square blocks of a vector's width at a time."""
         code, b, width = self.code, self.code.builder, self.tile.width
         side, columns = code.whole(width), code.whole(self.tile.columns)
@@ -197,8 +188,7 @@ class _Product:
         with code.loop(self.n, width) as across, code.loop(self.k, width) as down:
             j, p = across.index, down.index
             within = b.srem(j, columns)
-            panel = b.mul(b.sub(j, within), self.k)
-            target = code.at(self.panels, panel, b.mul(p, columns), within)
+            target = code.at(panels, b.mul(b.sub(j, within), self.k), b.mul(p, columns), within)
             source = code.at(matrix, b.mul(j, self.b_column), b.mul(p, self.b_row))
             whole = b.and_(
                 b.icmp_signed("<=", b.add(j, side), self.n),
@@ -229,17 +219,3 @@ class _Product:
     def _write_block(self, rows: list[Value], target: Value) -> None:
         for x, row in enumerate(rows):
             self.code.write(row, self.code.at(target, self.code.whole(x * self.tile.columns)))
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a tile lies."""
-
-    columns: Value
-    """How many are left from its first on."""
-    a: Value
-    b: Value
-    b_row: Value
-    """Stride over b's rows."""
-    out: Value
-    c: Value

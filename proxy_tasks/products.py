@@ -8,36 +8,36 @@ not depend on the pack it trains in.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from proxy_tasks.gemm import RECORD, TILES, Third, Tile, product
-from proxy_tasks.native import compile_function, features
+from proxy_tasks.gemm_calls import NOWHERE, must_copy, processor_tile, record, run, scratch_size
+from proxy_tasks.tile import Third, Tile
 
-__all__ = ["baddbmm", "bmm", "bmm_gated", "bmm_into", "by_one", "by_torch", "kernels", "linear"]
+__all__ = [
+    "baddbmm",
+    "bmm",
+    "bmm_gated",
+    "bmm_into",
+    "by_one",
+    "by_torch",
+    "kernels",
+    "linear",
+    "own_tile",
+]
 
-_PACKED: Final = struct.Struct(RECORD)
-_LONG_ROW: Final = 1024
-"""From so many floats on, b's rows lie on pages of their own, and copying b first is quicker."""
 _ALLOWED: Final = ContextVar("allowed", default=True)
-
-
-@cache
-def _tile() -> Tile | None:
-    """Return the tile for this processor; None where torch is to multiply."""
-    return next((tile for feature, tile in TILES.items() if feature in features()), None)
 
 
 def kernels() -> str:
     """Return by what float32 matrices are multiplied on this machine's CPU, in words."""
-    return f"own kernels, {32 * tile.width} bits" if (tile := _tile()) else "torch's products"
+    own = processor_tile()
+    return f"own kernels, {32 * own.width} bits" if own else "torch's"
 
 
 @contextmanager
@@ -50,9 +50,9 @@ def by_torch() -> Iterator[None]:
         _ALLOWED.reset(token)
 
 
-@cache
-def _kernel(tile: Tile, third: Third, relu: bool) -> Callable[[bytes], None]:
-    return compile_function(product(tile, third, relu=relu), "product")
+def own_tile(*tensors: Tensor) -> Tile | None:
+    """Return the tile to multiply these by; None where torch is to do it."""
+    return processor_tile() if _ALLOWED.get() and all(map(_plain, tensors)) else None
 
 
 def _own(
@@ -66,42 +66,43 @@ def _own(
     beta: float = 1.0,
     relu: bool = False,
 ) -> Tensor | None:
-    """Return what `gemm.product` computes; None where torch is to compute it, or to refuse."""
-    tile = _tile()
-    plain = _plain(a) and _plain(b) and (c is None or _plain(c)) and (out is None or _plain(out))
-    if tile is None or not plain or not _ALLOWED.get():
+    """Return what `gemm.products` computes; None where torch is to compute it, or to refuse."""
+    tile = own_tile(a, b) if c is None else own_tile(a, b, c)
+    if tile is None:
         return None
     (lanes, m, k), n = a.shape, b.shape[2]
-    if b.shape[0] != lanes or b.shape[1] != k:
+    if b.shape[:2] != (lanes, k):
         return None
     if out is None:
         out = a.new_empty(lanes, m, n)
-    elif out.shape != (lanes, m, n) or out.stride(2) != 1:
+    elif out.shape != (lanes, m, n) or out.stride(2) != 1 or not _plain(out):
         return None
     if b.stride(1) != 1 and b.stride(2) != 1:
         b = b.contiguous()
-    _, b_row, b_column = b.stride()
-    scratch = None
-    if b_column != 1 or n % tile.width or b_row >= _LONG_ROW:
-        panels = -(-n // tile.columns)
-        scratch = a.new_empty((tile.rows + panels * k) * tile.columns)
-    address, strides = 0, (0, 0, 0)
+    place = (b.data_ptr(), *b.stride())
+    scratch = 0
+    if must_copy(tile, n, place):
+        spare = a.new_empty(scratch_size(tile, k, n))
+        scratch = spare.data_ptr()
+    third_place = NOWHERE
     if c is not None:
-        c = c.expand(lanes, m, n)
+        if c.shape != out.shape:
+            c = c.expand(lanes, m, n)
         if c.stride(2) != (third is not Third.BIAS):
             c = c.contiguous()
-        address, strides = c.data_ptr(), c.stride()
-    _kernel(tile, third, relu)(
-        _PACKED.pack(
-            *(lanes, m, k, n),
-            *(a.data_ptr(), *a.stride()),
-            *(b.data_ptr(), *b.stride()),
-            *(out.data_ptr(), *out.stride()[:2]),
-            *(address, *strides),
-            0 if scratch is None else scratch.data_ptr(),
-            *(alpha, beta),
-        )
+        third_place = (c.data_ptr(), *c.stride())
+    product = record(
+        tile,
+        (m, k, n),
+        (out.data_ptr(), *out.stride()),
+        (a.data_ptr(), *a.stride()),
+        place,
+        c=third_place,
+        scratch=scratch,
+        alpha=alpha,
+        beta=beta,
     )
+    run(tile, third, lanes, [product], relu=relu)
     return out
 
 

@@ -39,6 +39,7 @@ KEPT_TO = {
     "pyarrow": r"evosearch/(archive|parts)\.py",
     "sympy": r"primitives/symbolic\.py"
     r"|evosearch/(equations|export/latex_file)\.py|evosearch/simplify/.*",
+    "llvmlite": r"proxy_tasks/(emit|native)\.py",
     "scipy": r"evosearch/(significance|examination)\.py",
     "sklearn": r"proxy_tasks/digits\.py",
     "typer": r"evosearch/(cli/.*|__main__\.py)",

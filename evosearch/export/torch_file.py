@@ -247,7 +247,7 @@ class _File:
 
     def _functions(self) -> list[str]:
         pieces = ["\n".join(part.source()) for part in self.parts]
-        for kernel in sorted({k for part in self.parts for k in part.code.kernels}):
+        for kernel in _with_called({k for part in self.parts for k in part.code.kernels}):
             pieces.append(_kernel(kernel))
         called = [*self._checks(), *self._methods(), *pieces]
         used = {word for text in called for word in re.findall(r"\b_\w+(?=\()", text)}
@@ -264,6 +264,16 @@ _RESTORE = [
     '    if "step" in self.state.get(p, {}):',
     '        self.state[p]["step"] = _counter(self.state[p]["step"], p, group)',
 ]
+
+
+def _with_called(names: set[str]) -> list[str]:
+    """Return kernels and those that they call."""
+    wanted, todo = set[str](), set(names)
+    while todo:
+        wanted |= todo
+        called = {word for name in todo for word in getattr(kernels, name).__code__.co_names}
+        todo = called & set(kernels.__all__) - wanted
+    return sorted(wanted)
 
 
 def _kernel(name: str) -> str:

@@ -72,9 +72,6 @@ class Closure:
     states: tuple[Shape, ...] = ()
     elementwise: bool = True
 
-    def smallest_side(self, rows: int, columns: int) -> int:
-        return min(rows, columns)
-
 
 @dataclass(frozen=True)
 class Rules:

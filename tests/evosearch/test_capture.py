@@ -21,6 +21,7 @@ from evosearch.lanes import Entry, Trial, train
 from evosearch.library import KNOWN, known
 from evosearch.problem import Problem
 from primitives.shape import FULL
+from proxy_tasks.products import by_torch
 from proxy_tasks.registry import TASKS, get
 
 TRIALS = (Trial(1e-3, 3e-3), Trial(1e-2, 1e-2))
@@ -91,7 +92,8 @@ def taped(work: Callable[[], None]) -> Callable[[], None]:
 
 
 def both_ways(problem: Problem, entries: list[Entry]) -> list[tuple[Tensor, Tensor]]:
-    plain, repeated = train(problem, entries), train(problem, entries, record=taped)
+    with by_torch():  # as on a GPU; the tape sees no other products
+        plain, repeated = train(problem, entries), train(problem, entries, record=taped)
     for value in (*plain, *repeated):
         assert isinstance(value, Tensor), value
     return list(zip(plain, repeated, strict=True))  # type: ignore[arg-type]

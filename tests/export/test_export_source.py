@@ -86,9 +86,9 @@ def test_no_variable_is_left_unused() -> None:
 
 
 def test_files_are_short() -> None:
-    """One rule: a file of some 150 lines; two: two rules, their routing and a kernel."""
+    """One rule: a file of some 150 lines; two: two rules, their routing and two kernels."""
     lines = {rules.name: export(rules).count("\n") for rules in map(known, KNOWN)}
-    assert lines.pop("muon") <= 300
+    assert lines.pop("muon") <= 305
     assert max(lines.values()) <= 185
     assert lines["lion"] <= 155
 
