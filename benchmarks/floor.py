@@ -31,7 +31,8 @@ from evosearch.evaluate import compile_text
 from evosearch.lanes import Entry, Trial, arithmetic, train
 from evosearch.library import known
 from evosearch.problem import Problem
-from proxy_tasks.products import bmm, by_torch
+from proxy_tasks.choice import by_torch
+from proxy_tasks.products import bmm
 from proxy_tasks.registry import get
 
 TRIALS = (Trial(1e-3, 1e-3),) * 15

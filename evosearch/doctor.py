@@ -72,8 +72,7 @@ def _gpus() -> Finding:
 
 
 def _products() -> Finding:
-    from proxy_tasks.gemm_calls import processor_tile
-    from proxy_tasks.products import kernels
+    from proxy_tasks.choice import kernels, processor_tile
 
     slow = "packs train at about half speed on a CPU; own kernels need x86-64 with FMA and llvmlite"
     problem = "" if processor_tile() else slow

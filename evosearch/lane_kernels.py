@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from primitives import kernels
+from proxy_tasks.choice import own_tile
 from proxy_tasks.gemm_calls import Record, record, run, scratch_size
-from proxy_tasks.products import own_tile
 from proxy_tasks.tile import Third
 
 __all__ = ["lane_kernels", "quintic"]

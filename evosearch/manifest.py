@@ -98,7 +98,7 @@ def _version(distribution: str) -> str | None:
 def _hardware() -> dict[str, Any]:
     import torch
 
-    from proxy_tasks.products import kernels
+    from proxy_tasks.choice import kernels
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {

@@ -6,7 +6,7 @@ Pointers are to float32, offsets and counts are 64-bit integers, and vectors hav
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,14 @@ FLOAT = ir.FloatType()
 POINTER = ir.PointerType()
 
 _INDEX = ir.IntType(32)
+_EXP = (
+    1.9875691500e-4,
+    1.3981999507e-3,
+    8.3334519073e-3,
+    4.1665795894e-2,
+    1.6666665459e-1,
+    5.0000001201e-1,
+)
 
 
 @dataclass
@@ -114,6 +122,11 @@ class Code:
         """Load a float."""
         return self.builder.load(pointer, typ=FLOAT, align=4)
 
+    def read_whole(self, pointer: Value, index: Value) -> Value:
+        """Load the integer of 8 bytes that so many others precede."""
+        place = self.builder.gep(pointer, [index], source_etype=INTEGER)
+        return self.builder.load(place, typ=INTEGER, align=8)
+
     def read_vector(self, pointer: Value) -> Value:
         """Load a vector, which need not be aligned."""
         return self.builder.load(pointer, typ=self.vector, align=4)
@@ -131,10 +144,46 @@ class Code:
     def multiply_add(self, x: Value, y: Value, z: Value) -> Value:
         """Return x y + z, rounded once."""
         name = "llvm.fma.f32" if z.type == FLOAT else f"llvm.fma.v{self.width}f32"
-        known = self.module.globals.get(name)
-        if known is None:
-            known = ir.Function(self.module, ir.FunctionType(z.type, [z.type] * 3), name)
-        return self.builder.call(known, [x, y, z])
+        return self.builder.call(self._function(name, z.type, 3), [x, y, z])
+
+    def fold(self, vector: Value, join: Callable[[Value, Value], Value]) -> Value:
+        """Return one float: the halves of a vector joined, and so on."""
+        size, unset = self.width, ir.Constant(self.vector, ir.Undefined)
+        while size > 1:
+            size //= 2
+            order = [*range(size, 2 * size), *[0] * (self.width - size)]
+            vector = join(vector, self.builder.shuffle_vector(vector, unset, self._order(order)))
+        return self.builder.extract_element(vector, ir.Constant(_INDEX, 0))
+
+    def filled(self, number: float) -> Value:
+        """Return a vector of one constant."""
+        return ir.Constant(self.vector, [number] * self.width)
+
+    def root(self, number: Value) -> Value:
+        """Return the square root of a float."""
+        return self.builder.call(self._function("llvm.sqrt.f32", FLOAT, 1), [number])
+
+    def exp(self, x: Value) -> Value:
+        """Return e^x of a vector of numbers that are not above 0, to 1e-7 of it; 0 below e^-87.
+
+        By Cephes' expf: x = n log 2 + r with a whole n and |r| < log(2) / 2, a polynomial for e^r,
+        and n added to the exponent (https://www.netlib.org/cephes/).
+        """
+        b, whole = self.builder, ir.VectorType(_INDEX, self.width)
+        rounder = self.filled(1.5 * 2.0**23)  # added to a small number it leaves the last bits to n
+        shifted = self.multiply_add(x, self.filled(1.4426950408889634), rounder)
+        n = b.fsub(shifted, rounder)
+        r = self.multiply_add(n, self.filled(-0.693359375), x)
+        r = self.multiply_add(n, self.filled(2.12194440e-4), r)
+        series = self.filled(_EXP[0])
+        for coefficient in _EXP[1:]:
+            series = self.multiply_add(series, r, self.filled(coefficient))
+        power = self.multiply_add(series, b.fmul(r, r), b.fadd(r, self.filled(1.0)))
+        exponent = b.shl(b.bitcast(shifted, whole), ir.Constant(whole, [23] * self.width))
+        power = b.bitcast(b.add(b.bitcast(power, whole), exponent), self.vector)
+        tiny = b.fcmp_ordered("<", x, self.filled(-87.0))
+        power = b.select(tiny, self.filled(0.0), power)
+        return b.select(b.fcmp_unordered("!=", x, x), x, power)
 
     def transposed(self, rows: Sequence[Value]) -> list[Value]:
         """Return the columns of a square block of vectors.
@@ -155,6 +204,11 @@ class Code:
                 for order in orders
             ]
         return rows
+
+    def _function(self, name: str, kind: Value, arguments: int) -> Value:
+        """Return one of LLVM's own functions of values of one type."""
+        known = self.module.globals.get(name)
+        return known or ir.Function(self.module, ir.FunctionType(kind, [kind] * arguments), name)
 
     def _order(self, indices: Sequence[int]) -> Value:
         return ir.Constant(ir.VectorType(_INDEX, self.width), list(indices))

@@ -8,15 +8,14 @@ from functools import cache
 from itertools import chain
 from typing import Final
 
-from proxy_tasks.native import compile_function, features
-from proxy_tasks.tile import HEADER, RECORD, TILES, Third, Tile
+from proxy_tasks.native import compile_function
+from proxy_tasks.tile import HEADER, RECORD, Third, Tile
 
 __all__ = [
     "NOWHERE",
     "Place",
     "Record",
     "must_copy",
-    "processor_tile",
     "record",
     "run",
     "scratch_size",
@@ -29,12 +28,6 @@ Record = tuple[float, ...]
 """Fields of one product, see `tile.RECORD`."""
 _LONG_ROW: Final = 1024
 """From so many floats on, rows lie on pages of their own, and to copy them first is quicker."""
-
-
-@cache
-def processor_tile() -> Tile | None:
-    """Return the tile for this processor; None where no kernel of ours is to be used."""
-    return next((tile for feature, tile in TILES.items() if feature in features()), None)
 
 
 def must_copy(tile: Tile, n: int, b: Place) -> bool:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from proxy_tasks.rows import run_rows
+
 __all__ = ["rms_norm", "rms_norm_backward", "rms_norm_forward"]
 
 EPSILON = 1e-6
@@ -21,6 +23,9 @@ def rms_norm_forward(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return x / rms(x) and 1 / rms(x)."""
     if x.is_cuda:
         return torch.ops.aten._fused_rms_norm(x, x.shape[-1:], None, EPSILON)
+    out, inverse = torch.empty_like(x), x.new_empty(*x.shape[:-1], 1)
+    if run_rows("rms_norm", x, out, inverse, number=EPSILON):
+        return out, inverse
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     inverse = norm.square_().div_(x.shape[-1]).add_(EPSILON).rsqrt_()
     return x * inverse, inverse
@@ -42,6 +47,10 @@ def rms_norm_backward(
         backward = torch.ops.aten._fused_rms_norm_backward
         delta, _ = backward(delta, normed, [d], torch.ones_like(inverse), None, [True, False])
         return delta.mul_(inverse) if into is None else into.addcmul_(delta, inverse)
+    name = "rms_norm_backward" if into is None else "rms_norm_backward_add"
+    result = delta if into is None else into
+    if run_rows(name, delta, normed, inverse, result):
+        return result
     total = torch.bmm(delta.view(-1, 1, d), normed.view(-1, d, 1))
     delta.addcmul_(normed, total.view(inverse.shape), value=-1 / d)
     return delta.mul_(inverse) if into is None else into.addcmul_(delta, inverse)

@@ -1,58 +1,21 @@
 """Batched matrix products of lanes: by kernels of our own on a CPU, by torch elsewhere.
 
-A kernel of `proxy_tasks.gemm` serves float32 matrices on the processors that it was measured on,
-where nothing asks for gradients by autograd; torch does all else. Which of the two is decided by
-what a lane is and never by the number of lanes, and neither lets lanes mix, so a lane's result does
-not depend on the pack it trains in.
+Which of the two is decided by what a lane is (see `proxy_tasks.choice`) and never by the number of
+lanes, and neither lets lanes mix, so a lane's result does not depend on the pack it trains in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Final
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from proxy_tasks.gemm_calls import NOWHERE, must_copy, processor_tile, record, run, scratch_size
+from proxy_tasks.choice import own_tile, plain
+from proxy_tasks.gemm_calls import NOWHERE, Place, Record, must_copy, record, run, scratch_size
 from proxy_tasks.tile import Third, Tile
 
-__all__ = [
-    "baddbmm",
-    "bmm",
-    "bmm_gated",
-    "bmm_into",
-    "by_one",
-    "by_torch",
-    "kernels",
-    "linear",
-    "own_tile",
-]
-
-_ALLOWED: Final = ContextVar("allowed", default=True)
-
-
-def kernels() -> str:
-    """Return by what float32 matrices are multiplied on this machine's CPU, in words."""
-    own = processor_tile()
-    return f"own kernels, {32 * own.width} bits" if own else "torch's"
-
-
-@contextmanager
-def by_torch() -> Iterator[None]:
-    """Within it torch makes all products."""
-    token = _ALLOWED.set(False)
-    try:
-        yield
-    finally:
-        _ALLOWED.reset(token)
-
-
-def own_tile(*tensors: Tensor) -> Tile | None:
-    """Return the tile to multiply these by; None where torch is to do it."""
-    return processor_tile() if _ALLOWED.get() and all(map(_plain, tensors)) else None
+__all__ = ["baddbmm", "bmm", "bmm_gated", "bmm_into", "bmm_joined", "by_one", "linear"]
 
 
 def _own(
@@ -68,48 +31,46 @@ def _own(
 ) -> Tensor | None:
     """Return what `gemm.products` computes; None where torch is to compute it, or to refuse."""
     tile = own_tile(a, b) if c is None else own_tile(a, b, c)
-    if tile is None:
+    if tile is None or not _match(a, b):
         return None
-    (lanes, m, k), n = a.shape, b.shape[2]
-    if b.shape[:2] != (lanes, k):
-        return None
+    (lanes, m, _), n = a.shape, b.shape[2]
     if out is None:
         out = a.new_empty(lanes, m, n)
-    elif out.shape != (lanes, m, n) or out.stride(2) != 1 or not _plain(out):
+    elif out.shape != (lanes, m, n) or out.stride(2) != 1 or not plain(out):
         return None
-    if b.stride(1) != 1 and b.stride(2) != 1:
-        b = b.contiguous()
-    place = (b.data_ptr(), *b.stride())
-    scratch = 0
-    if must_copy(tile, n, place):
-        spare = a.new_empty(scratch_size(tile, k, n))
-        scratch = spare.data_ptr()
-    third_place = NOWHERE
     if c is not None:
         if c.shape != out.shape:
             c = c.expand(lanes, m, n)
         if c.stride(2) != (third is not Third.BIAS):
             c = c.contiguous()
-        third_place = (c.data_ptr(), *c.stride())
-    product = record(
-        tile,
-        (m, k, n),
-        (out.data_ptr(), *out.stride()),
-        (a.data_ptr(), *a.stride()),
-        place,
-        c=third_place,
-        scratch=scratch,
-        alpha=alpha,
-        beta=beta,
-    )
+    product, _kept = _record(tile, out, a, b, c, alpha=alpha, beta=beta)
     run(tile, third, lanes, [product], relu=relu)
     return out
 
 
-def _plain(x: Tensor) -> bool:
-    """Whether a tensor is no more than float32 numbers in this machine's memory."""
-    watched = x.requires_grad and torch.is_grad_enabled()
-    return x.is_cpu and x.dtype is torch.float32 and type(x) is Tensor and not watched
+def _record(
+    tile: Tile, out: Tensor, a: Tensor, b: Tensor, c: Tensor | None, *, alpha: float, beta: float
+) -> tuple[Record, list[Tensor]]:
+    """Return the record of a product, and what must be kept until it is done."""
+    (_, m, k), n = a.shape, b.shape[2]
+    if b.stride(1) != 1 and b.stride(2) != 1:
+        b = b.contiguous()
+    kept, scratch, second = [b], 0, _place(b)
+    if must_copy(tile, n, second):
+        kept.append(a.new_empty(scratch_size(tile, k, n)))
+        scratch = kept[1].data_ptr()
+    third = NOWHERE if c is None else _place(c)
+    places = _place(out), _place(a), second
+    sizes = (m, k, n)
+    return record(tile, sizes, *places, c=third, scratch=scratch, alpha=alpha, beta=beta), kept
+
+
+def _match(a: Tensor, b: Tensor) -> bool:
+    return b.shape[:2] == (a.shape[0], a.shape[2])
+
+
+def _place(x: Tensor) -> Place:
+    return (x.data_ptr(), *x.stride())
 
 
 def bmm(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
@@ -125,6 +86,32 @@ def bmm_into(out: Tensor, a: Tensor, b: Tensor, scale: float = 1.0) -> None:
     if _own(a, b, out, alpha=scale) is None:
         # torch's product straight into such lanes makes a call for each, which costs more
         torch.mul(torch.bmm(a, b), scale, out=out)
+
+
+def bmm_joined(factors: Sequence[tuple[Tensor, Tensor, float]]) -> Tensor:
+    """Return ``scale a @ b`` of each (a, b, scale), side by side in the last dimension.
+
+    All a are (L, m, .), and b (L, ., n) with an n of its own.
+    """
+    a = factors[0][0]
+    widths = [b.shape[2] for _, b, _ in factors]
+    tile = own_tile(*(x for a, b, _ in factors for x in (a, b)))
+    if tile is None or not all(_match(a, b) for a, b, _ in factors):
+        return torch.cat([_scaled(*factor) for factor in factors], -1)
+    out = a.new_empty(*a.shape[:2], sum(widths))
+    records = [
+        _record(tile, part, a, b, None, alpha=scale, beta=0.0)
+        for (a, b, scale), part in zip(factors, out.split(widths, 2), strict=True)
+    ]
+    run(tile, Third.NONE, a.shape[0], [product for product, _ in records])
+    return out
+
+
+def _scaled(a: Tensor, b: Tensor, scale: float) -> Tensor:
+    if scale == 1.0:
+        return torch.bmm(a, b)
+    out = a.new_empty(*a.shape[:2], b.shape[2])
+    return torch.baddbmm(out, a, b, beta=0, alpha=scale, out=out)
 
 
 def bmm_gated(a: Tensor, b: Tensor, gate: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the kernels of `proxy_tasks.gemm` are made for, and what they are given."""
+"""What our kernels are made for, and what they are given."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-__all__ = ["HEADER", "RECORD", "TILES", "Third", "Tile"]
+__all__ = ["HEADER", "RECORD", "ROWS", "TILES", "WIDTH", "Third", "Tile"]
 
 HEADER: Final = "2q"
 """`struct` format of what the argument begins with: how many lanes, how many products."""
@@ -14,6 +14,12 @@ RECORD: Final = "19q2f"
 """`struct` format of each product: m, k, n; a and its strides over lanes, rows, columns; b and its
 three; the result and its two, as its rows lie in one piece; c and its three, that over columns 0 or
 1; scratch; alpha and beta. Strides count floats."""
+ROWS: Final = "7qf"
+"""`struct` format of the argument of `proxy_tasks.row_code`: how many rows, how long each is, five
+addresses, a number."""
+WIDTH: Final = 16
+"""Rows are multiples of this long, and sums over one run over so many columns apart, however wide
+the vectors of a processor are."""
 
 
 class Third(Enum):

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from proxy_tasks.data import kept
-from proxy_tasks.kernels import softmax_backward_
+from proxy_tasks.kernels import softmax_, softmax_backward_
 from proxy_tasks.norm import rms_norm, rms_norm_backward, rms_norm_forward
-from proxy_tasks.products import baddbmm, bmm, bmm_gated, bmm_into, linear
+from proxy_tasks.products import baddbmm, bmm, bmm_gated, bmm_into, bmm_joined, linear
 from proxy_tasks.task import Parameter, Role, Weights
 
 __all__ = ["Transformer"]
@@ -123,9 +123,9 @@ class Transformer:
             scores = x.new_empty(self.heads, lanes * batch, context, context)
             for h, (q, k, _) in enumerate(self._split(qkv)):
                 baddbmm(mask, q, k.transpose(1, 2), alpha=size**-0.5, out=scores[h])
-            attention = torch.softmax(scores, -1)
-            heads = [bmm(attention[h], v) for h, (_, _, v) in enumerate(self._split(qkv))]
-            mixed = torch.cat(heads, -1).view(x.shape)
+            attention = softmax_(scores)
+            heads = [(attention[h], v, 1.0) for h, (_, _, v) in enumerate(self._split(qkv))]
+            mixed = bmm_joined(heads).view(x.shape)
             baddbmm(x, mixed, weights[f"block{i}.project"].transpose(1, 2), out=x)
             normed_up, inverse_up = rms_norm_forward(x)
             hidden = linear(normed_up, weights[f"block{i}.up"].transpose(1, 2), relu=True)
@@ -175,19 +175,16 @@ class Transformer:
         size = self.width // self.heads
         delta = delta.view(*tape.qkv.shape[:2], self.width)
         scores = torch.empty_like(tape.attention)
+        parts = delta.split(size, -1)
         split = list(self._split(tape.qkv))
         for h, (_, _, v) in enumerate(split):
-            part = delta[..., h * size : (h + 1) * size]
-            bmm(part, v.transpose(1, 2), out=scores[h])
+            bmm(parts[h], v.transpose(1, 2), out=scores[h])
         softmax_backward_(scores, tape.attention)
-        parts = scores.new_empty(3, self.heads, *delta.shape[:2], size)
-        for h, (q, k, _) in enumerate(split):
-            part = delta[..., h * size : (h + 1) * size]
-            grad_q, grad_k, grad_v = parts[:, h]
-            baddbmm(grad_q, scores[h], k, beta=0, alpha=size**-0.5, out=grad_q)
-            baddbmm(grad_k, scores[h].transpose(1, 2), q, beta=0, alpha=size**-0.5, out=grad_k)
-            bmm(tape.attention[h].transpose(1, 2), part, out=grad_v)
-        merged = torch.cat(list(parts.flatten(0, 1)), -1)
+        scale = size**-0.5
+        queries = [(scores[h], k, scale) for h, (_, k, _) in enumerate(split)]
+        keys = [(scores[h].transpose(1, 2), q, scale) for h, (q, _, _) in enumerate(split)]
+        values = [(tape.attention[h].transpose(1, 2), parts[h], 1.0) for h in range(self.heads)]
+        merged = bmm_joined([*queries, *keys, *values])
         return merged.view(*tape.normed.shape[:2], 3 * self.width)
 
     def _split(self, qkv: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:

@@ -21,7 +21,7 @@ from evosearch.lanes import Entry, Trial, train
 from evosearch.library import KNOWN, known
 from evosearch.problem import Problem
 from primitives.shape import FULL
-from proxy_tasks.products import by_torch
+from proxy_tasks.choice import by_torch
 from proxy_tasks.registry import TASKS, get
 
 TRIALS = (Trial(1e-3, 3e-3), Trial(1e-2, 1e-2))

@@ -22,7 +22,7 @@ from evosearch.program import Rule, RuleSet, Statement
 from primitives import kernels
 from primitives.shape import COLUMNWISE, FULL, LEFT, RIGHT, ROWWISE, SCALAR
 from primitives.table import OPS
-from proxy_tasks.products import by_torch
+from proxy_tasks.choice import by_torch
 
 SHAPES = [(5, 3), (3, 5), (4, 4), (2, 3, 5), (2, 1, 4, 4), (1, 1), (1, 6)]
 

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from evosearch.lane_kernels import lane_kernels, quintic
 from primitives import kernels
-from proxy_tasks.gemm_calls import processor_tile
-from proxy_tasks.products import by_torch
+from proxy_tasks.choice import by_torch, processor_tile
 
 SHAPES = [(2, 3, 32, 64), (3, 64, 32), (7, 5), (3, 10, 17), (2, 1, 33, 20), (1, 1, 1), (2, 1, 9)]
 

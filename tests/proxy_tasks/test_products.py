@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from proxy_tasks import gemm_calls, products
-from proxy_tasks.gemm_calls import processor_tile
-from proxy_tasks.products import baddbmm, bmm, bmm_gated, bmm_into, by_one, by_torch, linear
+from proxy_tasks import choice, products
+from proxy_tasks.choice import by_torch, processor_tile
+from proxy_tasks.native import features
+from proxy_tasks.products import baddbmm, bmm, bmm_gated, bmm_into, bmm_joined, by_one, linear
 from proxy_tasks.tile import TILES, Third
 
-USABLE = [tile for name, tile in TILES.items() if name in gemm_calls.features()]
+USABLE = [tile for name, tile in TILES.items() if name in features()]
 SIZES = [
     (32, 64, 64),
     (10, 32, 64),
@@ -102,6 +103,9 @@ def test_what_is_done_to_a_product(size: tuple[int, int, int]) -> None:
     close(linear(a, b, bias, relu=True), (product + bias.double()).relu(), k)
     close(linear(a, b, relu=True), product.relu(), k)
     gate[0, 0, 0] = 0.0
+    joined = bmm_joined([(a, b, 1.0), (-a, b[..., : n // 2 + 1], 0.5)])
+    close(joined[..., :n], product, k)
+    close(joined[..., n:], -0.5 * product[..., : n // 2 + 1], k)
     close(bmm_gated(a, b, gate), product.where(gate > 0, 0.0), k)
     unset = torch.full_like(gate, torch.nan)
     close(baddbmm(unset, a, b, beta=0, alpha=2.0, out=unset), 2.0 * product, k)
@@ -169,7 +173,7 @@ def test_every_entry_is_one_chain_whatever_the_tile(
     expected = expected.relu() if relu else expected
     for tile in USABLE:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(products, "processor_tile", lambda tile=tile: tile)
+            patch.setattr(choice, "processor_tile", lambda tile=tile: tile)
             found = products._own(a, b, None, third, c, alpha=0.5, beta=2.0, relu=relu)
         assert found is not None
         assert torch.equal(found, expected), tile
@@ -200,6 +204,10 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
         bmm(random(1, 2, 3), random(1, 2, 3))
     with pytest.raises(RuntimeError, match="batch"):
         bmm(random(2, 2, 3), random(1, 3, 2))
+    with pytest.raises(RuntimeError, match="size"):
+        bmm_joined(
+            [(random(1, 2, 3), random(1, 3, 2), 1.0), (random(1, 2, 3), random(1, 2, 2), 1.0)]
+        )
     with pytest.raises(RuntimeError, match="expand"):
         baddbmm(random(3, 1, 1), random(2, 2, 3), random(2, 3, 2))
 
@@ -218,7 +226,8 @@ import sys
 sys.modules["llvmlite"] = None
 import torch
 from evosearch.lane_kernels import quintic
-from proxy_tasks.products import bmm, kernels
+from proxy_tasks.choice import kernels
+from proxy_tasks.products import bmm
 assert kernels() == "torch's"
 assert torch.equal(bmm(torch.ones(2, 3, 4), torch.ones(2, 4, 5)), torch.full((2, 3, 5), 4.0))
 assert quintic(torch.eye(3), [(0.5, 0.25, 0.0)]).trace() == 2.25
@@ -227,11 +236,11 @@ assert quintic(torch.eye(3), [(0.5, 0.25, 0.0)]).trace() == 2.25
 
 
 def test_on_other_processors_torch_multiplies(monkeypatch) -> None:
-    found = gemm_calls.features.__wrapped__  # type: ignore[attr-defined]
+    found = features.__wrapped__  # type: ignore[attr-defined]
     monkeypatch.setattr("platform.machine", lambda: "arm64")
     assert found() == frozenset()
-    monkeypatch.setattr(products, "processor_tile", lambda: None)
-    assert products.kernels() == "torch's"
-    assert products._own(random(1, 2, 3), random(1, 3, 2)) is None
-    monkeypatch.setattr(gemm_calls, "features", lambda: {"sse2"})
+    monkeypatch.setattr(choice, "features", lambda: {"sse2"})
     assert processor_tile.__wrapped__() is None  # type: ignore[attr-defined]
+    monkeypatch.setattr(choice, "processor_tile", lambda: None)
+    assert choice.kernels() == "torch's"
+    assert products._own(random(1, 2, 3), random(1, 3, 2)) is None

@@ -1,0 +1,51 @@
+"""Softmax and division by the root mean square over rows, by kernels of our own on a CPU.
+
+Each function takes the work or leaves it: it returns whether it did it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from functools import cache
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from proxy_tasks.choice import own_tile
+from proxy_tasks.native import compile_function
+from proxy_tasks.tile import ROWS, WIDTH
+
+__all__ = ["run_rows"]
+
+_LAYOUT: Final = struct.Struct(f"<{ROWS}")
+
+
+def run_rows(name: str, rows: Tensor, *others: Tensor, number: float = 0.0) -> bool:
+    """Run a function of `proxy_tasks.row_code` over the last dimension, if it may.
+
+    Args:
+        name: Of the function.
+        rows: Its first argument.
+        others: What else it is given, by the order of its addresses.
+        number: As it is.
+    """
+    tensors = (rows, *others)
+    numbers = [x for x in tensors if x.dtype is not torch.int64]
+    length = rows.shape[-1]
+    if length % WIDTH or own_tile(*numbers) is None:
+        return False
+    if not all(x.is_contiguous() for x in tensors):
+        return False
+    addresses = [x.data_ptr() for x in tensors]
+    addresses += [0] * (5 - len(addresses))
+    _kernel(name)(_LAYOUT.pack(rows.numel() // length, length, *addresses, number))
+    return True
+
+
+@cache
+def _kernel(name: str) -> Callable[[bytes], None]:
+    from proxy_tasks.row_code import KERNELS  # it needs llvmlite
+
+    return compile_function(KERNELS[name](name), name)
