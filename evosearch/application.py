@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -35,6 +35,14 @@ class UpdateRule(Protocol):
         Leading dimensions are lanes and matrices of a stack; `t` is the step number, from 1: a
         number, or a tensor without dimensions. It only reads w and g; the states are its own, and
         it may overwrite and return their memory.
+        """
+        ...
+
+    def bound(self, w: Tensor, g: Tensor, states: list[Tensor]) -> Callable[[float], Tensor] | None:
+        """Return what does the same as `update` to these tensors again and again, but quicker.
+
+        A function of the step number that updates the states in place and returns the update; None
+        where there is none.
         """
         ...
 
@@ -74,12 +82,15 @@ class Application:
         self, rule: UpdateRule, w: Tensor, g: Tensor, states: list[Tensor], targets: list[_Target]
     ) -> None:
         self._update = rule.update
+        self._bound = rule.bound(w, g, states)
         self._w, self._g, self._states = w, g, states
         self._targets = targets
         self._borrowed: list[int] | None = None
 
     def advance(self, t: float | Tensor) -> Tensor:
         """Update the states and return the update of step `t`."""
+        if self._bound is not None and not isinstance(t, Tensor):
+            return self._bound(t)
         u, *states = self._update(self._w, self._g, t, *self._states)
         if self._borrowed is None:
             # A rule may return its input as a state, but the buffers of w and g are overwritten.

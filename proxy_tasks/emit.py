@@ -84,6 +84,10 @@ class Code:
         """Return 0 of the type of a value."""
         return ir.Constant(like.type, [0.0] * self.width if like.type == self.vector else 0.0)
 
+    def one(self, like: Value) -> Value:
+        """Return 1 of the type of a value."""
+        return ir.Constant(like.type, [1.0] * self.width if like.type == self.vector else 1.0)
+
     def zeros(self) -> Value:
         """Return a vector of zeros."""
         return ir.Constant(self.vector, [0.0] * self.width)
@@ -110,6 +114,24 @@ class Code:
             phi.add_incoming(value, b.block)
         b.branch(head)
         b.position_at_end(after)
+
+    @contextmanager
+    def cases(self, number: Value, count: int) -> Iterator[Iterator[int]]:
+        """Write ``match number`` for 0 to count - 1; each case is written while it is iterated."""
+        b = self.builder
+        after = b.append_basic_block("matched")
+        switch = b.switch(number, after)
+
+        def write() -> Iterator[int]:
+            for case in range(count):
+                block = b.append_basic_block(f"case{case}")
+                switch.add_case(self.whole(case), block)
+                b.position_at_end(block)
+                yield case
+                b.branch(after)
+            b.position_at_end(after)
+
+        yield write()
 
     def at(self, pointer: Value, *offsets: Value) -> Value:
         """Return a pointer so many floats further."""
@@ -143,8 +165,7 @@ class Code:
 
     def multiply_add(self, x: Value, y: Value, z: Value) -> Value:
         """Return x y + z, rounded once."""
-        name = "llvm.fma.f32" if z.type == FLOAT else f"llvm.fma.v{self.width}f32"
-        return self.builder.call(self._function(name, z.type, 3), [x, y, z])
+        return self.builder.call(self._function("llvm.fma", z.type, 3), [x, y, z])
 
     def fold(self, vector: Value, join: Callable[[Value, Value], Value]) -> Value:
         """Return one float: the halves of a vector joined, and so on."""
@@ -159,9 +180,13 @@ class Code:
         """Return a vector of one constant."""
         return ir.Constant(self.vector, [number] * self.width)
 
-    def root(self, number: Value) -> Value:
-        """Return the square root of a float."""
-        return self.builder.call(self._function("llvm.sqrt.f32", FLOAT, 1), [number])
+    def root(self, x: Value) -> Value:
+        """Return the square root of a float or of a vector."""
+        return self.builder.call(self._function("llvm.sqrt", x.type, 1), [x])
+
+    def absolute(self, x: Value) -> Value:
+        """Return |x| of a float or of a vector."""
+        return self.builder.call(self._function("llvm.fabs", x.type, 1), [x])
 
     def exp(self, x: Value) -> Value:
         """Return e^x of a vector of numbers that are not above 0, to 1e-7 of it; 0 below e^-87.
@@ -207,6 +232,7 @@ class Code:
 
     def _function(self, name: str, kind: Value, arguments: int) -> Value:
         """Return one of LLVM's own functions of values of one type."""
+        name += ".f32" if kind == FLOAT else f".v{self.width}f32"
         known = self.module.globals.get(name)
         return known or ir.Function(self.module, ir.FunctionType(kind, [kind] * arguments), name)
 

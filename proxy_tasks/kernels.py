@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from proxy_tasks.rows import run_rows
+from proxy_tasks.row_calls import run_rows
 
 __all__ = ["relu_backward_", "softmax_", "softmax_backward_"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from proxy_tasks.rows import run_rows
+from proxy_tasks.row_calls import run_rows
 
 __all__ = ["cross_entropy", "cross_entropy_gradient"]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from proxy_tasks.rows import run_rows
+from proxy_tasks.row_calls import run_rows
 
 __all__ = ["rms_norm", "rms_norm_backward", "rms_norm_forward"]
 

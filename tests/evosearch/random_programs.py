@@ -8,6 +8,7 @@ op table, so it is an independent oracle of the checker.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
@@ -35,17 +36,28 @@ def bred(seed: int, edits: int = 12) -> RuleSet:
     return rules
 
 
-def raw_rule(seed: int, statements: int = 30, name: str = "raw", rank_free: bool = False) -> Rule:
-    """Return a rule of up to so many statements, drawn from the op table alone."""
+def raw_rule(
+    seed: int,
+    statements: int = 30,
+    name: str = "raw",
+    rank_free: bool = False,
+    ops: Sequence[Op] | None = None,
+) -> Rule:
+    """Return a rule of up to so many statements, drawn from the op table alone.
+
+    With `ops`, of these alone, and with states of the parameter's shape.
+    """
     draw = random.Random(seed)
     allowed = [FULL, SCALAR] if rank_free else list(SHAPES.values())
+    allowed = [FULL] if ops is not None else allowed
     states = tuple(
         State(f"s{k}", FULL if draw.random() < 0.6 else draw.choice(allowed))
         for k in range(draw.randrange(4))
     )
     kept = {"g": FULL} | {state.name: state.shape for state in states}
     shapes = {"w": FULL} | kept
-    ops = [op for op in OPS.values() if op.rank_free or not rank_free]
+    if ops is None:
+        ops = [op for op in OPS.values() if op.rank_free or not rank_free]
     body: list[Statement] = []
     for k in range(draw.randrange(statements + 1)):
         op = draw.choice(ops)

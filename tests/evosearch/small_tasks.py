@@ -72,6 +72,9 @@ class Closure:
     states: tuple[Shape, ...] = ()
     elementwise: bool = True
 
+    def bound(self, *_: Any) -> None:
+        return None
+
 
 @dataclass(frozen=True)
 class Rules:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from proxy_tasks import choice, gemm_calls, rows
+from proxy_tasks import choice, gemm_calls, row_calls
 from proxy_tasks.kernels import softmax_, softmax_backward_
 from proxy_tasks.native import compile_function, features
 from proxy_tasks.norm import rms_norm_backward, rms_norm_forward
@@ -29,7 +29,7 @@ def _older(request, monkeypatch) -> Iterator[None]:
     monkeypatch.setattr(binding, "get_host_cpu_name", lambda: request.param)
     monkeypatch.setattr(binding, "get_host_cpu_features", binding.FeatureMap)
     monkeypatch.setattr(choice, "processor_tile", lambda: TILES[OLDER[request.param]])
-    caches = (gemm_calls._kernel, rows._kernel)
+    caches = (gemm_calls._kernel, row_calls._kernel)
     for cached in caches:
         cached.cache_clear()
     yield

@@ -12,7 +12,7 @@ from proxy_tasks.choice import by_torch, processor_tile
 from proxy_tasks.kernels import softmax_, softmax_backward_
 from proxy_tasks.losses import cross_entropy, cross_entropy_gradient
 from proxy_tasks.norm import rms_norm, rms_norm_backward, rms_norm_forward
-from proxy_tasks.rows import run_rows
+from proxy_tasks.row_calls import run_rows
 
 SHAPES = [(2, 5, 32), (3, 7, 96), (1, 1, 16), (4, 3, 10), (2, 2, 33)]
 """Some with rows that our kernels take, some with others."""

@@ -1,0 +1,93 @@
+"""Updates by the register machine: what an elementwise rule's function computes, in one call."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from evosearch.assembler import Assembly
+from proxy_tasks.choice import own_tile
+from proxy_tasks.native import compile_function
+from proxy_tasks.tile import WIDTH
+
+__all__ = ["Machine"]
+
+
+class Machine:
+    """The machine with a rule and the tensors that it works on."""
+
+    def __init__(
+        self, assembly: Assembly, w: Tensor, g: Tensor, states: Sequence[Tensor], strides: list[int]
+    ) -> None:
+        from evosearch.machine_code import HEADER, PART
+
+        self._assembly = assembly
+        self._update = torch.empty(w.shape, dtype=w.dtype)
+        own = assembly.number_count + assembly.registers
+        self._scratch = w.new_empty(2 * (assembly.streams + own) + WIDTH + PART * own)
+        rows, columns = (1, w.numel()) if not any(strides) else w.shape
+        streams = [w, g, *states, self._update]
+        self._kept = streams
+        words = [
+            *(rows, columns, assembly.streams, assembly.number_count, assembly.registers),
+            *(len(assembly.instructions), self._scratch.data_ptr()),
+        ]
+        for stream, stride in zip(streams, strides, strict=True):
+            words += [stream.data_ptr(), stride]
+        body = [word for instruction in assembly.instructions for word in instruction]
+        self._words = struct.pack(f"<{HEADER}{2 * len(streams) + len(body)}q", *words, *body)
+        self._numbers = struct.Struct(f"<{assembly.number_count}f")
+
+    @classmethod
+    def bind(
+        cls, assembly: Assembly, w: Tensor, g: Tensor, states: Sequence[Tensor]
+    ) -> Machine | None:
+        """Return the machine for a rule over one block of weights.
+
+        None where it cannot run: on another device, for another dtype than float32, or where rows
+        do not lie in one piece.
+
+        Args:
+            assembly: The rule.
+            w: Weights, which are only read.
+            g: Gradients of that shape, which are only read.
+            states: Of that shape; overwritten at each step.
+        """
+        if own_tile(w, g, *states) is None:
+            return None
+        strides = _strides([w, g, *states])
+        return None if strides is None else cls(assembly, w, g, states, strides)
+
+    def __call__(self, t: float) -> Tensor:
+        """Update the states and return the update of step `t`, in memory that the next overwrites.
+
+        Raises:
+            ArithmeticError: A number of the rule overflows or is divided by 0.
+        """
+        numbers = self._numbers.pack(*self._assembly.numbers(t))
+        _kernel()(self._words + numbers)
+        return self._update
+
+
+def _strides(tensors: Sequence[Tensor]) -> list[int] | None:
+    """Return each tensor's stride over rows, and the update's; 0 where all lie in one piece."""
+    shape = tensors[0].shape
+    if any(x.shape != shape for x in tensors):
+        return None
+    if all(x.is_contiguous() for x in tensors):
+        return [0] * (len(tensors) + 1)
+    if len(shape) != 2 or any(x.stride(1) != 1 for x in tensors):
+        return None
+    return [*(x.stride(0) for x in tensors), shape[1]]
+
+
+@cache
+def _kernel() -> Callable[[bytes], Any]:
+    from evosearch.machine_code import machine
+
+    return compile_function(machine("machine"), "machine")
