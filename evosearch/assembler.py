@@ -13,22 +13,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final, NamedTuple
 
-from evosearch.instructions import INSTRUCTIONS
 from evosearch.program import INPUTS, Argument, Rule
+from evosearch.registers import Instruction, Slot, allocate
 from primitives.table import OPS
 
-__all__ = ["Assembly", "Instruction", "assemble"]
-
-
-class Instruction(NamedTuple):
-    """``slot[target] = name(slot[x], slot[y], slot[z])``, entry by entry."""
-
-    number: int
-    """Of its name, see `INSTRUCTIONS`."""
-    target: int
-    x: int
-    y: int
-    z: int
+__all__ = ["Assembly", "assemble"]
 
 
 @dataclass(frozen=True)
@@ -55,22 +44,13 @@ class _Unknown(Exception):
     """A template computes what the machine does not know."""
 
 
-class _Slot(NamedTuple):
-    """Where a vector is."""
-
-    kind: str
-    """"stream", "number" or "result"."""
-    place: int
-    """Among its kind."""
-
-
 class _Number(NamedTuple):
     """An expression in Python, of the step number ``t``."""
 
     text: str
 
 
-_Operand = _Number | _Slot
+_Operand = _Number | Slot
 
 
 def assemble(rule: Rule) -> Assembly | None:
@@ -88,12 +68,10 @@ class _Assembler:
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self.code: list[tuple[str, tuple[_Slot, ...]]] = []
+        self.code: list[tuple[str, tuple[Slot, ...]]] = []
         self.numbers: dict[str, int] = {}
         names = [*INPUTS, *(state.name for state in rule.states)]
-        self.values: dict[str, _Operand] = {
-            name: _Slot("stream", i) for i, name in enumerate(names)
-        }
+        self.values: dict[str, _Operand] = {name: Slot("stream", i) for i, name in enumerate(names)}
 
     def assembly(self) -> Assembly:
         for statement in self.rule.body:
@@ -104,9 +82,9 @@ class _Assembler:
         targets = self._targets()
         streams = len(INPUTS) + len(self.rule.states) + 1
         fixed = streams + len(self.numbers)
-        places = {_Slot("stream", i): i for i in range(streams)}
-        places |= {_Slot("number", i): streams + i for i in range(len(self.numbers))}
-        instructions, registers = _allocate(self.code, targets, places, fixed)
+        places = {Slot("stream", i): i for i in range(streams)}
+        places |= {Slot("number", i): streams + i for i in range(len(self.numbers))}
+        instructions, registers = allocate(self.code, targets, places, fixed)
         function = eval(f"lambda t: ({''.join(f'{text}, ' for text in self.numbers)})")
         return Assembly(len(self.rule.states), function, len(self.numbers), registers, instructions)
 
@@ -114,7 +92,7 @@ class _Assembler:
         """Return the streams that results go to, and append copies of what else must go there."""
         ends = [self._slot(self.values[state.name]) for state in self.rule.states]
         ends.append(self._slot(self.values[self.rule.update]))
-        homes = [_Slot("stream", len(INPUTS) + i) for i in range(len(ends))]
+        homes = [Slot("stream", len(INPUTS) + i) for i in range(len(ends))]
         moved = [(end, home) for end, home in zip(ends, homes, strict=True) if end != home]
         # What one state hands to another is set aside, before its own home is written.
         aside = {end: end for end, _ in moved}
@@ -131,15 +109,15 @@ class _Assembler:
     def _value(self, argument: Argument) -> _Operand:
         return self.values[argument] if isinstance(argument, str) else _Number(f"({argument!r})")
 
-    def _slot(self, operand: _Operand) -> _Slot:
+    def _slot(self, operand: _Operand) -> Slot:
         """Return an operand as a vector."""
-        if isinstance(operand, _Slot):
+        if isinstance(operand, Slot):
             return operand
-        return _Slot("number", self.numbers.setdefault(operand.text, len(self.numbers)))
+        return Slot("number", self.numbers.setdefault(operand.text, len(self.numbers)))
 
-    def _emit(self, name: str, *operands: _Operand) -> _Slot:
+    def _emit(self, name: str, *operands: _Operand) -> Slot:
         self.code.append((name, tuple(map(self._slot, operands))))
-        return _Slot("result", len(self.code) - 1)
+        return Slot("result", len(self.code) - 1)
 
     def _expression(self, node: ast.expr, arguments: dict[str, _Operand]) -> _Operand:
         def value(node: ast.expr) -> _Operand:
@@ -192,12 +170,12 @@ class _Assembler:
                 return self._emit("root", x)
             case "square", [x]:
                 return self._emit("multiply", x, x)
-            case "clamp", [_Slot() as x, _Number() as low, _Number() as high]:
+            case "clamp", [Slot() as x, _Number() as low, _Number() as high]:
                 return self._emit("at_most", self._emit("at_least", x, low), high)
-            case "safe_div", [x, _Slot() as y]:
+            case "safe_div", [x, Slot() as y]:
                 quotient = self._arithmetic(ast.Div, x, y)
                 return self._emit("where_not_zero", y, quotient, _Number("0.0"))
-            case "safe_div", [_Slot() as x, _Number() as y]:
+            case "safe_div", [Slot() as x, _Number() as y]:
                 zero = float(ast.literal_eval(y.text)) == 0
                 return self._slot(_Number("0.0")) if zero else self._emit("divide", x, y)
             case ("maximum" | "minimum") as name, [x, y]:
@@ -205,7 +183,7 @@ class _Assembler:
             case "clip_to", [x, _Number() as bound]:
                 low, high = _Number(f"(-abs({bound.text}))"), _Number(f"abs({bound.text})")
                 return self._emit("at_most", self._emit("at_least", x, low), high)
-            case "clip_to", [x, _Slot() as y]:
+            case "clip_to", [x, Slot() as y]:
                 bound = self._emit("absolute", y)
                 least = self._emit("maximum", x, self._emit("negate", bound))
                 return self._emit("minimum", least, bound)
@@ -213,10 +191,10 @@ class _Assembler:
                 return self._emit("where_positive", condition, x, y)
         raise _Unknown
 
-    def _extreme(self, name: str, x: _Operand, y: _Operand) -> _Slot:
-        if isinstance(x, _Slot) and isinstance(y, _Slot):
+    def _extreme(self, name: str, x: _Operand, y: _Operand) -> Slot:
+        if isinstance(x, Slot) and isinstance(y, Slot):
             return self._emit(name, x, y)
-        vector, bound = (x, y) if isinstance(x, _Slot) else (y, x)
+        vector, bound = (x, y) if isinstance(x, Slot) else (y, x)
         return self._emit("at_least" if name == "maximum" else "at_most", vector, bound)
 
 
@@ -229,8 +207,6 @@ _OPERATORS: Final[dict[type[ast.operator], tuple[str, str]]] = {
 }
 """Python's sign for numbers, and the instruction for vectors."""
 
-_NUMBERS: Final = {name: number for number, name in enumerate(INSTRUCTIONS)}
-
 
 @cache
 def _parsed(op: str) -> ast.expr:
@@ -238,41 +214,3 @@ def _parsed(op: str) -> ast.expr:
     row = OPS[op]
     names = [f"x{i}" for i in range(row.arity + len(row.constants))]
     return ast.parse(row.torch.format(*names), mode="eval").body
-
-
-def _allocate(
-    code: list[tuple[str, tuple[_Slot, ...]]],
-    targets: dict[int, int],
-    places: dict[_Slot, int],
-    first: int,
-) -> tuple[tuple[Instruction, ...], int]:
-    """Give every result a slot, one that is not needed again where there is one.
-
-    Args:
-        code: What to compute, one result each.
-        targets: Results that go to streams.
-        places: Slots of streams and numbers.
-        first: The first slot that is free.
-
-    Returns:
-        The instructions, and how many slots they use from the first on.
-    """
-    last = {slot: i for i, (_, operands) in enumerate(code) for slot in operands}
-    free: list[int] = []
-    used = 0
-    instructions: list[Instruction] = []
-    for i, (name, operands) in enumerate(code):
-        x, y, z, *_ = *(places[slot] for slot in operands), 0, 0, 0
-        free += [
-            places[slot] for slot in set(operands) if last[slot] == i and places[slot] >= first
-        ]
-        result = _Slot("result", i)
-        if i in targets:
-            places[result] = targets[i]
-        elif free:
-            places[result] = free.pop()
-        else:
-            places[result] = first + used
-            used += 1
-        instructions.append(Instruction(_NUMBERS[name], places[result], x, y, z))
-    return tuple(instructions), used

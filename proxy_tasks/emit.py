@@ -6,7 +6,7 @@ Pointers are to float32, offsets and counts are 64-bit integers, and vectors hav
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,14 +23,6 @@ FLOAT = ir.FloatType()
 POINTER = ir.PointerType()
 
 _INDEX = ir.IntType(32)
-_EXP = (
-    1.9875691500e-4,
-    1.3981999507e-3,
-    8.3334519073e-3,
-    4.1665795894e-2,
-    1.6666665459e-1,
-    5.0000001201e-1,
-)
 
 
 @dataclass
@@ -87,10 +79,6 @@ class Code:
     def one(self, like: Value) -> Value:
         """Return 1 of the type of a value."""
         return ir.Constant(like.type, [1.0] * self.width if like.type == self.vector else 1.0)
-
-    def zeros(self) -> Value:
-        """Return a vector of zeros."""
-        return ir.Constant(self.vector, [0.0] * self.width)
 
     @contextmanager
     def loop(self, stop: Value, step: int = 1, carried: Sequence[Value] = ()) -> Iterator[Loop]:
@@ -161,20 +149,28 @@ class Code:
         """Return a vector whose entries are one float."""
         b, unset = self.builder, ir.Constant(self.vector, ir.Undefined)
         first = b.insert_element(unset, number, ir.Constant(_INDEX, 0))
-        return b.shuffle_vector(first, unset, self._order([0] * self.width))
+        return self.chosen(first, unset, [0] * self.width)
 
     def multiply_add(self, x: Value, y: Value, z: Value) -> Value:
         """Return x y + z, rounded once."""
         return self.builder.call(self._function("llvm.fma", z.type, 3), [x, y, z])
 
-    def fold(self, vector: Value, join: Callable[[Value, Value], Value]) -> Value:
-        """Return one float: the halves of a vector joined, and so on."""
-        size, unset = self.width, ir.Constant(self.vector, ir.Undefined)
-        while size > 1:
-            size //= 2
-            order = [*range(size, 2 * size), *[0] * (self.width - size)]
-            vector = join(vector, self.builder.shuffle_vector(vector, unset, self._order(order)))
+    def first(self, vector: Value) -> Value:
+        """Return a vector's first float."""
         return self.builder.extract_element(vector, ir.Constant(_INDEX, 0))
+
+    def chosen(self, x: Value, y: Value, indices: Sequence[int]) -> Value:
+        """Return a vector of entries of two, those of the second counted on from the first's."""
+        order = ir.Constant(ir.VectorType(_INDEX, self.width), list(indices))
+        return self.builder.shuffle_vector(x, y, order)
+
+    def bits(self, vector: Value) -> Value:
+        """Return the bits of floats as integers of 4 bytes."""
+        return self.builder.bitcast(vector, ir.VectorType(_INDEX, self.width))
+
+    def filled_bits(self, number: int) -> Value:
+        """Return a vector of one integer of 4 bytes."""
+        return ir.Constant(ir.VectorType(_INDEX, self.width), [number] * self.width)
 
     def filled(self, number: float) -> Value:
         """Return a vector of one constant."""
@@ -188,53 +184,8 @@ class Code:
         """Return |x| of a float or of a vector."""
         return self.builder.call(self._function("llvm.fabs", x.type, 1), [x])
 
-    def exp(self, x: Value) -> Value:
-        """Return e^x of a vector of numbers that are not above 0, to 1e-7 of it; 0 below e^-87.
-
-        By Cephes' expf: x = n log 2 + r with a whole n and |r| < log(2) / 2, a polynomial for e^r,
-        and n added to the exponent (https://www.netlib.org/cephes/).
-        """
-        b, whole = self.builder, ir.VectorType(_INDEX, self.width)
-        rounder = self.filled(1.5 * 2.0**23)  # added to a small number it leaves the last bits to n
-        shifted = self.multiply_add(x, self.filled(1.4426950408889634), rounder)
-        n = b.fsub(shifted, rounder)
-        r = self.multiply_add(n, self.filled(-0.693359375), x)
-        r = self.multiply_add(n, self.filled(2.12194440e-4), r)
-        series = self.filled(_EXP[0])
-        for coefficient in _EXP[1:]:
-            series = self.multiply_add(series, r, self.filled(coefficient))
-        power = self.multiply_add(series, b.fmul(r, r), b.fadd(r, self.filled(1.0)))
-        exponent = b.shl(b.bitcast(shifted, whole), ir.Constant(whole, [23] * self.width))
-        power = b.bitcast(b.add(b.bitcast(power, whole), exponent), self.vector)
-        tiny = b.fcmp_ordered("<", x, self.filled(-87.0))
-        power = b.select(tiny, self.filled(0.0), power)
-        return b.select(b.fcmp_unordered("!=", x, x), x, power)
-
-    def transposed(self, rows: Sequence[Value]) -> list[Value]:
-        """Return the columns of a square block of vectors.
-
-        Each of log2(width) rounds interleaves row i of the upper half with row i of the lower.
-        """
-        half, rows = self.width // 2, list(rows)
-        orders = [
-            self._order(
-                [at + side for at in range(start, start + half) for side in (0, self.width)]
-            )
-            for start in (0, half)
-        ]
-        for _ in range(self.width.bit_length() - 1):
-            rows = [
-                self.builder.shuffle_vector(rows[i], rows[i + half], order)
-                for i in range(half)
-                for order in orders
-            ]
-        return rows
-
     def _function(self, name: str, kind: Value, arguments: int) -> Value:
         """Return one of LLVM's own functions of values of one type."""
         name += ".f32" if kind == FLOAT else f".v{self.width}f32"
         known = self.module.globals.get(name)
         return known or ir.Function(self.module, ir.FunctionType(kind, [kind] * arguments), name)
-
-    def _order(self, indices: Sequence[int]) -> Value:
-        return ir.Constant(ir.VectorType(_INDEX, self.width), list(indices))

@@ -17,6 +17,7 @@ from typing import Final
 
 from proxy_tasks.emit import FLOAT, INTEGER, POINTER, Code, Value
 from proxy_tasks.tile import Third, Tile
+from proxy_tasks.vectors import transposed
 
 __all__ = ["products"]
 
@@ -129,7 +130,7 @@ class _Product:
         """Write so many rows of so many vectors, or of what columns are left."""
         code, b, width = self.code, self.code.builder, self.tile.width
         starts = [code.at(place.a, b.mul(code.whole(r), self.a_row)) for r in range(rows)]
-        zeros = [code.zeros()] * (rows * vectors)
+        zeros = [code.filled(0.0)] * (rows * vectors)
         with code.loop(self.k, carried=[*zeros, place.b, code.whole(0)]) as inner:
             *sums, row, column = inner.carried
             parts = [code.at(row, code.whole(q * width)) for q in range(vectors)]
@@ -205,7 +206,7 @@ class _Product:
                         with straight:
                             self._write_block(rows, target)
                         with turned:
-                            self._write_block(code.transposed(rows), target)
+                            self._write_block(transposed(code, rows), target)
                 with edge:
                     left = b.sub(self.k, p)
                     height = b.select(b.icmp_signed("<", left, side), left, side)

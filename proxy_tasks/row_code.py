@@ -11,6 +11,7 @@ from typing import Final
 
 from proxy_tasks.emit import FLOAT, INTEGER, POINTER, Code, Value
 from proxy_tasks.tile import WIDTH
+from proxy_tasks.vectors import exp, fold
 
 __all__ = ["KERNELS"]
 
@@ -39,7 +40,7 @@ class _Rows:
 
     def total(self, vector: Value) -> Value:
         """Return the sum of a vector's entries."""
-        return self.code.fold(vector, self.code.builder.fadd)
+        return fold(self.code, vector, self.code.builder.fadd)
 
 
 def softmax(name: str, *, targets: bool) -> str:
@@ -57,10 +58,10 @@ def softmax(name: str, *, targets: bool) -> str:
 
         with code.loop(rows.length, WIDTH, [code.filled(-float("inf"))]) as j:
             j.following = [larger(code.read_vector(code.at(x, j.index)), j.carried[0])]
-        largest = code.spread(code.fold(j.carried[0], larger))
-        with code.loop(rows.length, WIDTH, [code.zeros()]) as j:
+        largest = code.spread(fold(code, j.carried[0], larger))
+        with code.loop(rows.length, WIDTH, [code.filled(0.0)]) as j:
             difference = b.fsub(code.read_vector(code.at(x, j.index)), largest)
-            power = code.exp(difference)
+            power = exp(code, difference)
             code.write(power, code.at(out, j.index))
             j.following = [b.fadd(j.carried[0], power)]
         scale = code.spread(rows.inverse(rows.total(j.carried[0])))
@@ -80,7 +81,7 @@ def softmax_backward(name: str) -> str:
     code, b = rows.code, rows.code.builder
     with code.loop(rows.count) as row:
         delta, out, *_ = rows.starts(row.index)
-        with code.loop(rows.length, WIDTH, [code.zeros()]) as j:
+        with code.loop(rows.length, WIDTH, [code.filled(0.0)]) as j:
             value, factor = (code.read_vector(code.at(x, j.index)) for x in (delta, out))
             j.following = [code.multiply_add(value, factor, j.carried[0])]
         total = code.spread(rows.total(j.carried[0]))
@@ -100,7 +101,7 @@ def rms_norm(name: str) -> str:
     code, b = rows.code, rows.code.builder
     with code.loop(rows.count) as row:
         x, out, *_ = rows.starts(row.index)
-        with code.loop(rows.length, WIDTH, [code.zeros()]) as j:
+        with code.loop(rows.length, WIDTH, [code.filled(0.0)]) as j:
             value = code.read_vector(code.at(x, j.index))
             j.following = [code.multiply_add(value, value, j.carried[0])]
         square = code.multiply_add(rows.total(j.carried[0]), rows.mean, rows.number)
@@ -122,7 +123,7 @@ def rms_norm_backward(name: str, *, adds: bool) -> str:
     code, b = rows.code, rows.code.builder
     with code.loop(rows.count) as row:
         delta, out, _, result, _ = rows.starts(row.index)
-        with code.loop(rows.length, WIDTH, [code.zeros()]) as j:
+        with code.loop(rows.length, WIDTH, [code.filled(0.0)]) as j:
             value, factor = (code.read_vector(code.at(x, j.index)) for x in (delta, out))
             j.following = [code.multiply_add(value, factor, j.carried[0])]
         mean = code.spread(b.fneg(b.fmul(rows.total(j.carried[0]), rows.mean)))
