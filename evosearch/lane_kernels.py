@@ -8,18 +8,20 @@ the same functions, with another `quintic` to call; the two agree but for roundi
 
 from __future__ import annotations
 
-from functools import cache, partial
+from collections.abc import Sequence
+from functools import cache, lru_cache, partial
 from itertools import accumulate, cycle, pairwise
 from types import FunctionType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from primitives import kernels
 from proxy_tasks.choice import own_tile
-from proxy_tasks.gemm_calls import Record, record, run, scratch_size
-from proxy_tasks.tile import Third
+from proxy_tasks.gemm_calls import Record, pack, record, run, scratch_size
+from proxy_tasks.tile import Third, Tile
 
 __all__ = ["lane_kernels", "quintic"]
 
@@ -38,24 +40,71 @@ def lane_kernels() -> dict[str, Any]:
     return scope
 
 
-def quintic(x: Tensor, coefficients: list[tuple[float, float, float]]) -> Tensor:
+def quintic(x: Tensor, coefficients: list[Step]) -> Tensor:
     """Return what the kernel of this name does, one matrix after another on a CPU."""
     tile = own_tile(x)
     if tile is None or not coefficients or not x.numel():
         return kernels.quintic(x, coefficients)
     x = x.contiguous()
-    result = torch.empty_like(x)
     m, n = x.shape[-2:]
-    side, tall = min(m, n), m > n
-    # Lanes have in common, each while it lasts: y of odd and of even steps, its Gram matrix, a
-    # polynomial of that, and scratch of the products.
+    plan = _plan(tile, m, n, tuple(coefficients))
+    result, work = torch.empty_like(x), x.new_empty(plan.size)
+    words = plan.words + x.data_ptr() * plan.x
+    words += result.data_ptr() * plan.result
+    words += work.data_ptr() * plan.work
+    words[0] = x.numel() // (m * n)
+    run(tile, Third.ADDEND, words.tobytes())
+    return result
+
+
+Step = tuple[float, float, float]
+"""Coefficients of one step."""
+
+
+class _Plan(NamedTuple):
+    """The products of an iteration, as words of 8 bytes: ``words + address of x * x + ...``."""
+
+    words: np.ndarray
+    x: np.ndarray
+    result: np.ndarray
+    work: np.ndarray
+    size: int
+    """Floats of work."""
+
+
+@lru_cache(maxsize=256)
+def _plan(tile: Tile, m: int, n: int, coefficients: tuple[Step, ...]) -> _Plan:
+    side = min(m, n)
     sizes = (m * n, m * n, side * side, side * side, scratch_size(tile, max(m, n), n))
-    work = x.new_empty(sum(sizes))
-    starts = accumulate(sizes[:-1], initial=0)
-    odd, even, *squares, scratch = (work.data_ptr() + _BYTES * start for start in starts)
+
+    def words(x: int, result: int, work: int) -> np.ndarray:
+        places = [work + _BYTES * start for start in accumulate(sizes[:-1], initial=0)]
+        records = _records(tile, (m, n), coefficients, (x, result), places)
+        return np.frombuffer(pack(0, records), np.int64)
+
+    start = words(0, 0, 0)
+    by_address = (words(1, 0, 0) - start, words(0, 1, 0) - start, words(0, 0, 1) - start)
+    return _Plan(start, *by_address, sum(sizes))
+
+
+def _records(
+    tile: Tile,
+    shape: tuple[int, int],
+    coefficients: Sequence[Step],
+    ends: tuple[int, int],
+    work: Sequence[int],
+) -> list[Record]:
+    """Return the products of an iteration that begins and ends at two addresses.
+
+    Lanes have in common, each while it lasts, what lies in `work`: y of odd and of even steps, its
+    Gram matrix, a polynomial of that, and scratch of the products.
+    """
+    m, n = shape
+    side, tall = min(m, n), m > n
+    odd, even, *squares, scratch = work
     gram, poly = ((address, 0, side, 1) for address in squares)
     between = [(at, 0, n, 1) for at, _ in zip(cycle((odd, even)), coefficients[1:], strict=False)]
-    ys = [(x.data_ptr(), m * n, n, 1), *between, (result.data_ptr(), m * n, n, 1)]
+    ys = [(ends[0], m * n, n, 1), *between, (ends[1], m * n, n, 1)]
 
     multiply = partial(record, tile, scratch=scratch)
     records: list[Record] = []
@@ -67,5 +116,4 @@ def quintic(x: Tensor, coefficients: list[tuple[float, float, float]]) -> Tensor
             multiply((side, side, side), poly, gram, gram, c=gram, alpha=c, beta=b),
             multiply((m, side, n), following, *moved, c=y, alpha=1.0, beta=a),
         ]
-    run(tile, Third.ADDEND, x.numel() // (m * n), records)
-    return result
+    return records

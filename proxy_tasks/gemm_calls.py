@@ -16,6 +16,7 @@ __all__ = [
     "Place",
     "Record",
     "must_copy",
+    "pack",
     "record",
     "run",
     "scratch_size",
@@ -70,13 +71,14 @@ def record(
     return (*sizes, *a, *b, *out[:3], *c, spare, alpha, beta)
 
 
-def run(
-    tile: Tile, third: Third, lanes: int, records: Sequence[Record], *, relu: bool = False
-) -> None:
+def pack(lanes: int, records: Sequence[Record]) -> bytes:
+    """Return what `run` takes: a header of two words of 8 bytes, the number of lanes the first."""
+    return _layout(len(records)).pack(lanes, len(records), *chain.from_iterable(records))
+
+
+def run(tile: Tile, third: Third, packed: bytes, *, relu: bool = False) -> None:
     """Do the products one after another in each lane, before the next one."""
-    _kernel(tile, third, relu)(
-        _layout(len(records)).pack(lanes, len(records), *chain.from_iterable(records))
-    )
+    _kernel(tile, third, relu)(packed)
 
 
 @cache

@@ -12,7 +12,16 @@ import torch
 from torch import Tensor
 
 from proxy_tasks.choice import own_tile, plain
-from proxy_tasks.gemm_calls import NOWHERE, Place, Record, must_copy, record, run, scratch_size
+from proxy_tasks.gemm_calls import (
+    NOWHERE,
+    Place,
+    Record,
+    must_copy,
+    pack,
+    record,
+    run,
+    scratch_size,
+)
 from proxy_tasks.tile import Third, Tile
 
 __all__ = ["baddbmm", "bmm", "bmm_gated", "bmm_into", "bmm_joined", "by_one", "linear"]
@@ -44,7 +53,7 @@ def _own(
         if c.stride(2) != (third is not Third.BIAS):
             c = c.contiguous()
     product, _kept = _record(tile, out, a, b, c, alpha=alpha, beta=beta)
-    run(tile, third, lanes, [product], relu=relu)
+    run(tile, third, pack(lanes, [product]), relu=relu)
     return out
 
 
@@ -103,7 +112,7 @@ def bmm_joined(factors: Sequence[tuple[Tensor, Tensor, float]]) -> Tensor:
         _record(tile, part, a, b, None, alpha=scale, beta=0.0)
         for (a, b, scale), part in zip(factors, out.split(widths, 2), strict=True)
     ]
-    run(tile, Third.NONE, a.shape[0], [product for product, _ in records])
+    run(tile, Third.NONE, pack(a.shape[0], [product for product, _ in records]))
     return out
 
 
