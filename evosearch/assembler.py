@@ -28,6 +28,8 @@ class Assembly:
     """
 
     states: int
+    update: int
+    """The slot where the update is in the end: its own, or another that it shares."""
     numbers: Callable[[float], Sequence[float]]
     """Step number to the numbers in the slots after the update."""
     number_count: int
@@ -79,21 +81,31 @@ class _Assembler:
             self.values[statement.target] = self._slot(
                 self._expression(_parsed(statement.op), arguments)
             )
-        targets = self._targets()
+        ends = [self._slot(self.values[state.name]) for state in self.rule.states]
+        ends.append(self._slot(self.values[self.rule.update]))
+        homes = [Slot("stream", len(INPUTS) + i) for i in range(len(ends))]
+        home = _found(ends[-1], ends[:-1], homes)
+        targets = self._targets(ends, [*homes[:-1], home])
         streams = len(INPUTS) + len(self.rule.states) + 1
         fixed = streams + len(self.numbers)
         places = {Slot("stream", i): i for i in range(streams)}
         places |= {Slot("number", i): streams + i for i in range(len(self.numbers))}
         instructions, registers = allocate(self.code, targets, places, fixed)
         function = eval(f"lambda t: ({''.join(f'{text}, ' for text in self.numbers)})")
-        return Assembly(len(self.rule.states), function, len(self.numbers), registers, instructions)
+        return Assembly(
+            states=len(self.rule.states),
+            update=home.place,
+            numbers=function,
+            number_count=len(self.numbers),
+            registers=registers,
+            instructions=instructions,
+        )
 
-    def _targets(self) -> dict[int, int]:
+    def _targets(self, ends: list[Slot], homes: list[Slot]) -> dict[int, int]:
         """Return the streams that results go to, and append copies of what else must go there."""
-        ends = [self._slot(self.values[state.name]) for state in self.rule.states]
-        ends.append(self._slot(self.values[self.rule.update]))
-        homes = [Slot("stream", len(INPUTS) + i) for i in range(len(ends))]
-        moved = [(end, home) for end, home in zip(ends, homes, strict=True) if end != home]
+        moved = list(
+            dict.fromkeys(pair for pair in zip(ends, homes, strict=True) if len({*pair}) > 1)
+        )
         # What one state hands to another is set aside, before its own home is written.
         aside = {end: end for end, _ in moved}
         aside |= {end: self._emit("copy", end) for end in aside if end.kind == "stream"}
@@ -196,6 +208,13 @@ class _Assembler:
             return self._emit(name, x, y)
         vector, bound = (x, y) if isinstance(x, Slot) else (y, x)
         return self._emit("at_least" if name == "maximum" else "at_most", vector, bound)
+
+
+def _found(update: Slot, states: list[Slot], homes: list[Slot]) -> Slot:
+    """Return where the update will be found: it need not be copied from an input or a state."""
+    if update.kind == "stream" and update.place < len(INPUTS):
+        return update
+    return homes[states.index(update)] if update in states else homes[-1]
 
 
 _OPERATORS: Final[dict[type[ast.operator], tuple[str, str]]] = {

@@ -27,12 +27,10 @@ class Machine:
         from evosearch.machine_code import HEADER, PART
 
         self._assembly = assembly
-        self._update = torch.empty(w.shape, dtype=w.dtype)
         own = assembly.number_count + assembly.registers
         self._scratch = w.new_empty(2 * (assembly.streams + own) + WIDTH + PART * own)
         rows, columns = (1, w.numel()) if not any(strides) else w.shape
-        streams = [w, g, *states, self._update]
-        self._kept = streams
+        self._streams = streams = [w, g, *states, torch.empty(w.shape, dtype=w.dtype)]
         words = [
             *(rows, columns, assembly.streams, assembly.number_count, assembly.registers),
             *(len(assembly.instructions), self._scratch.data_ptr()),
@@ -64,14 +62,16 @@ class Machine:
         return None if strides is None else cls(assembly, w, g, states, strides)
 
     def __call__(self, t: float) -> Tensor:
-        """Update the states and return the update of step `t`, in memory that the next overwrites.
+        """Update the states and return the update of step `t`, which is only to be read.
+
+        It may be the gradient or a state; the next step overwrites it.
 
         Raises:
             ArithmeticError: A number of the rule overflows or is divided by 0.
         """
         numbers = self._numbers.pack(*self._assembly.numbers(t))
         _kernel()(self._words + numbers)
-        return self._update
+        return self._streams[self._assembly.update]
 
 
 def _strides(tensors: Sequence[Tensor]) -> list[int] | None:
