@@ -20,6 +20,7 @@ import statistics
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import SimpleQueue, get_context
 from pathlib import Path
 
@@ -27,7 +28,7 @@ import torch
 
 from evosearch.cluster import RayExecutor
 from evosearch.config import Config, preset
-from evosearch.executor import Timed, Work, perform
+from evosearch.executor import Timed, Work, perform, prepare
 from evosearch.ledger import Ledger
 from evosearch.run import Run
 
@@ -54,7 +55,7 @@ def metered(job: Work) -> Timed:
 
 def measure(config: Config, workers: int) -> Measured:
     """Run a search on so many workers."""
-    executor = RayExecutor(workers=workers, perform=metered)
+    executor = RayExecutor(workers=workers, perform=metered, prepare=partial(prepare, config))
     started: list[tuple[float, float, float]] = []
 
     def observe(ledger: Ledger) -> None:

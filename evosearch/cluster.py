@@ -53,6 +53,7 @@ class RayExecutor:
         gpus_per_worker: share of a GPU that each actor takes.
         deadline: seconds a job may take before its worker is replaced.
         perform: what a worker does with a job.
+        prepare: what a worker does before it takes one.
 
     Raises:
         ClusterError: no cluster answers, or it can never give the workers what they need.
@@ -64,11 +65,13 @@ class RayExecutor:
         address: str | None = None,
         gpus_per_worker: float = 0.0,
         deadline: float = 600.0,
+        *,
         perform: Callable[[Work], Timed] = perform,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         self.faults: list[str] = []
         self._deadline = deadline
-        self._perform = perform
+        self._perform, self._prepare = perform, prepare
         self._need = {"CPU": 1.0, "GPU": gpus_per_worker}
         _start(workers, address)
         try:
@@ -205,7 +208,7 @@ class RayExecutor:
             "max_task_retries": 0,
         }
         hired: Any = ray.remote(**options)(_Worker)
-        actor = hired.remote(self._perform)
+        actor = hired.remote(self._perform, self._prepare)
         self._starting[actor.ready.remote()] = actor
 
     def _capacity(self, workers: int | None) -> int:
@@ -231,14 +234,18 @@ class RayExecutor:
 class _Worker:
     """Lives in an actor's process and runs jobs there."""
 
-    def __init__(self, perform: Callable[[Work], Timed]) -> None:
+    def __init__(
+        self, perform: Callable[[Work], Timed], prepare: Callable[[], None] | None
+    ) -> None:
         import torch
 
         torch.set_num_threads(1)
-        self._perform = perform
+        self._perform, self._prepare = perform, prepare
 
     def ready(self) -> None:
-        """Return when the worker has started."""
+        """Return when the worker has started, and is prepared."""
+        if self._prepare is not None:
+            self._prepare()
 
     def run(self, job: Work) -> Timed:
         """Run one job."""

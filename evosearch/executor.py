@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
 
 from evosearch.baseline import Baseline, BaselineJob, tune_baseline
-from evosearch.errors import ClusterError
+from evosearch.errors import ClusterError, DataError
 from evosearch.job import Job, Outcome
 
-__all__ = ["Executor", "LocalExecutor", "Result", "Timed", "Work", "perform"]
+if TYPE_CHECKING:
+    from evosearch.config import Config
+
+__all__ = ["Executor", "LocalExecutor", "Result", "Timed", "Work", "perform", "prepare"]
 
 Work = Job | BaselineJob
 Result = tuple[Outcome, ...] | Baseline
@@ -41,6 +45,26 @@ def perform(job: Work, device: str = "cpu") -> Timed:
     if isinstance(job, Job):
         return evaluate(job, device=device), time.perf_counter() - start
     return tune_baseline(job, device), time.perf_counter() - start
+
+
+def prepare(config: Config, device: str = "cpu") -> None:
+    """Load what a search's jobs need and compile the kernels, so that no job waits for it.
+
+    Data that is missing is left for the job that needs it to say.
+    """
+    import evosearch.evaluate  # noqa: F401
+    from evosearch import machine
+    from evosearch.preflight import check_tasks
+    from proxy_tasks import gemm_calls, row_calls
+    from proxy_tasks.choice import processor_tile
+
+    with suppress(DataError):
+        check_tasks(config)
+    tile = processor_tile()
+    if device == "cpu" and tile is not None:
+        gemm_calls.compile_kernels(tile)
+        row_calls.compile_kernels()
+        machine.compile_kernel()
 
 
 class Executor(Protocol):

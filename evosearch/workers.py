@@ -29,7 +29,7 @@ def start_workers(
     Raises:
         ClusterError: No cluster answers, or it does not have what is asked for.
     """
-    from evosearch.executor import LocalExecutor, perform
+    from evosearch.executor import LocalExecutor, perform, prepare
     from evosearch.manifest import cores
 
     here = address is None and not gpus_per_worker
@@ -40,8 +40,15 @@ def start_workers(
         from evosearch.cluster import RayExecutor
 
         deadline = config.budget.seconds_per_pack
-        task = partial(perform, device="cuda" if gpus_per_worker else "cpu")
-        executor = RayExecutor(count, address, gpus_per_worker, deadline, task)
+        device = "cuda" if gpus_per_worker else "cpu"
+        executor = RayExecutor(
+            count,
+            address,
+            gpus_per_worker,
+            deadline,
+            perform=partial(perform, device=device),
+            prepare=partial(prepare, config, device),
+        )
     try:
         yield executor
     finally:

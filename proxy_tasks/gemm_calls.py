@@ -15,6 +15,7 @@ __all__ = [
     "NOWHERE",
     "Place",
     "Record",
+    "compile_kernels",
     "must_copy",
     "pack",
     "record",
@@ -79,6 +80,14 @@ def pack(lanes: int, records: Sequence[Record]) -> bytes:
 def run(tile: Tile, third: Third, packed: bytes, *, relu: bool = False) -> None:
     """Do the products one after another in each lane, before the next one."""
     _kernel(tile, third, relu)(packed)
+
+
+def compile_kernels(tile: Tile) -> None:
+    """Compile the kernels that tasks and rules ask for, which otherwise their first call does."""
+    for third in Third:
+        _kernel(tile, third, False)
+    for third in (Third.NONE, Third.BIAS):
+        _kernel(tile, third, True)
 
 
 @cache

@@ -17,7 +17,7 @@ from proxy_tasks.choice import own_tile
 from proxy_tasks.native import compile_function
 from proxy_tasks.tile import ROWS, WIDTH
 
-__all__ = ["run_rows"]
+__all__ = ["compile_kernels", "run_rows"]
 
 _LAYOUT: Final = struct.Struct(f"<{ROWS}")
 
@@ -42,6 +42,14 @@ def run_rows(name: str, rows: Tensor, *others: Tensor, number: float = 0.0) -> b
     addresses += [0] * (5 - len(addresses))
     _kernel(name)(_LAYOUT.pack(rows.numel() // length, length, *addresses, number))
     return True
+
+
+def compile_kernels() -> None:
+    """Compile all functions, which otherwise their first call does."""
+    from proxy_tasks.row_code import KERNELS
+
+    for name in KERNELS:
+        _kernel(name)
 
 
 @cache
