@@ -1,5 +1,7 @@
 """Settings of the whole test run: one thread, and examples that are the same every time."""
 
+import primitives  # noqa: F401, I001 - first: it sets what MKL reads when torch starts it
+
 import torch
 from hypothesis import settings
 
