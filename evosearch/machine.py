@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -15,7 +15,15 @@ from proxy_tasks.choice import own_tile
 from proxy_tasks.native import compile_function
 from proxy_tasks.tile import WIDTH
 
-__all__ = ["Machine", "compile_kernel"]
+__all__ = ["PART", "Machine", "compile_kernel"]
+
+PART: Final = 512
+"""Entries that are worked on at a time."""
+_HEADER: Final = "7q"
+"""`struct` format of what the kernel's argument begins with: rows, columns, streams, numbers,
+registers, instructions, address of scratch. It is followed, all 8 bytes long, by each stream's
+address and stride over rows, by each instruction's number, target and three operands, and by the
+numbers, as float32 of 4 bytes."""
 
 
 class Machine:
@@ -24,8 +32,6 @@ class Machine:
     def __init__(
         self, assembly: Assembly, w: Tensor, g: Tensor, states: Sequence[Tensor], strides: list[int]
     ) -> None:
-        from evosearch.machine_code import HEADER, PART
-
         self._assembly = assembly
         own = assembly.number_count + assembly.registers
         self._scratch = w.new_empty(2 * (assembly.streams + own) + WIDTH + PART * own)
@@ -38,7 +44,7 @@ class Machine:
         for stream, stride in zip(streams, strides, strict=True):
             words += [stream.data_ptr(), stride]
         body = [word for instruction in assembly.instructions for word in instruction]
-        self._words = struct.pack(f"<{HEADER}{2 * len(streams) + len(body)}q", *words, *body)
+        self._words = struct.pack(f"<{_HEADER}{2 * len(streams) + len(body)}q", *words, *body)
         self._numbers = struct.Struct(f"<{assembly.number_count}f")
 
     @classmethod
@@ -93,6 +99,6 @@ def compile_kernel() -> None:
 
 @cache
 def _kernel() -> Callable[[bytes], Any]:
-    from evosearch.machine_code import machine
+    from evosearch.machine_code import machine  # it needs llvmlite
 
     return compile_function(machine("machine"), "machine")

@@ -7,21 +7,12 @@ for all rules: a rule is data to it, so it costs a search nothing to try another
 
 from __future__ import annotations
 
-from typing import Final
-
 from evosearch.instructions import INSTRUCTIONS
+from evosearch.machine import PART
 from proxy_tasks.emit import INTEGER, POINTER, Code, Value
 from proxy_tasks.tile import WIDTH
 
-__all__ = ["HEADER", "PART", "machine"]
-
-PART: Final = 512
-"""Entries that are worked on at a time."""
-HEADER: Final = "7q"
-"""`struct` format of what the argument begins with: rows, columns, streams, numbers, registers,
-instructions, address of scratch. It is followed, all 8 bytes long, by each stream's address and
-stride over rows, by each instruction's number, target and three operands, and by the numbers, as
-float32 of 4 bytes."""
+__all__ = ["machine"]
 
 
 def machine(name: str) -> str:

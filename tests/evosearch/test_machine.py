@@ -16,8 +16,7 @@ from evosearch.assembler import assemble
 from evosearch.generate import CompiledRule, compile_rule
 from evosearch.instructions import INSTRUCTIONS
 from evosearch.library import KNOWN, known
-from evosearch.machine import Machine
-from evosearch.machine_code import PART
+from evosearch.machine import PART, Machine
 from evosearch.parse import parse_rules
 from evosearch.program import Rule, State, Statement
 from primitives.table import OPS

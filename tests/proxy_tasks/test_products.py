@@ -36,7 +36,9 @@ needs_own = pytest.mark.skipif(not USABLE, reason="no kernel of ours is for this
 
 @pytest.fixture(params=["own", "torch"])
 def maker(request) -> Iterator[str]:
-    """Have our kernels make the products, where there are any, or torch."""
+    """Have our kernels make the products, or torch."""
+    if request.param == "own" and not USABLE:
+        pytest.skip("no kernel of ours is for this processor")
     if request.param == "own":
         yield "own"
     else:
