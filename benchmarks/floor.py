@@ -28,6 +28,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from evosearch.allocator import keep_freed_memory
 from evosearch.evaluate import compile_text
+from evosearch.garbage import collected_before
 from evosearch.lanes import Entry, Trial, arithmetic, train
 from evosearch.library import known
 from evosearch.problem import Problem
@@ -168,7 +169,7 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     result: dict[str, float] = {"n": options.repetitions}
-    with arithmetic():
+    with arithmetic(), collected_before():  # as a search runs
         for pack in PACKS:
             if pack.key in options.tasks.split(","):
                 result |= measure(pack, options.repetitions, options.steps)
