@@ -80,6 +80,10 @@ class Code:
         """Return 1 of the type of a value."""
         return ir.Constant(like.type, [1.0] * self.width if like.type == self.vector else 1.0)
 
+    def not_a_number(self, like: Value) -> Value:
+        """Return a NaN of the type of a float."""
+        return ir.Constant(like.type, float("nan"))
+
     @contextmanager
     def loop(self, stop: Value, step: int = 1, carried: Sequence[Value] = ()) -> Iterator[Loop]:
         """Write ``for index in range(0, stop, step)``."""

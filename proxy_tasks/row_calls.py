@@ -34,7 +34,7 @@ def run_rows(name: str, rows: Tensor, *others: Tensor, number: float = 0.0) -> b
     tensors = (rows, *others)
     numbers = [x for x in tensors if x.dtype is not torch.int64]
     length = rows.shape[-1]
-    if length % WIDTH or own_tile(*numbers) is None:
+    if not length or length % WIDTH or own_tile(*numbers) is None:
         return False
     if not all(x.is_contiguous() for x in tensors):
         return False

@@ -24,14 +24,11 @@ class _Rows:
         fields = code.fields(code.argument, [INTEGER] * 2 + [POINTER] * 5 + [FLOAT])
         self.count, self.length = fields[:2]
         self.pointers, self.number = fields[2:7], fields[7]
-        self.mean = code.builder.fdiv(self._one(), code.builder.sitofp(self.length, FLOAT))
-
-    def _one(self) -> Value:
-        return self.code.builder.sitofp(self.code.whole(1), FLOAT)
+        self.mean = self.inverse(code.builder.sitofp(self.length, FLOAT))
 
     def inverse(self, number: Value) -> Value:
         """Return 1 / number."""
-        return self.code.builder.fdiv(self._one(), number)
+        return self.code.builder.fdiv(self.code.one(number), number)
 
     def starts(self, row: Value) -> list[Value]:
         """Return where a row begins behind each of the addresses."""
@@ -45,6 +42,8 @@ class _Rows:
 
 def softmax(name: str, *, targets: bool) -> str:
     """Return the text of a softmax of x into out, less 1 in the column that each row's target is.
+
+    A target that is no column makes the first entry of its row NaN.
 
     Addresses: x, out (may be x), targets (int64, one a row).
     """
@@ -70,8 +69,11 @@ def softmax(name: str, *, targets: bool) -> str:
             code.write(b.fmul(code.read_vector(place), scale), place)
         if targets:
             target = code.read_whole(rows.pointers[2], row.index)
-            place = code.at(out, target)
-            code.write(b.fsub(code.read(place), rows._one()), place)
+            exists = b.icmp_unsigned("<", target, rows.length)
+            place = code.at(out, b.select(exists, target, code.whole(0)))
+            value = code.read(place)
+            less = b.fsub(value, code.one(value))
+            code.write(b.select(exists, less, code.not_a_number(value)), place)
     return code.text()
 
 
