@@ -1,4 +1,4 @@
-"""The register machine: a kernel that runs any elementwise rule over parts of tensors.
+"""The register machine: a kernel that runs elementwise rules over parts of tensors.
 
 torch passes over whole tensors for each op of a rule. The machine takes `PART` entries at a time
 through all of a rule's instructions, while they stay in the nearest cache, and is compiled once
