@@ -91,6 +91,7 @@ class _Assembler:
         places = {Slot("stream", i): i for i in range(streams)}
         places |= {Slot("number", i): streams + i for i in range(len(self.numbers))}
         instructions, registers = allocate(self.code, targets, places, fixed)
+        # Only what the op table's templates say, on numbers as `repr` writes them.
         function = eval(f"lambda t: ({''.join(f'{text}, ' for text in self.numbers)})")
         return Assembly(
             states=len(self.rule.states),

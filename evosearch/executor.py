@@ -52,7 +52,7 @@ def prepare(config: Config, device: str = "cpu") -> None:
 
     Data that is missing is left for the job that needs it to say.
     """
-    import evosearch.evaluate  # noqa: F401
+    import evosearch.evaluate  # noqa: F401 - with all that a job imports
     from evosearch import machine
     from evosearch.preflight import check_tasks
     from proxy_tasks import gemm_calls, row_calls

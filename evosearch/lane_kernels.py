@@ -27,6 +27,8 @@ __all__ = ["lane_kernels", "quintic"]
 
 _BYTES: Final = 4
 """Of a float32."""
+Step = tuple[float, float, float]
+"""Coefficients of one step."""
 
 
 @cache
@@ -55,10 +57,6 @@ def quintic(x: Tensor, coefficients: list[Step]) -> Tensor:
     words[0] = x.numel() // (m * n)
     run(tile, Third.ADDEND, words.tobytes())
     return result
-
-
-Step = tuple[float, float, float]
-"""Coefficients of one step."""
 
 
 class _Plan(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import textwrap
 from dataclasses import dataclass
@@ -10,13 +9,13 @@ from typing import Final
 
 from evosearch.errors import UsageError
 from evosearch.export.hyper import NamedRule
-from evosearch.export.part import WIDTH, Option, Part, entry, name_rule
+from evosearch.export.kernel_sources import source_of, with_called
+from evosearch.export.part import Option, Part, entry, name_rule
 from evosearch.export.torch_template import FILE, FUNCTIONS, METHODS
 from evosearch.library import rest_of
 from evosearch.liveness import strip
 from evosearch.program import Rule, RuleSet
 from evosearch.recognize import recognize_rule
-from primitives import kernels
 
 __all__ = ["CLASS_NAMES", "LEARNING_RATES", "class_name", "export"]
 
@@ -247,8 +246,8 @@ class _File:
 
     def _functions(self) -> list[str]:
         pieces = ["\n".join(part.source()) for part in self.parts]
-        for kernel in _with_called({k for part in self.parts for k in part.code.kernels}):
-            pieces.append(_kernel(kernel))
+        for kernel in with_called({k for part in self.parts for k in part.code.kernels}):
+            pieces.append(source_of(kernel))
         called = [*self._checks(), *self._methods(), *pieces]
         used = {word for text in called for word in re.findall(r"\b_\w+(?=\()", text)}
         if "_store" in used:
@@ -264,22 +263,6 @@ _RESTORE = [
     '    if "step" in self.state.get(p, {}):',
     '        self.state[p]["step"] = _counter(self.state[p]["step"], p, group)',
 ]
-
-
-def _with_called(names: set[str]) -> list[str]:
-    """Return kernels and those that they call."""
-    wanted, todo = set[str](), set(names)
-    while todo:
-        wanted |= todo
-        called = {word for name in todo for word in getattr(kernels, name).__code__.co_names}
-        todo = called & set(kernels.__all__) - wanted
-    return sorted(wanted)
-
-
-def _kernel(name: str) -> str:
-    """Return the source of a kernel, without comments that make a line too long."""
-    lines = inspect.getsource(getattr(kernels, name)).replace("torch.Tensor", "Tensor").split("\n")
-    return "\n".join(x.partition("  # ")[0] if len(x) > WIDTH else x for x in lines)
 
 
 def _moves(named: NamedRule) -> str:

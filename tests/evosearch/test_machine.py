@@ -105,8 +105,6 @@ def test_each_op_on_special_numbers(name: str) -> None:
 @given(seeds)
 def test_random_rules(seed: int) -> None:
     rule = raw_rule(seed, ops=[OPS[name] for name in sorted(EXACT)])
-    if compile_rule(rule).bound(*[torch.zeros(1, 1)] * 2, [torch.zeros(1, 1)] * 9) is None:
-        return
     random = torch.Generator().manual_seed(seed)
     shape = [(3, 37), (2, PART + 5), (1, 1), (2, 3, 16)][seed % 4]
     w, g, *states = (torch.randn(shape, generator=random) for _ in range(2 + len(rule.states)))

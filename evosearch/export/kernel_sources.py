@@ -1,0 +1,26 @@
+"""Sources of the op table's kernels, as an exported file carries them."""
+
+from __future__ import annotations
+
+import inspect
+
+from evosearch.export.part import WIDTH
+from primitives import kernels
+
+__all__ = ["source_of", "with_called"]
+
+
+def with_called(names: set[str]) -> list[str]:
+    """Return kernels and those that they call, by name."""
+    wanted, todo = set[str](), set(names)
+    while todo:
+        wanted |= todo
+        called = {word for name in todo for word in getattr(kernels, name).__code__.co_names}
+        todo = called & set(kernels.__all__) - wanted
+    return sorted(wanted)
+
+
+def source_of(name: str) -> str:
+    """Return the source of a kernel, without comments that make a line too long."""
+    lines = inspect.getsource(getattr(kernels, name)).replace("torch.Tensor", "Tensor").split("\n")
+    return "\n".join(x.partition("  # ")[0] if len(x) > WIDTH else x for x in lines)
