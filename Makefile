@@ -29,7 +29,7 @@ check: install
 
 # The exports and the table in discovered/ follow from the JSON files there; this leaves no diff.
 discovered: install
-	$(BIN)/python -m evosearch.discovered
+	$(BIN)/python -m evosearch.studies.discoveries.publish
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -31,14 +31,14 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from evosearch.baseline import Baseline, BaselineJob
-from evosearch.config import Config, preset
-from evosearch.core import Core
-from evosearch.executor import Timed, Work
-from evosearch.job import Job, Outcome, Status, TaskResult, TrialResult
-from evosearch.parse import parse_rules
-from evosearch.rng import Rng
-from evosearch.run import Run
+from evosearch.config.schema import Config, preset
+from evosearch.equivalence.core import Core
+from evosearch.language.parse import parse_rules
+from evosearch.mutation.rng import Rng
+from evosearch.runs.run import Run
+from evosearch.training.baseline import Baseline, BaselineJob
+from evosearch.training.job import Job, Outcome, Status, TaskResult, TrialResult
+from evosearch.workers.executor import Timed, Work
 
 Clock = Callable[[], float]
 Shrink = Callable[[Sequence[str]], list[Core]]

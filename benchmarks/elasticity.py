@@ -17,9 +17,10 @@ import math
 import statistics
 from dataclasses import replace
 
-from evosearch.baseline import BaselineJob, baseline_jobs, tune_baseline
-from evosearch.config import preset
-from evosearch.score import log_excess
+from evosearch.config.schema import preset
+from evosearch.evolution.loop import baseline_jobs
+from evosearch.training.baseline import BaselineJob, tune_baseline
+from evosearch.training.score import log_excess
 from proxy_tasks.registry import get
 
 

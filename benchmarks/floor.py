@@ -26,14 +26,14 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from evosearch.allocator import keep_freed_memory
-from evosearch.evaluate import compile_text
-from evosearch.garbage import collected_before
-from evosearch.lanes import Entry, Trial, arithmetic, train
-from evosearch.library import known
-from evosearch.problem import Problem
-from proxy_tasks.choice import by_torch
-from proxy_tasks.products import bmm
+from evosearch.evolution.garbage import collected_before
+from evosearch.language.known import known
+from evosearch.training.allocator import keep_freed_memory
+from evosearch.training.evaluate import compile_text
+from evosearch.training.lanes import Entry, Trial, arithmetic, train
+from evosearch.training.problem import Problem
+from proxy_tasks.kernels.dispatch import by_torch
+from proxy_tasks.kernels.matmul import bmm
 from proxy_tasks.registry import get
 
 TRIALS = (Trial(1e-3, 1e-3),) * 15

@@ -38,12 +38,12 @@ from torch import Tensor
 from benchmarks import plain
 from benchmarks.floor import Products, floor_of, gradient_of
 from benchmarks.lanes import CONTESTS, RUNS, SEEDS, Contest, job_of, plain_run
-from evosearch.capture import Record
-from evosearch.evaluate import compile_text, evaluate
-from evosearch.grid import Grid, measure
-from evosearch.lanes import Entry, arithmetic, train
-from evosearch.library import known
-from evosearch.problem import Problem
+from evosearch.language.known import known
+from evosearch.training.cuda_graphs import Record
+from evosearch.training.evaluate import compile_text, evaluate
+from evosearch.training.lanes import Entry, arithmetic, train
+from evosearch.training.lr_grid import Grid, measure
+from evosearch.training.problem import Problem
 from proxy_tasks.registry import get
 
 NAMES = list(plain.OPTIMIZERS)

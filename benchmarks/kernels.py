@@ -21,16 +21,16 @@ import torch
 
 from benchmarks.floor import gradient_of
 from benchmarks.lanes import CONTESTS, time_packs
-from evosearch.allocator import keep_freed_memory
-from evosearch.generate import compile_rule
-from evosearch.lane_kernels import lane_kernels
-from evosearch.lanes import arithmetic
-from evosearch.library import known
-from evosearch.problem import Problem
-from proxy_tasks.choice import by_torch, kernels
-from proxy_tasks.kernels import softmax_
-from proxy_tasks.norm import rms_norm_forward
-from proxy_tasks.products import bmm
+from evosearch.language.known import known
+from evosearch.training.allocator import keep_freed_memory
+from evosearch.training.codegen import compile_rule
+from evosearch.training.lane_kernels import lane_kernels
+from evosearch.training.lanes import arithmetic
+from evosearch.training.problem import Problem
+from proxy_tasks.kernels.attention_rows import softmax_
+from proxy_tasks.kernels.dispatch import by_torch, kernels
+from proxy_tasks.kernels.matmul import bmm
+from proxy_tasks.models.norm import rms_norm_forward
 from proxy_tasks.registry import get
 
 PRODUCTS = (

@@ -21,10 +21,10 @@ from typing import Any
 import torch
 
 from benchmarks import plain
-from evosearch.evaluate import evaluate
-from evosearch.grid import Grid
-from evosearch.job import Job, Stage, Status, TaskRef
-from evosearch.library import known
+from evosearch.language.known import known
+from evosearch.training.evaluate import evaluate
+from evosearch.training.job import Job, Stage, Status, TaskRef
+from evosearch.training.lr_grid import Grid
 from proxy_tasks.registry import get
 
 SEEDS = 2

@@ -26,7 +26,7 @@ import torch
 
 from benchmarks import plain
 from benchmarks.lanes import CONTESTS, RUNS, Contest, job_of, plain_run
-from evosearch.evaluate import evaluate
+from evosearch.training.evaluate import evaluate
 from proxy_tasks.registry import get
 
 NAMES = tuple(plain.OPTIMIZERS)

@@ -27,7 +27,8 @@ BEGIN, END = "<!-- conformance -->", "<!-- end of conformance -->"
 
 def subjects() -> dict[str, list[Any]]:
     """Return the optimizers of each column: all exported ones, and four references."""
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "export")]
+    tests = ROOT / "tests"
+    sys.path[:0] = [str(ROOT), str(tests / "evosearch" / "export"), str(tests / "support")]
     import lion_pytorch
     import muon
     from optimizer_subject import Subject

@@ -28,7 +28,7 @@ from torch.optim import Optimizer
 from torch.profiler import ProfilerActivity, profile
 
 from evosearch.export import export
-from evosearch.library import known
+from evosearch.language.known import known
 
 Make = Callable[[list[Parameter]], list[Optimizer]]
 

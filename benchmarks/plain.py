@@ -17,8 +17,8 @@ from muon import SingleDeviceMuonWithAuxAdam
 from torch import Tensor, nn
 from torch.nn import functional
 
-from proxy_tasks.char_lm import CharLM
-from proxy_tasks.digits_mlp import DigitsMLP
+from proxy_tasks.tasks.char_lm import CharLM
+from proxy_tasks.tasks.digits_mlp import DigitsMLP
 
 __all__ = ["OPTIMIZERS", "Run", "digits", "language_model"]
 
@@ -100,8 +100,8 @@ class Perceptron(nn.Module):
 
 def digits(task: DigitsMLP, run: Run) -> float:
     """Train the micro task once and return the validation loss."""
-    from proxy_tasks.digits import TRAINING
-    from proxy_tasks.digits import digits as load
+    from proxy_tasks.data.digits import TRAINING
+    from proxy_tasks.data.digits import digits as load
 
     images, labels = load(torch.float32, torch.device(run.device))
     torch.manual_seed(run.seed)
@@ -148,7 +148,7 @@ class LanguageModel(nn.Module):
 
 def language_model(task: CharLM, run: Run) -> float:
     """Train the character language model once and return the validation loss."""
-    from proxy_tasks.corpus import VOCABULARY, corpus
+    from proxy_tasks.data.corpus import VOCABULARY, corpus
 
     text, boundary = corpus(task.path, task.megabytes, torch.device(run.device))
     torch.manual_seed(run.seed)

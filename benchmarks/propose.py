@@ -18,16 +18,16 @@ import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 
-from evosearch.breed import offspring
-from evosearch.config import Config, preset
-from evosearch.fingerprint import fingerprint
-from evosearch.garbage import collected_before
-from evosearch.individual import Pack
-from evosearch.job import Outcome, Status, TaskResult
-from evosearch.library import known
-from evosearch.population import Population
-from evosearch.rng import Rng
-from evosearch.space import Space
+from evosearch.config.schema import Config, preset
+from evosearch.equivalence.fingerprint import fingerprint
+from evosearch.evolution.garbage import collected_before
+from evosearch.evolution.individual import Pack
+from evosearch.evolution.offspring import offspring
+from evosearch.evolution.population import Population
+from evosearch.language.known import known
+from evosearch.mutation.rng import Rng
+from evosearch.mutation.space import Space
+from evosearch.training.job import Outcome, Status, TaskResult
 
 Rate = tuple[float, int, int]
 """Children per second, proposals and cache hits."""

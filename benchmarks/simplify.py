@@ -20,17 +20,17 @@ from typing import Any
 
 import torch
 
-from evosearch.ablate import approximate
-from evosearch.examination import Examination
-from evosearch.library import known
-from evosearch.parse import parse_rules
-from evosearch.program import Rule
-from evosearch.recognize import recognize_rule
-from evosearch.rng import Rng
+from evosearch.language.known import known
+from evosearch.language.parse import parse_rules
+from evosearch.language.rule import Rule
+from evosearch.mutation.rng import Rng
+from evosearch.recognize.recognize import recognize_rule
 from evosearch.simplify import shared, simplify, simplify_rule
 from evosearch.simplify.bloat import bloated
 from evosearch.simplify.draw import random_rule
 from evosearch.simplify.probe import deviation, probe, replay
+from evosearch.studies.ablate import approximate
+from evosearch.studies.noninferiority import Examination
 
 LONGEST = 30
 OPTIMIZERS = ("sgd", "nesterov", "adamw", "signum", "lion", "muon")
@@ -143,7 +143,8 @@ def body(rule: Rule) -> str:
 def on_lion() -> dict[str, Any]:
     """Figure 1: the raw program of the Lion paper, without help."""
     start, cpu = time.perf_counter(), time.process_time()
-    raw = parse_rules((ROOT / "examples" / "programs" / "lion_raw.py").read_text(encoding="utf-8"))
+    path = ROOT / "examples" / "programs" / "lion_raw.program"
+    raw = parse_rules(path.read_text(encoding="utf-8"))
     found = approximate(simplify(raw), Examination(), log)
     seconds, core = time.perf_counter() - start, time.process_time() - cpu
     text = CERTIFICATE.format(seconds=seconds, core=core, story=found.story())

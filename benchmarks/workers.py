@@ -26,11 +26,11 @@ from pathlib import Path
 
 import torch
 
-from evosearch.cluster import RayExecutor
-from evosearch.config import Config, preset
-from evosearch.executor import Timed, Work, perform, prepare
-from evosearch.ledger import Ledger
-from evosearch.run import Run
+from evosearch.config.schema import Config, preset
+from evosearch.runs.run import Run
+from evosearch.runs.state import Ledger
+from evosearch.workers.executor import Timed, Work, perform, prepare
+from evosearch.workers.ray_cluster import RayExecutor
 
 
 @dataclass(frozen=True)

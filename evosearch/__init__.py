@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evosearch.api import compare, search
-    from evosearch.candidate import Candidate
-    from evosearch.config import PRESETS, Config, load, preset
+    from evosearch.config.schema import PRESETS, Config, load, preset
     from evosearch.errors import EvosearchError
-    from evosearch.library import KNOWN, known
-    from evosearch.optimizer import to_optimizer
-    from evosearch.parse import parse_rules
-    from evosearch.program import RuleSet
-    from evosearch.run import Run
+    from evosearch.export.load import to_optimizer
+    from evosearch.language.known import KNOWN, known
+    from evosearch.language.parse import parse_rules
+    from evosearch.language.rule import RuleSet
+    from evosearch.runs.candidate import Candidate
+    from evosearch.runs.run import Run
 
 __all__ = [
     "KNOWN",
@@ -43,20 +43,20 @@ __all__ = [
 ]
 
 _HOMES = {
-    "KNOWN": "library",
-    "PRESETS": "config",
-    "Candidate": "candidate",
-    "Config": "config",
+    "KNOWN": "language.known",
+    "PRESETS": "config.schema",
+    "Candidate": "runs.candidate",
+    "Config": "config.schema",
     "EvosearchError": "errors",
-    "RuleSet": "program",
-    "Run": "run",
+    "RuleSet": "language.rule",
+    "Run": "runs.run",
     "compare": "api",
-    "known": "library",
-    "load": "config",
-    "parse_rules": "parse",
-    "preset": "config",
+    "known": "language.known",
+    "load": "config.schema",
+    "parse_rules": "language.parse",
+    "preset": "config.schema",
     "search": "api",
-    "to_optimizer": "optimizer",
+    "to_optimizer": "export.load",
 }
 """Public name to the module that defines it."""
 

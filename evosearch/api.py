@@ -7,17 +7,17 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evosearch.journal import require_vacant
-from evosearch.preflight import check_tasks
-from evosearch.run import Observe, Run
-from evosearch.workers import start_workers
+from evosearch.config.preflight import check_tasks
+from evosearch.runs.run import Observe, Run
+from evosearch.storage.journal import require_vacant
+from evosearch.workers.start import start_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from evosearch.comparison import Comparison
-    from evosearch.config import Config
-    from evosearch.program import RuleSet
+    from evosearch.config.schema import Config
+    from evosearch.language.rule import RuleSet
+    from evosearch.studies.compare import Comparison
 
 __all__ = ["compare", "free_directory", "search"]
 
@@ -77,10 +77,10 @@ def compare(
     Raises:
         UsageError: Something of that is not what it should be.
     """
-    from evosearch.comparison import compare as compare_programs
-    from evosearch.config import configure
-    from evosearch.held_out import note_look
-    from evosearch.library import resolve
+    from evosearch.config.schema import configure
+    from evosearch.language.known import resolve
+    from evosearch.studies.compare import compare as compare_programs
+    from evosearch.studies.held_out import note_look
 
     programs = [resolve(o) if isinstance(o, str) else o for o in optimizers]
     config = configure({"tiers": [{"tasks": list(tasks)}]}, settings, "the comparison")

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from evosearch.errors import ClusterError, ConfigError, DataError
-from evosearch.manifest import cores, versions
+from evosearch.hardware import cores
+from evosearch.runs.manifest import versions
 
 __all__ = ["Finding", "diagnose"]
 
@@ -72,7 +73,7 @@ def _gpus() -> Finding:
 
 
 def _products() -> Finding:
-    from proxy_tasks.choice import kernels, processor_tile
+    from proxy_tasks.kernels.dispatch import kernels, processor_tile
 
     slow = "packs train at about half speed on a CPU; own kernels need x86-64 with FMA and llvmlite"
     problem = "" if processor_tile() else slow
@@ -113,8 +114,8 @@ def _disk() -> Finding:
 
 def _data() -> Iterator[Finding]:
     """Read the data of every task."""
-    from evosearch.config import PRESETS, preset
-    from evosearch.preflight import check_task
+    from evosearch.config.preflight import check_task
+    from evosearch.config.schema import PRESETS, preset
     from proxy_tasks.registry import TASKS
 
     used = {name for label in PRESETS for name in preset(label).task_names}
@@ -124,7 +125,7 @@ def _data() -> Iterator[Finding]:
 
 
 def _ray() -> Finding:
-    from evosearch.cluster import RayExecutor
+    from evosearch.workers.ray_cluster import RayExecutor
 
     found, problem = _attempt(lambda: RayExecutor(1).close())
     return Finding("Ray", found, problem)

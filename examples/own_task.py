@@ -19,7 +19,7 @@ import torch
 from sklearn.datasets import load_diabetes
 from torch import Tensor
 
-from proxy_tasks.data import kept
+from proxy_tasks.data.cache import kept
 from proxy_tasks.task import Batch, Parameter, Role, Task, Weights, generator
 
 

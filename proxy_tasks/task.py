@@ -193,8 +193,8 @@ class Task(ABC):
 
         The default differentiates `loss` by autograd; a task overrides it where writing the
         backward pass by hand is faster. The conformance suite compares the two. An override is
-        called in inference mode: what it keeps for later must be made as `proxy_tasks.data.kept`
-        makes it.
+        called in inference mode: what it keeps for later must be made as
+        `proxy_tasks.data.cache.kept` makes it.
         """
         leaves = {k: v.detach().requires_grad_() for k, v in weights.items()}
         with torch.enable_grad():

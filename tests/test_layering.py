@@ -6,7 +6,7 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -15,35 +15,52 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("discovered", "evosearch", "primitives", "proxy_tasks")
-TEXTS = {"evosearch/programs"}  # program text, never imported
 MODULES = sorted(
     path.relative_to(ROOT).as_posix()
     for package in PACKAGES
     for path in (ROOT / package).rglob("*.py")
-    if path.parent.relative_to(ROOT).as_posix() not in TEXTS
 )
 
 PATHS = {m.removesuffix(".py").removesuffix("/__init__").replace("/", "."): m for m in MODULES}
 """Dotted name to file."""
 
-MAY_IMPORT = {
-    "discovered": {"discovered"},
-    "evosearch": {"evosearch", "primitives", "proxy_tasks"},
-    "primitives": {"primitives"},
-    "proxy_tasks": {"proxy_tasks"},
-}
-"""Packages of ours; an exported file needs nothing but torch, and not even its own package."""
+FLOORS = (
+    ("primitives", "proxy_tasks", "evosearch.errors"),
+    ("proxy_tasks.kernels", "evosearch.language", "evosearch.storage"),
+    ("evosearch.hardware", "proxy_tasks.data"),
+    ("evosearch.mutation", "proxy_tasks.models", "proxy_tasks.user_tasks"),
+    ("evosearch.equivalence", "evosearch.simplify", "proxy_tasks.tasks"),
+    ("evosearch.recognize", "proxy_tasks.registry"),
+    ("evosearch.training",),
+    ("evosearch.config", "evosearch.export"),
+    ("evosearch.workers",),
+    ("evosearch.evolution",),
+    ("evosearch.runs",),
+    ("evosearch.doctor", "evosearch.report", "evosearch.studies"),
+    ("evosearch.studies.rediscovery", "evosearch.api"),
+    ("evosearch.studies.scale", "evosearch"),
+    ("evosearch.studies.discoveries", "evosearch.cli"),
+    ("evosearch.__main__",),
+)
+"""Rooms, lowest floor first: a module imports from its own room and from floors below, no more.
+
+A module is in the room with the longest name that its own begins with. `python -m pytest -s -k
+floors tests/test_layering.py` prints what each room takes from which.
+"""
+
+ALONE = {"primitives", "proxy_tasks", "discovered"}
+"""Packages that know no other of ours; exported files need torch and nothing else."""
 
 KEPT_TO = {
-    "ray": r"evosearch/cluster\.py",
-    "pyarrow": r"evosearch/(archive|parts)\.py",
+    "ray": r"evosearch/workers/ray_cluster\.py",
+    "pyarrow": r"evosearch/storage/(seal|parquet)\.py",
     "sympy": r"primitives/symbolic\.py"
-    r"|evosearch/(equations|export/latex_file)\.py|evosearch/simplify/.*",
-    "llvmlite": r"proxy_tasks/(emit|native)\.py",
-    "scipy": r"evosearch/(significance|examination)\.py",
-    "sklearn": r"proxy_tasks/digits\.py",
+    r"|evosearch/(language/latex|export/latex_file)\.py|evosearch/simplify/.*",
+    "llvmlite": r"proxy_tasks/kernels/(ir|jit)\.py",
+    "scipy": r"evosearch/studies/(statistics|noninferiority)\.py",
+    "sklearn": r"proxy_tasks/data/digits\.py",
     "typer": r"evosearch/(cli/.*|__main__\.py)",
-    "rich": r"evosearch/(cli/.*|progress\.py)",
+    "rich": r"evosearch/(cli/.*|runs/progress\.py)",
 }
 """Libraries that only these modules know."""
 
@@ -82,22 +99,70 @@ def at_import_time(module: str) -> Iterator[str]:
 
 
 def test_the_scan_sees_the_packages() -> None:
-    assert {"evosearch/cluster.py", "primitives/table.py", "proxy_tasks/task.py"} <= set(MODULES)
-    assert "ray" in roots("evosearch/cluster.py")
-    assert "evosearch.parse" in set(imported(tree_of("evosearch/library.py")))
+    assert {
+        "evosearch/workers/ray_cluster.py",
+        "primitives/table.py",
+        "proxy_tasks/task.py",
+    } <= set(MODULES)
+    assert "ray" in roots("evosearch/workers/ray_cluster.py")
+    assert "evosearch.language.parse" in set(imported(tree_of("evosearch/language/known.py")))
 
 
 NEVER_IMPORTED = {"jax"}
 """What a module names that is only read as text, for files that are exported."""
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_imports_go_one_way(package: str) -> None:
+def room_of(name: str) -> str:
+    """Return the room that a module is in."""
+    rooms = [room for floor in FLOORS for room in floor if f"{name}.".startswith(f"{room}.")]
+    return max(rooms, key=len)
+
+
+def needs(name: str) -> set[str]:
+    """Return the modules of ours that a module imports anywhere: at once, late, or for types."""
+    return modules_among(imported(tree_of(PATHS[name]))) - {name}
+
+
+def modules_among(names: Iterable[str]) -> set[str]:
+    """Return the modules among imported names, of packages only what is taken out of them."""
+    found = {name for name in names if name in PATHS}
+    return {name for name in found if not any(other.startswith(f"{name}.") for other in found)}
+
+
+def test_rooms_import_from_lower_floors_only() -> None:
+    level = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+    taken: dict[str, set[str]] = {room: set() for room in level}
+    for name in (name for name in PATHS if not name.startswith("discovered")):
+        taken[room_of(name)] |= {room_of(need) for need in needs(name)} - {room_of(name)}
+    for number, floor in enumerate(FLOORS):
+        for room in floor:
+            print(f"{number:3}  {room:30}  {', '.join(sorted(taken[room]))}")
+            upward = {other for other in taken[room] if level[other] >= number}
+            assert not upward, f"{room} imports {upward}, which do not lie on a lower floor"
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    """Late imports count; those for types alone do not, for nothing runs by them."""
+    graph = {}
+    for name, module in PATHS.items():
+        guards = [node for node in ast.walk(tree_of(module)) if isinstance(node, ast.If)]
+        types = {n for g in guards if "TYPE_CHECKING" in ast.dump(g.test) for n in imported(g)}
+        graph[name] = needs(name) - types
+    TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize("package", sorted(ALONE))
+def test_packages_that_stand_alone(package: str) -> None:
     for module in (m for m in MODULES if m.startswith(f"{package}/")):
         ours = roots(module) & set(PACKAGES)
-        assert ours <= MAY_IMPORT[package], f"{module} imports {ours - MAY_IMPORT[package]}"
+        assert ours <= {package}, f"{module} imports {ours - {package}}"
         if package == "discovered" and not module.endswith("__init__.py"):
             assert roots(module) - sys.stdlib_module_names <= {"torch"}, module
+
+
+def test_the_house_is_seen_at_a_glance() -> None:
+    entries = [p.name for p in (ROOT / "evosearch").iterdir() if p.name != "__pycache__"]
+    assert len(entries) <= 22, sorted(entries)
 
 
 @pytest.mark.parametrize("library", KEPT_TO)
@@ -115,16 +180,6 @@ def test_nothing_but_the_declared_dependencies_is_imported() -> None:
     found = set().union(*map(roots, MODULES)) - sys.stdlib_module_names - set(PACKAGES)
     assert found - NEVER_IMPORTED <= names
     assert names - found <= {"numpy"}, "declared but not used"
-
-
-def test_no_module_imports_itself_in_a_circle() -> None:
-    """Imports inside functions are not counted: those run later."""
-    graph = {}
-    for name, module in PATHS.items():
-        needs = {need for need in at_import_time(module) if need in PATHS and need != name}
-        packages = {need.rpartition(".")[0] for need in needs}  # `from package import module`
-        graph[name] = needs - packages
-    TopologicalSorter(graph).prepare()  # raises CycleError
 
 
 def test_help_needs_no_slow_library() -> None:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evosearch.cli.look import look
+from evosearch.cli.conditions import note_held_out
 from evosearch.cli.output import AsJson, print_json, progress_console, table, write
 from evosearch.errors import UsageError
-from evosearch.progress import score_text
-from evosearch.workers import start_workers
+from evosearch.runs.progress import score_text
+from evosearch.workers.start import start_workers
 
 if TYPE_CHECKING:
-    from evosearch.leaderboard import Board
+    from evosearch.studies.baseline_board import Board
 
 __all__ = ["baselines"]
 
@@ -44,7 +44,7 @@ def baselines(
       evosearch baselines varying_batch --json
       evosearch baselines digits_mlp least_squares --measure --workers 2
     """
-    from evosearch.leaderboard import measured, stored
+    from evosearch.studies.baseline_board import measured, stored
     from proxy_tasks.registry import TASKS
 
     for name in tasks or ():
@@ -73,20 +73,20 @@ def baselines(
 def _measure(task: str, folder: Path | None, workers: int) -> Board:
     from importlib.resources import files
 
-    from evosearch.atomic import write_atomic
-    from evosearch.config import configure
-    from evosearch.families import FAMILIES
-    from evosearch.leaderboard import SEEDS, measure, text
-    from evosearch.preflight import check_task
+    from evosearch.config.preflight import check_task
+    from evosearch.config.schema import configure
+    from evosearch.storage.atomic_write import write_atomic
+    from evosearch.studies.baseline_board import SEEDS, measure, text
+    from evosearch.studies.baseline_families import FAMILIES
 
     check_task(task, {})
     console = progress_console()
     programs = [program for members in FAMILIES.values() for program in members]
-    look("baselines", [task], programs, SEEDS)
+    note_held_out("baselines", [task], programs, SEEDS)
     config = configure({"tiers": [{"tasks": [task]}]}, (), "the measurement")
     with start_workers(workers, None, 0.0, config) as executor:
         board = measure(task, executor, report=console.print)
-    path = (folder or Path(str(files("evosearch.leaderboards")))) / f"{task}.json"
+    path = (folder or Path(str(files("evosearch.studies.boards")))) / f"{task}.json"
     try:
         write_atomic(path, text(board))
     except OSError as error:
@@ -95,8 +95,8 @@ def _measure(task: str, folder: Path | None, workers: int) -> Board:
 
 
 def _print(boards: dict[str, Board]) -> None:
-    from evosearch.leaderboard import excluded
-    from evosearch.score import mean_score
+    from evosearch.studies.baseline_board import excluded
+    from evosearch.training.score import mean_score
 
     rows = []
     for task, board in boards.items():

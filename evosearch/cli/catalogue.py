@@ -49,7 +49,7 @@ def tasks(as_json: AsJson = False) -> None:
 
 def _describe(spec: TaskSpec) -> dict[str, Any]:
     """Return a task as plain JSON; what needs data that is not there is None."""
-    from proxy_tasks.data import DataError
+    from proxy_tasks.data.cache import DataError
 
     task = spec.task
     row: dict[str, Any] = {

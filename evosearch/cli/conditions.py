@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from evosearch.cli.output import progress_console
 from evosearch.errors import UsageError
 
 if TYPE_CHECKING:
     from evosearch.cli.subject import Subject
-    from evosearch.config import Config
+    from evosearch.config.schema import Config
 
-__all__ = ["conditions"]
+__all__ = ["conditions", "note_held_out"]
 
 _TASKS: Final = ("digits_mlp",)
 """Where programs are tried that do not come from a run."""
@@ -30,7 +31,7 @@ def conditions(subjects: Sequence[Subject], tasks: str | None, settings: Sequenc
     Raises:
         UsageError: A task is named twice, or a name or a setting is wrong.
     """
-    from evosearch.config import configure
+    from evosearch.config.schema import configure
 
     data: dict[str, Any] = {"tiers": [{"tasks": list(_TASKS)}]}
     if run := next((subject.run for subject in subjects if subject.run), None):
@@ -47,3 +48,21 @@ def conditions(subjects: Sequence[Subject], tasks: str | None, settings: Sequenc
             data["elasticity"] = {}
         data["tiers"] = [{"tasks": names}]
     return configure(data, settings, "the evaluation")
+
+
+def note_held_out(purpose: str, tasks: Iterable[str], programs: Iterable[str], seeds: int) -> int:
+    """Note a look at those of the tasks that are held out; return how many there were so far.
+
+    Args:
+        purpose: The command.
+        tasks: Names of registered tasks.
+        programs: Texts of what is evaluated.
+        seeds: Paired seeds a task.
+    """
+    from evosearch.studies.held_out import LOG, note_look
+
+    count = note_look(purpose, tasks, programs, seeds)
+    if count:
+        text = f"Look {count} at held-out tasks, noted in {LOG}."
+        progress_console().print(text, soft_wrap=True)
+    return count

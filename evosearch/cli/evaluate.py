@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evosearch.cli.conditions import conditions
-from evosearch.cli.look import look
+from evosearch.cli.conditions import conditions, note_held_out
 from evosearch.cli.output import AsJson, print_json, progress_console, table, write
 from evosearch.cli.subject import Subject, Words, resolve
-from evosearch.preflight import check_tasks
-from evosearch.progress import score_text
-from evosearch.score import EXCESS_LOSS
-from evosearch.workers import start_workers
+from evosearch.config.preflight import check_tasks
+from evosearch.runs.progress import score_text
+from evosearch.training.score import EXCESS_LOSS
+from evosearch.workers.start import start_workers
 
 if TYPE_CHECKING:
-    from evosearch.comparison import Comparison, Contender
-    from evosearch.score import Score
+    from evosearch.studies.compare import Comparison, Contender
+    from evosearch.training.score import Score
 
 __all__ = ["compare", "evaluate"]
 
@@ -121,13 +120,13 @@ def _compare(
     settings: list[str],
     workers: int,
 ) -> Comparison:
-    from evosearch.comparison import compare as compare_programs
+    from evosearch.studies.compare import compare as compare_programs
 
     config = conditions(subjects, tasks, settings)
     check_tasks(config)
     console = progress_console()
     texts = [str(subject.rules) for subject in subjects]
-    look("evaluate", config.task_names, texts, seeds)
+    note_held_out("evaluate", config.task_names, texts, seeds)
     with start_workers(workers, None, 0.0, config) as executor:
         return compare_programs(
             [(subject.label, subject.rules) for subject in subjects],
@@ -141,7 +140,7 @@ def _compare(
 
 def _print_tasks(comparison: Comparison, contender: Contender) -> None:
     """Print one contender's results on each task."""
-    from evosearch.score import mean_score
+    from evosearch.training.score import mean_score
 
     rows = []
     for task, scores in contender.scores.items():
@@ -166,8 +165,8 @@ def _print_tasks(comparison: Comparison, contender: Contender) -> None:
 
 def _print_stored(contender: Contender, seeds: int) -> None:
     """Compare a program with the figures that are stored of it, where there are any."""
-    from evosearch.leaderboard import SEEDS, figure, stored
-    from evosearch.score import mean_score
+    from evosearch.studies.baseline_board import SEEDS, figure, stored
+    from evosearch.training.score import mean_score
 
     for task, scores in contender.scores.items():
         board = stored(task) if seeds == SEEDS else None
@@ -181,7 +180,7 @@ def _print_stored(contender: Contender, seeds: int) -> None:
 
 def _print_contenders(comparison: Comparison) -> None:
     """Print all contenders, best first."""
-    from evosearch.score import mean_score
+    from evosearch.training.score import mean_score
 
     tasks = list(comparison.references)
     leader = comparison.contenders[0]

@@ -43,7 +43,9 @@ class Commands(TyperGroup):
         except Exception as error:
             if type(error).__module__.startswith("typer."):
                 raise  # usage errors, which typer explains itself
-            if type(error).__module__ == "proxy_tasks.data":  # the user's own tasks cannot be read
+            if (
+                type(error).__module__ == "proxy_tasks.data.cache"
+            ):  # the user's own tasks cannot be read
                 raise typer.Exit(_report(error, str(error), _USAGE, debug)) from None
             if interrupt.came:  # in the middle of an import, say
                 raise typer.Exit(_report(error, "interrupted", INTERRUPTED, debug)) from None

@@ -27,7 +27,7 @@ class Interrupt:
 def interruptible() -> Iterator[Interrupt]:
     """Turn the first SIGINT or SIGTERM into a KeyboardInterrupt, and exit at the second.
 
-    The journal is safe either way; see `evosearch.journal`.
+    The journal is safe either way; see `evosearch.storage.journal`.
     """
     interrupt = Interrupt()
 

@@ -40,7 +40,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from evosearch.frame import writer
+        from evosearch.storage.codec import writer
 
         write(writer())
         raise typer.Exit

@@ -14,7 +14,18 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
-__all__ = ["AsJson", "RunPath", "print_json", "progress_console", "table", "write"]
+from evosearch.runs.candidate import Candidate
+from evosearch.runs.progress import score_text
+
+__all__ = [
+    "AsJson",
+    "RunPath",
+    "print_hall_of_fame",
+    "print_json",
+    "progress_console",
+    "table",
+    "write",
+]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else.")]
 """The option that every command has."""
@@ -73,6 +84,34 @@ def table(
             write(_GAP.join(aligned).rstrip())
         if n == 0:
             write("─" * (sum(widths) + len(_GAP) * (len(widths) - 1)))
+
+
+def print_hall_of_fame(candidates: Sequence[Candidate]) -> None:
+    """Print the best candidates, best first."""
+    columns = (
+        "rank",
+        "id",
+        "score ± se",
+        "rounds",
+        "seeds",
+        "statements",
+        "states",
+        "recognized as",
+    )
+    rows = [
+        (
+            rank,
+            candidate.id,
+            score_text(candidate.score, candidate.error),
+            candidate.rounds,
+            candidate.seeds,
+            candidate.statements,
+            candidate.states,
+            candidate.recognized.title if candidate.recognized else "",
+        )
+        for rank, candidate in enumerate(candidates, 1)
+    ]
+    table(columns, rows, left=("recognized as",))
 
 
 def _folded(cell: str, width: int) -> list[str]:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evosearch.cli.look import look
+from evosearch.cli.conditions import note_held_out
 from evosearch.cli.output import AsJson, print_json, progress_console, table, write
 from evosearch.cli.subject import Subject, resolve
 from evosearch.errors import DataError, UsageError
-from evosearch.progress import score_text
-from evosearch.workers import start_workers
+from evosearch.runs.progress import score_text
+from evosearch.workers.start import start_workers
 
 if TYPE_CHECKING:
-    from evosearch.promotion import Promotion
+    from evosearch.studies.promote import Promotion
 
 __all__ = ["promote"]
 
@@ -60,10 +60,10 @@ def promote(
       evosearch promote runs/quickstart-0 231 87
       evosearch promote my_optimizer.py runs/first:12 --tasks digits_vit,zipf_bigram_large
     """
-    from evosearch.atomic import write_atomic
-    from evosearch.config import configure
-    from evosearch.preflight import check_tasks
-    from evosearch.promotion import promote as test
+    from evosearch.config.preflight import check_tasks
+    from evosearch.config.schema import configure
+    from evosearch.storage.atomic_write import write_atomic
+    from evosearch.studies.promote import promote as test
 
     subjects = _subjects(finalists)
     splits = _splits(tasks)
@@ -72,7 +72,7 @@ def promote(
     check_tasks(config)
     programs = {subject.label: str(subject.rules) for subject in subjects}
     console = progress_console()
-    count = look("promote", names, programs.values(), seeds)
+    count = note_held_out("promote", names, programs.values(), seeds)
     with start_workers(workers, None, 0.0, config) as executor:
         promotion = test(
             programs, splits, config, executor, seeds=seeds, seed=seed, report=console.print
@@ -103,7 +103,7 @@ def _subjects(words: Sequence[str]) -> list[Subject]:
 
 def _splits(tasks: str | None) -> dict[str, list[str]]:
     """Return the tasks by split: those named, or all that are not large and have their data."""
-    from evosearch.preflight import check_task
+    from evosearch.config.preflight import check_task
     from proxy_tasks.registry import TASKS
     from proxy_tasks.task import Split, Tier
 

@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from evosearch.candidate import Candidate
-from evosearch.cli.fame import print_fame
-from evosearch.cli.output import AsJson, RunPath, print_json, table, write
-from evosearch.progress import duration, score_text
-from evosearch.run import Run
+from evosearch.cli.output import AsJson, RunPath, print_hall_of_fame, print_json, table, write
+from evosearch.runs.candidate import Candidate
+from evosearch.runs.progress import duration, score_text
+from evosearch.runs.run import Run
 
 __all__ = ["lineage", "print_lineage", "status", "top"]
 
@@ -85,7 +84,7 @@ def top(
     if as_json:
         print_json([candidate.to_json() for candidate in best])
     elif best:
-        print_fame(best)
+        print_hall_of_fame(best)
     else:
         write("No candidate has a score yet.")
 

@@ -15,7 +15,7 @@ from evosearch.cli.interrupt import INTERRUPTED, interruptible
 from evosearch.cli.output import AsJson, print_json, progress_console, write
 
 if TYPE_CHECKING:
-    from evosearch.rediscover import Trial
+    from evosearch.studies.rediscovery.study import Trial
 
 __all__ = ["rediscover"]
 
@@ -76,11 +76,11 @@ def rediscover(
       evosearch rediscover lion --from momentum --seeds 10 --first-seed 100
       evosearch rediscover muon --seeds 10 --dir runs/muon --json
     """
-    from evosearch.config import preset
-    from evosearch.manifest import cores
-    from evosearch.preflight import check_tasks
-    from evosearch.rediscover import Study, run_trials
-    from evosearch.tally import markdown, summarize, write_summary
+    from evosearch.config.preflight import check_tasks
+    from evosearch.config.schema import preset
+    from evosearch.hardware import cores
+    from evosearch.studies.rediscovery.study import Study, run_trials
+    from evosearch.studies.rediscovery.summary import markdown, summarize, write_summary
 
     changes = [*(settings or []), *([] if budget is None else [f"budget.evaluations={budget}"])]
     config = preset(f"rediscover-{target}", changes)

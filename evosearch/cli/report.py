@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from evosearch.cli.output import AsJson, RunPath, print_json, write
-from evosearch.run import Run
+from evosearch.runs.run import Run
 
 __all__ = ["report"]
 
@@ -30,9 +30,9 @@ def report(
       evosearch report runs/quickstart-0
       evosearch report runs/quickstart-0 -o page.html
     """
-    from evosearch.atomic import write_atomic
     from evosearch.errors import EvosearchError
-    from evosearch.report import render
+    from evosearch.report.render import render
+    from evosearch.storage.atomic_write import write_atomic
 
     path = output or run / "report.html"
     page = render(Run.open(run))

@@ -12,11 +12,11 @@ import typer
 from evosearch.cli.output import AsJson, print_json, progress_console, write
 from evosearch.cli.subject import Words, resolve
 from evosearch.errors import EvosearchError, UsageError
-from evosearch.progress import score_text
+from evosearch.runs.progress import score_text
 
 if TYPE_CHECKING:
     from evosearch.cli.subject import Subject
-    from evosearch.examination import Examination
+    from evosearch.studies.noninferiority import Examination
 
 __all__ = ["export", "simplify"]
 
@@ -67,15 +67,16 @@ def simplify(
       evosearch simplify runs/quickstart-0 231 -o simple.py
       evosearch simplify my_optimizer.py --tasks char_lm
     """
+    from evosearch.recognize.recognize import recognize
     from evosearch.simplify import simplify as simplify_rules
 
     chosen = resolve(subject)
     _require_free(output, force)
     if exact and tasks is not None:
         raise UsageError("--exact trains nothing, so it takes no --tasks; leave one of them out")
-    simplified = simplify_rules(chosen.rules)
+    simplified = simplify_rules(chosen.rules, recognize=recognize)
     if not exact:
-        from evosearch.ablate import approximate
+        from evosearch.studies.ablate import approximate
 
         simplified = approximate(simplified, _examination(chosen, tasks), progress_console().print)
     if chosen.run is not None and chosen.candidate is not None:
@@ -129,8 +130,8 @@ def export(
 def _examination(subject: Subject, tasks: str | None) -> Examination:
     """Return how changes are measured: as the run measured, if there is one."""
     from evosearch.cli.conditions import conditions
-    from evosearch.examination import Examination
-    from evosearch.preflight import check_tasks
+    from evosearch.config.preflight import check_tasks
+    from evosearch.studies.noninferiority import Examination
 
     if subject.run is None and tasks is None:
         return Examination()
@@ -142,7 +143,7 @@ def _examination(subject: Subject, tasks: str | None) -> Examination:
 
 def _keep(folder: Path, id_: int, certificate: dict[str, Any]) -> None:
     """Write a candidate's certificate into its run, if that can be written."""
-    from evosearch.atomic import write_atomic
+    from evosearch.storage.atomic_write import write_atomic
 
     try:
         folder.mkdir(exist_ok=True)
@@ -186,7 +187,7 @@ def _require_free(path: Path | None, force: bool) -> None:
 
 def _save(path: Path, text: str) -> None:
     """Write a file, whole or not at all."""
-    from evosearch.atomic import write_atomic
+    from evosearch.storage.atomic_write import write_atomic
 
     try:
         write_atomic(path, text)

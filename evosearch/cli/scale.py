@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from evosearch.cli.conditions import note_held_out
 from evosearch.cli.interrupt import INTERRUPTED, interruptible
-from evosearch.cli.look import look
 from evosearch.cli.output import AsJson, print_json, progress_console, table, write
 from evosearch.cli.subject import resolve
 from evosearch.errors import UsageError
 
 if TYPE_CHECKING:
-    from evosearch.config import Config
-    from evosearch.scale import ScaleTest
-    from evosearch.scale_lane import Lane, Result
+    from evosearch.config.schema import Config
+    from evosearch.studies.scale.lane import Lane, Result
+    from evosearch.studies.scale.protocol import ScaleTest
 
 __all__ = ["scale"]
 
@@ -74,9 +74,9 @@ def scale(
       evosearch scale runs/quickstart-0 my_optimizer.py --workers 8
       evosearch scale discovered/*.json --set tasks.char_lm_scale.batch=4 --seeds 6
     """
-    from evosearch.config import configure, preset
-    from evosearch.preflight import check_tasks
-    from evosearch.scale import ScaleTest
+    from evosearch.config.preflight import check_tasks
+    from evosearch.config.schema import configure, preset
+    from evosearch.studies.scale.protocol import ScaleTest
 
     shares = at or [1.0]
     if not all(0.0 < share <= 1.0 for share in shares):
@@ -110,8 +110,8 @@ def scale(
 
 def _programs(words: Sequence[str]) -> dict[str, str]:
     """Return the baselines and then the finalists, texts by label, each program once."""
-    from evosearch.library import known
-    from evosearch.scale import BASELINES
+    from evosearch.language.known import known
+    from evosearch.studies.scale.protocol import BASELINES
 
     programs = {name: str(known(name)) for name in BASELINES}
     for word in words:
@@ -126,7 +126,7 @@ def _programs(words: Sequence[str]) -> dict[str, str]:
 
 def _finalist(word: str) -> tuple[str, str]:
     """Return a label and a program's text; a discovery may have the name of a known optimizer."""
-    from evosearch.library import KNOWN
+    from evosearch.language.known import KNOWN
 
     path = Path(word)
     if path.suffix != ".json":
@@ -143,9 +143,9 @@ def _finalist(word: str) -> tuple[str, str]:
 
 def _announce(test: ScaleTest, small: Config, where: Path) -> None:
     """Say how large the test is and what it costs."""
-    from evosearch.scale import costs
-    from evosearch.scale_search import largest
-    from evosearch.scale_table import size
+    from evosearch.studies.scale.lr_search import largest
+    from evosearch.studies.scale.protocol import costs
+    from evosearch.studies.scale.table import size
 
     console = progress_console()
     task, found = test.problem, costs(test)
@@ -166,13 +166,13 @@ def _measure(
     test: ScaleTest, small: Config, where: Path, workers: int, at: Sequence[float]
 ) -> dict[str, Any]:
     """Train what is missing and return the result."""
-    from evosearch.atomic import write_atomic
-    from evosearch.leaderboard import text
-    from evosearch.manifest import versions
-    from evosearch.scale import run
-    from evosearch.scale_result import summarize
-    from evosearch.scale_search import search_scores
-    from evosearch.workers import start_workers
+    from evosearch.runs.manifest import versions
+    from evosearch.storage.atomic_write import write_atomic
+    from evosearch.studies.baseline_board import text
+    from evosearch.studies.scale.lr_search import search_scores
+    from evosearch.studies.scale.protocol import run
+    from evosearch.studies.scale.result import summarize
+    from evosearch.workers.start import start_workers
 
     console = progress_console()
 
@@ -197,22 +197,22 @@ def _measure(
 
 def _look(test: ScaleTest, where: Path) -> int:
     """Note the use of a held-out task, unless the one noted for this directory covers it."""
-    from evosearch.atomic import write_atomic
+    from evosearch.storage.atomic_write import write_atomic
 
     path, programs = where / _LOOK, sorted(test.programs.values())
     if path.is_file():
         noted = json.loads(path.read_text(encoding="utf-8"))
         if set(programs) <= set(noted["of"]["programs"]) and test.seeds <= noted["of"]["seeds"]:
             return noted["look"]
-    count = look("scale", [test.task.name], programs, test.seeds)
+    count = note_held_out("scale", [test.task.name], programs, test.seeds)
     of = {"programs": programs, "seeds": test.seeds}
     write_atomic(path, json.dumps({"look": count, "of": of}) + "\n")
     return count
 
 
 def _print(summary: dict[str, Any]) -> None:
-    from evosearch.scale_leads import sentence
-    from evosearch.scale_table import COLUMNS, WORDS, correlation, rows, shares, size
+    from evosearch.studies.scale.paired import sentence
+    from evosearch.studies.scale.table import COLUMNS, WORDS, correlation, rows, shares, size
 
     write(f"{summary['task']}: {size(summary)}\n")
     for share in shares(summary):

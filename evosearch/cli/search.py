@@ -13,22 +13,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evosearch.api import free_directory
-from evosearch.cli.fame import print_fame
+from evosearch.cli.conditions import note_held_out
 from evosearch.cli.interrupt import INTERRUPTED, interruptible
-from evosearch.cli.look import look
-from evosearch.cli.output import AsJson, RunPath, print_json, progress_console, write
+from evosearch.cli.output import (
+    AsJson,
+    RunPath,
+    print_hall_of_fame,
+    print_json,
+    progress_console,
+    write,
+)
 from evosearch.cli.subject import resolve
+from evosearch.config.preflight import check_tasks
 from evosearch.errors import UsageError
-from evosearch.journal import require_vacant
-from evosearch.ledger import Ledger
-from evosearch.preflight import check_tasks
-from evosearch.progress import ProgressView, score_text
-from evosearch.run import Run
-from evosearch.workers import start_workers
+from evosearch.runs.progress import ProgressView, score_text
+from evosearch.runs.run import Run
+from evosearch.runs.state import Ledger
+from evosearch.storage.journal import require_vacant
+from evosearch.workers.start import start_workers
 
 if TYPE_CHECKING:
-    from evosearch.config import Config
-    from evosearch.executor import Executor
+    from evosearch.config.schema import Config
+    from evosearch.workers.executor import Executor
 
 __all__ = ["resume", "search"]
 
@@ -98,7 +104,7 @@ def search(
     directory = run or free_directory(label, chosen.seed)
     require_vacant(directory)
     _prepare(chosen, quiet)
-    look("search", chosen.task_names, [chosen.start], chosen.evaluation.seeds)
+    note_held_out("search", chosen.task_names, [chosen.start], chosen.evaluation.seeds)
     with start_workers(workers, address, gpus_per_worker, chosen) as executor:
         started = Run.create(directory, chosen)
         _go_on(started, executor, time_limit, quiet, as_json)
@@ -134,7 +140,7 @@ def resume(
       evosearch resume runs/quickstart-0 --repair
     """
     if repair:
-        from evosearch.repair import repair as keep_what_is_sound
+        from evosearch.storage.repair import repair as keep_what_is_sound
 
         print(keep_what_is_sound(run) or f"{run} needs no repair.", file=sys.stderr)
     opened = Run.open(run)
@@ -194,7 +200,7 @@ def _limited(observe: Callable[[Ledger], None], minutes: float | None) -> Callab
 
 def _configuration(name: str | None, file: Path | None, settings: list[str]) -> tuple[Config, str]:
     """Return the configuration and what to call it."""
-    from evosearch.config import PRESETS, load, preset
+    from evosearch.config.schema import PRESETS, load, preset
 
     if (name is None) == (file is None):
         raise UsageError(
@@ -241,7 +247,7 @@ def _report(run: Run, as_json: bool) -> None:
         return
     first = score_text(best[0].score, best[0].error)
     write(f"Best      {first}: log of {run.config.unit}\n")
-    print_fame(best)
+    print_hall_of_fame(best)
     write("\nNext:")
     for command in commands:
         write(f"  {command}")

@@ -12,10 +12,10 @@ from evosearch.cli.output import AsJson, print_json, table, write
 from evosearch.cli.reading import print_lineage
 from evosearch.cli.subject import Subject, Words, resolve
 from evosearch.errors import UsageError
-from evosearch.progress import score_text
+from evosearch.runs.progress import score_text
 
 if TYPE_CHECKING:
-    from evosearch.program import Rule, RuleSet
+    from evosearch.language.rule import Rule, RuleSet
 
 __all__ = ["diff", "show"]
 
@@ -31,7 +31,7 @@ def show(subject: Words, as_json: AsJson = False) -> None:
       evosearch show lion --json
       evosearch show my_optimizer.py
     """
-    from evosearch.liveness import strip_rules
+    from evosearch.language.liveness import strip_rules
 
     chosen = resolve(subject)
     facts = _facts(chosen)
@@ -108,14 +108,14 @@ def _pair(words: list[str]) -> tuple[Subject, Subject]:
 
 def _parts(rules: RuleSet) -> list[tuple[str, Rule]]:
     """Return what trains which parameters, stripped and all under one name."""
-    from evosearch.liveness import strip
+    from evosearch.language.liveness import strip
 
     both = (("Hidden matrices", rules.matrix), ("Everything else", _rest(rules)))
     return [(kind, strip(rule).renamed("rule")) for kind, rule in both]
 
 
 def _rest(rules: RuleSet) -> Rule:
-    from evosearch.library import default_rest
+    from evosearch.language.known import default_rest
 
     return rules.rest or (rules.matrix if rules.matrix.rank_free else default_rest())
 
@@ -127,10 +127,10 @@ def _difference(left: Rule, right: Rule, labels: tuple[str, str]) -> list[str]:
 
 def _facts(subject: Subject) -> dict[str, Any]:
     """Return all there is to say about a program as plain JSON."""
-    from evosearch.core import update_cost
-    from evosearch.fingerprint import fingerprint
-    from evosearch.liveness import strip_rules
-    from evosearch.recognize import recognize
+    from evosearch.equivalence.core import update_cost
+    from evosearch.equivalence.fingerprint import fingerprint
+    from evosearch.language.liveness import strip_rules
+    from evosearch.recognize.recognize import recognize
 
     rules = subject.rules
     stripped = strip_rules(rules)
@@ -161,7 +161,7 @@ def _facts(subject: Subject) -> dict[str, Any]:
 
 
 def _equations(rule: Rule) -> list[dict[str, str]]:
-    from evosearch.equations import equations
+    from evosearch.language.latex import equations
 
     return [{"sympy": str(equation), "latex": equation.latex} for equation in equations(rule)]
 

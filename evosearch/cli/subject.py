@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evosearch.errors import ProgramError, UsageError
-from evosearch.run import Run
+from evosearch.runs.run import Run
 
 if TYPE_CHECKING:
-    from evosearch.candidate import Candidate
-    from evosearch.program import RuleSet
+    from evosearch.language.rule import RuleSet
+    from evosearch.runs.candidate import Candidate
 
 __all__ = ["Subject", "Words", "resolve"]
 
@@ -88,7 +88,7 @@ def _of_run(directory: Path, id_: int | None) -> Subject:
 
 
 def _of_text(label: str, text: str) -> Subject:
-    from evosearch.parse import parse_rules
+    from evosearch.language.parse import parse_rules
 
     try:
         return Subject(label, parse_rules(text))
@@ -104,7 +104,7 @@ def _of_text(label: str, text: str) -> Subject:
 
 
 def _of_name(word: str) -> Subject:
-    from evosearch.library import KNOWN, known
+    from evosearch.language.known import KNOWN, known
 
     if word not in KNOWN and (Path(word).suffix or len(Path(word).parts) > 1):
         raise UsageError(f"expected a run or a program file at {word}, found nothing there")

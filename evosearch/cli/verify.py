@@ -40,7 +40,7 @@ def verify(
         _compare(runs, as_json)
         return
     if rebuild:
-        from evosearch.archive import rebuild as write_again
+        from evosearch.storage.seal import rebuild as write_again
 
         for run in runs:
             write_again(run)
@@ -61,11 +61,11 @@ def _check(run: Path) -> dict[str, object]:
     Raises:
         CorruptArchive: It is not sound.
     """
-    from evosearch.archive import verify as find_damage
-    from evosearch.history import digest
-    from evosearch.journal import Bodies, read
-    from evosearch.loop import replay
-    from evosearch.run import Run
+    from evosearch.evolution.loop import replay
+    from evosearch.runs.run import Run
+    from evosearch.storage.digest import digest
+    from evosearch.storage.journal import Bodies, read
+    from evosearch.storage.seal import verify as find_damage
 
     if findings := find_damage(run):
         raise CorruptArchive("\n".join(findings))
@@ -80,8 +80,8 @@ def _check(run: Path) -> dict[str, object]:
 
 
 def _compare(runs: list[Path], as_json: bool) -> None:
-    from evosearch.history import compare, digest
-    from evosearch.journal import read
+    from evosearch.storage.digest import compare, digest
+    from evosearch.storage.journal import read
 
     if len(runs) < 2:
         raise UsageError(f"--same compares two or more runs, found {len(runs)}; name another one")

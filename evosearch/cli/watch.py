@@ -18,11 +18,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from evosearch.candidate import Candidate
 from evosearch.cli.interrupt import INTERRUPTED
 from evosearch.cli.output import AsJson, RunPath, table, write
-from evosearch.progress import duration, score_text
-from evosearch.watch import Sight, Watch
+from evosearch.runs.candidate import Candidate
+from evosearch.runs.progress import duration, score_text
+from evosearch.runs.watch import Sight, Watch
 
 __all__ = ["render", "watch"]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from evosearch.program import INPUTS, Rule
+from evosearch.language.rule import INPUTS, Rule
 from primitives.op import Op
 from primitives.table import OPS
 

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from evosearch.check import infer
 from evosearch.export.dataflow import Flow, Node
-from evosearch.liveness import strip
-from evosearch.program import Rule
+from evosearch.language.check import infer
+from evosearch.language.liveness import strip
+from evosearch.language.rule import Rule
 from primitives.op import Law
 
 __all__ = ["ITERATIONS", "ORTHOGONALIZERS", "Hyper", "NamedRule", "Word", "name_constants"]

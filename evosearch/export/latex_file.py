@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evosearch.export.dataflow import Node
 from evosearch.export.hyper import NamedRule, Word, name_constants
-from evosearch.library import rest_of
-from evosearch.liveness import strip
-from evosearch.program import Rule, RuleSet
+from evosearch.language.known import rest_of
+from evosearch.language.liveness import strip
+from evosearch.language.rule import Rule, RuleSet
 
 if TYPE_CHECKING:
     import sympy

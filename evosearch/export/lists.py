@@ -20,7 +20,7 @@ from evosearch.export.hyper import ITERATIONS, ORTHOGONALIZERS, NamedRule, Word
 from evosearch.export.plan import Plan
 from evosearch.export.rule_code import RuleCode
 from evosearch.export.variables import STACK, choose_names
-from evosearch.program import INPUTS
+from evosearch.language.rule import INPUTS
 from primitives.op import Law, Op
 
 __all__ = ["write_rule"]

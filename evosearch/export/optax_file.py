@@ -13,9 +13,9 @@ from evosearch.export.hyper import ITERATIONS, NamedRule, name_constants
 from evosearch.export.jax_ops import JAX, kernels_in
 from evosearch.export.part import Part, entry, name_rule, renamed, wrapped
 from evosearch.export.torch_file import LEARNING_RATES, class_name
-from evosearch.library import rest_of
-from evosearch.liveness import strip
-from evosearch.program import Rule, RuleSet
+from evosearch.language.known import rest_of
+from evosearch.language.liveness import strip
+from evosearch.language.rule import Rule, RuleSet
 from primitives.shape import FULL
 
 __all__ = ["export_optax"]

@@ -11,7 +11,7 @@ from evosearch.export.formula import formula
 from evosearch.export.hyper import Hyper, NamedRule, name_constants
 from evosearch.export.lists import write_rule
 from evosearch.export.rule_code import RuleCode
-from evosearch.program import INPUTS, Rule, State, Statement
+from evosearch.language.rule import INPUTS, Rule, State, Statement
 from primitives.shape import FULL
 
 __all__ = ["WIDTH", "Option", "Part", "entry", "name_rule", "renamed", "wrapped"]

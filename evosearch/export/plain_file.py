@@ -7,9 +7,9 @@ from typing import Any
 
 from evosearch.errors import UsageError
 from evosearch.export.hyper import NamedRule, name_constants
-from evosearch.liveness import strip, strip_rules
-from evosearch.parse import valid_name
-from evosearch.program import Rule, RuleSet
+from evosearch.language.liveness import strip, strip_rules
+from evosearch.language.parse import valid_name
+from evosearch.language.rule import Rule, RuleSet
 from primitives.shape import SHAPES
 
 __all__ = ["export_json", "export_text"]

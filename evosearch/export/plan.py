@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from evosearch.check import infer
 from evosearch.export.dataflow import Flow, Node
 from evosearch.export.hyper import NamedRule
-from evosearch.generate import positive_denominators
-from evosearch.program import INPUTS
+from evosearch.language.check import infer
+from evosearch.language.rule import INPUTS
+from evosearch.training.codegen import positive_denominators
 from primitives.shape import Shape
 
 __all__ = ["Plan"]

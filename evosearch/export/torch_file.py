@@ -12,10 +12,10 @@ from evosearch.export.hyper import NamedRule
 from evosearch.export.kernel_sources import source_of, with_called
 from evosearch.export.part import Option, Part, entry, name_rule
 from evosearch.export.torch_template import FILE, FUNCTIONS, METHODS
-from evosearch.library import rest_of
-from evosearch.liveness import strip
-from evosearch.program import Rule, RuleSet
-from evosearch.recognize import recognize_rule
+from evosearch.language.known import rest_of
+from evosearch.language.liveness import strip
+from evosearch.language.rule import Rule, RuleSet
+from evosearch.recognize.recognize import recognize_rule
 
 __all__ = ["CLASS_NAMES", "LEARNING_RATES", "class_name", "export"]
 

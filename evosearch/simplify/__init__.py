@@ -12,19 +12,29 @@ the original once more.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
-from evosearch.liveness import live_statements, strip
-from evosearch.naming import named_rule
-from evosearch.program import Rule, RuleSet
+from evosearch.language.liveness import live_statements, strip
+from evosearch.language.naming import named_rule
+from evosearch.language.rule import Rule, RuleSet
 from evosearch.simplify.algebra import Algebra, shared
-from evosearch.simplify.certificate import PairedTest, Simplified, Step
+from evosearch.simplify.certificate import PairedTest, Recognized, Simplified, Step
+from evosearch.simplify.engine import Cause, Work
 from evosearch.simplify.graph import Terms, read
 from evosearch.simplify.probe import TOLERANCE, deviation, probe, replay, run
 from evosearch.simplify.rewrite import EXACT, INEXACT
-from evosearch.simplify.work import Cause, Work
 
-__all__ = ["Algebra", "PairedTest", "Simplified", "Step", "shared", "simplify", "simplify_rule"]
+__all__ = [
+    "Algebra",
+    "PairedTest",
+    "Recognized",
+    "Simplified",
+    "Step",
+    "shared",
+    "simplify",
+    "simplify_rule",
+]
 
 _RETRIES: Final = 8
 """How often the culprit of a deviation that only shows in the end is looked for."""
@@ -32,7 +42,12 @@ _LOOSE: Final = 1e-4
 """Largest relative deviation of a rewrite by a law that holds to a tolerance."""
 
 
-def simplify(rules: RuleSet, exact: bool = True, algebra: Algebra | None = None) -> Simplified:
+def simplify(
+    rules: RuleSet,
+    exact: bool = True,
+    algebra: Algebra | None = None,
+    recognize: Callable[[RuleSet], Recognized | None] = lambda _: None,
+) -> Simplified:
     """Simplify both rules of an optimizer without any training.
 
     Args:
@@ -40,14 +55,13 @@ def simplify(rules: RuleSet, exact: bool = True, algebra: Algebra | None = None)
         exact: apply exact laws only; otherwise also laws that hold to a tolerance, such as the
             scale invariance of Newton-Schulz.
         algebra: the sympy process to ask; by default this process's own, started when needed.
+        recognize: says which known optimizer the result is; `evosearch.recognize` has one.
     """
     matrix, steps, worst = simplify_rule(rules.matrix, exact=exact, algebra=algebra)
     rest = None
     if rules.rest is not None:
         rest, more, other = simplify_rule(rules.rest, exact=exact, label="rest", algebra=algebra)
         steps, worst = (*steps, *more), max(worst, other)
-    from evosearch.recognize import recognize
-
     final = RuleSet(matrix, rest)
     return Simplified(rules, final, steps, worst, recognize(final))
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from evosearch.check import check_rule, infer
-from evosearch.program import Argument, Rule, State, Statement
-from evosearch.rng import Rng
+from evosearch.language.check import check_rule, infer
+from evosearch.language.rule import Argument, Rule, State, Statement
+from evosearch.mutation.rng import Rng
 from evosearch.simplify.graph import Graph, Node, Terms, read, substitute
 from evosearch.simplify.schedule import write
 from evosearch.simplify.spelling import SPELLINGS, Spelling, number

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from evosearch.formula import latex, pseudo_code
-from evosearch.program import RuleSet
+from evosearch.language.formula import latex, pseudo_code
+from evosearch.language.rule import RuleSet
 
-if TYPE_CHECKING:
-    from evosearch.recognize import Recognition
+__all__ = ["PairedTest", "Recognized", "Simplified", "Step"]
 
-__all__ = ["PairedTest", "Simplified", "Step"]
+
+class Recognized(Protocol):
+    """What a program was recognized as; its text is a name with constants."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class Simplified:
     """All steps in order, the rejected ones among them."""
     deviation: float
     """Largest relative deviation of the program after the exact steps from the original."""
-    recognition: Recognition | None = None
+    recognition: Recognized | None = None
     """The known optimizer that the program is, if it is one."""
 
     @property

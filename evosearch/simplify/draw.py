@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from evosearch.check import infer
-from evosearch.edits import EDITS
-from evosearch.program import Rule
-from evosearch.rng import Rng
-from evosearch.space import Space
+from evosearch.language.check import infer
+from evosearch.language.rule import Rule
+from evosearch.mutation.edits import EDITS
+from evosearch.mutation.rng import Rng
+from evosearch.mutation.space import Space
 
 __all__ = ["random_rule"]
 

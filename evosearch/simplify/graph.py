@@ -15,9 +15,9 @@ from functools import cached_property
 
 import numpy as np
 
-from evosearch.check import result_shape
-from evosearch.liveness import strip
-from evosearch.program import INPUTS, Rule
+from evosearch.language.check import result_shape
+from evosearch.language.liveness import strip
+from evosearch.language.rule import INPUTS, Rule
 from primitives.shape import SCALAR, Shape
 from primitives.table import OPS
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from evosearch.program import Rule
+from evosearch.language.rule import Rule
 from evosearch.simplify.graph import Graph, Node, Operand
 from primitives.table import OPS
 

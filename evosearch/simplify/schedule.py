@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evosearch.program import INPUTS, Rule, State, Statement
+from evosearch.language.rule import INPUTS, Rule, State, Statement
 from evosearch.simplify.graph import Graph, Node, Operand
 
 __all__ = ["write"]

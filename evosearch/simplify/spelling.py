@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from evosearch.rng import Rng
+from evosearch.mutation.rng import Rng
 from evosearch.simplify.graph import Node, Operand, Terms
 from primitives.op import Law
 from primitives.shape import FULL

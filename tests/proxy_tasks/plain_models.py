@@ -12,20 +12,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from proxy_tasks.char_lm import CharLM
-from proxy_tasks.cifar10 import Cifar10, cifar10
-from proxy_tasks.digits import digits
-from proxy_tasks.digits_conv import DigitsConv
-from proxy_tasks.digits_mlp import DigitsMLP
-from proxy_tasks.digits_vit import DigitsViT
-from proxy_tasks.language_task import LanguageTask
-from proxy_tasks.least_squares import LeastSquares
-from proxy_tasks.matrix_factorization import MatrixFactorization
+from proxy_tasks.data.digits import digits
 from proxy_tasks.task import Task
-from proxy_tasks.teacher_student import TeacherStudent
-from proxy_tasks.token_lm import TokenLM
-from proxy_tasks.varying_batch import VaryingBatch
-from proxy_tasks.zipf_bigram import ZipfBigram
+from proxy_tasks.tasks.char_lm import CharLM
+from proxy_tasks.tasks.cifar10 import Cifar10, cifar10
+from proxy_tasks.tasks.digits_conv import DigitsConv
+from proxy_tasks.tasks.digits_mlp import DigitsMLP
+from proxy_tasks.tasks.digits_vit import DigitsViT
+from proxy_tasks.tasks.language_task import LanguageTask
+from proxy_tasks.tasks.least_squares import LeastSquares
+from proxy_tasks.tasks.matrix_factorization import MatrixFactorization
+from proxy_tasks.tasks.teacher_student import TeacherStudent
+from proxy_tasks.tasks.token_lm import TokenLM
+from proxy_tasks.tasks.varying_batch import VaryingBatch
+from proxy_tasks.tasks.zipf_bigram import ZipfBigram
 
 __all__ = ["load", "parameter", "plain_model"]
 

@@ -1,0 +1,168 @@
+"""What a search is told: one frozen, validated value, from a preset or a TOML file.
+
+The same configuration and seed give the same history. `--set a.b=c` changes one key; unknown keys
+and values out of range are refused by name.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import Field, ValidationError, model_validator
+
+from evosearch.config.overrides import apply, explain, member
+from evosearch.config.sections import (
+    BudgetConfig,
+    EliteConfig,
+    EvaluationConfig,
+    Factor,
+    HurdleConfig,
+    PopulationConfig,
+    ReferenceConfig,
+    Section,
+    SpaceConfig,
+    TierConfig,
+)
+from evosearch.errors import ConfigError
+from evosearch.training.score import EXCESS_LOSS, STEPS
+
+if TYPE_CHECKING:
+    from evosearch.training.job import TaskRef
+
+__all__ = ["PRESETS", "Config", "configure", "load", "preset"]
+
+PRESETS: Final = ("quickstart", "smoke", "discover", "rediscover-lion", "rediscover-muon")
+"""The configurations that ship with the package."""
+
+
+class Config(Section):
+    """A whole search."""
+
+    seed: int = 0
+    start: str = "adamw"
+    """Where the search begins: a known optimizer, or program text."""
+    space: SpaceConfig = SpaceConfig()
+    tiers: Annotated[tuple[TierConfig, ...], Field(min_length=1)]
+    evaluation: EvaluationConfig = EvaluationConfig()
+    reference: ReferenceConfig = ReferenceConfig()
+    population: PopulationConfig = PopulationConfig()
+    hurdle: HurdleConfig = HurdleConfig()
+    elites: EliteConfig = EliteConfig()
+    budget: BudgetConfig = BudgetConfig()
+    tasks: Mapping[str, Mapping[str, Any]] = {}
+    """Fields of tasks to override, by task, for instance ``tasks.char_lm.path``."""
+    elasticity: Mapping[str, Factor] = {}
+    """By task, how fast tuned AdamW's log excess loss falls with the log of its steps; `python -m
+    benchmarks.elasticity` measures it. Scores on such a task count in steps instead of in loss:
+    the mean over tasks is not led by those whose loss happens to fall fast. All tasks or none."""
+
+    @model_validator(mode="after")
+    def _start_is_an_optimizer(self) -> Config:
+        from evosearch.equivalence.fingerprint import fingerprint
+        from evosearch.language.known import resolve
+        from evosearch.mutation.mutate import mutate
+        from evosearch.mutation.rng import Rng
+
+        start = resolve(self.start)
+        if fingerprint(start) is None:
+            raise ValueError("`start` never updates the weights by its gradient, or not finitely")
+        try:
+            mutate(start, self.space.space(), Rng())
+        except RuntimeError:
+            raise ValueError(
+                "no edit of `start` stays within `space`; raise `space.max_statements` or "
+                "`space.max_states`, choose another `space.scope`, or start from something smaller"
+            ) from None
+        return self
+
+    @model_validator(mode="after")
+    def _tasks_exist(self) -> Config:
+        from proxy_tasks.registry import get
+
+        for name in self.task_names:
+            get(name, **self.tasks.get(name, {}))
+            if self.task_names.count(name) > 1:
+                raise ValueError(f"task `{name}` is listed {self.task_names.count(name)} times")
+        for name in self.tasks:
+            member("task of this search", name, self.task_names)
+        return self
+
+    @model_validator(mode="after")
+    def _one_unit_of_scores(self) -> Config:
+        for name in self.elasticity:
+            member("task of this search", name, self.task_names)
+        missing = [name for name in self.task_names if name not in self.elasticity]
+        if self.elasticity and missing:
+            raise ValueError(
+                f"`elasticity` has no figure for {', '.join(missing)}; scores of steps and of "
+                "losses have no mean: give one for every task, or none "
+                "(`python -m benchmarks.elasticity` measures them)"
+            )
+        return self
+
+    def task(self, name: str) -> TaskRef:
+        """Return a task with its overrides and the unit of its scores."""
+        from evosearch.training.job import TaskRef
+
+        return TaskRef(name, dict(self.tasks.get(name, {})), self.elasticity.get(name, 1.0))
+
+    def tiers_of_tasks(self) -> tuple[tuple[TaskRef, ...], ...]:
+        """Return the tasks of each tier."""
+        return tuple(tuple(map(self.task, tier.tasks)) for tier in self.tiers)
+
+    @property
+    def unit(self) -> str:
+        """What a score is the logarithm of, in words."""
+        return STEPS if self.elasticity else EXCESS_LOSS
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """All tasks, in order of tiers."""
+        return tuple(name for tier in self.tiers for name in tier.tasks)
+
+
+def preset(name: str, settings: Iterable[str] = ()) -> Config:
+    """Return a configuration that ships with the package, with ``a.b=c`` settings applied.
+
+    Raises:
+        ConfigError: unknown preset or key, or a value out of range.
+    """
+    member("preset", name, PRESETS)
+    text = files("evosearch.config.presets").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    return configure(tomllib.loads(text), settings, f"preset `{name}`")
+
+
+def load(path: Path, settings: Iterable[str] = ()) -> Config:
+    """Return the configuration in a TOML file, with ``a.b=c`` settings applied.
+
+    Raises:
+        ConfigError: no such file, not TOML, unknown key, or a value out of range.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"cannot read a configuration from {path}: {error}") from None
+    return configure(data, settings, str(path))
+
+
+def configure(data: dict[str, Any], settings: Iterable[str], origin: str) -> Config:
+    """Return the configuration in plain data, with ``a.b=c`` settings applied.
+
+    Args:
+        data: As TOML or a run's manifest gives it; settings change it.
+        settings: What to change.
+        origin: Where the data comes from, for messages.
+
+    Raises:
+        ConfigError: unknown key, or a value out of range.
+    """
+    for setting in settings:
+        apply(data, setting)
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{origin}: {explain(error, Config)}") from None

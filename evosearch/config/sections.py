@@ -1,0 +1,199 @@
+"""The sections of a configuration: what each key means, its default and its range."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from evosearch.config.overrides import member
+
+if TYPE_CHECKING:
+    from evosearch.mutation.space import Space
+    from evosearch.training.lr_grid import Grid
+
+__all__ = [
+    "BudgetConfig",
+    "EliteConfig",
+    "EvaluationConfig",
+    "Factor",
+    "HurdleConfig",
+    "PopulationConfig",
+    "ReferenceConfig",
+    "Section",
+    "SpaceConfig",
+    "TierConfig",
+]
+
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Factor = Annotated[float, Field(gt=0.0)]
+Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Section(BaseModel):
+    """Frozen, without keys it does not know, and finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class SpaceConfig(Section):
+    """What programs may say."""
+
+    ops: tuple[str, ...] = ()
+    """Names of ops; empty means all."""
+    max_statements: Positive = 24
+    max_states: Annotated[int, Field(ge=0)] = 2
+    spare_states: Annotated[int, Field(ge=0)] = 0
+    """States that a program may have beyond those, while they have no effect on its updates."""
+    scope: Literal["both", "matrix", "single"] = "both"
+    """Which rules may change: both, the matrices' alone, or a single one that serves everything."""
+    edits: tuple[str, ...] = ()
+    """Names of mutations; empty means all."""
+
+    @field_validator("edits")
+    @classmethod
+    def _known_edits(cls, edits: tuple[str, ...]) -> tuple[str, ...]:
+        from evosearch.mutation.edits import EDITS
+
+        names = [edit.__name__ for edit, _ in EDITS]
+        return tuple(member("mutation", name, names) for name in edits)
+
+    @field_validator("ops")
+    @classmethod
+    def _known_ops(cls, ops: tuple[str, ...]) -> tuple[str, ...]:
+        from primitives.table import OPS
+
+        return tuple(member("op", name, OPS) for name in ops)
+
+    def space(self) -> Space:
+        """Return the space itself."""
+        from evosearch.mutation.space import Space
+
+        space = Space(**dict(self))
+        return space if self.ops else replace(space, ops=Space.ops)
+
+
+class TierConfig(Section):
+    """Tasks that are tried together; only candidates that do well enter the next tier."""
+
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    @field_validator("tasks")
+    @classmethod
+    def _known_tasks(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        from proxy_tasks.registry import TASKS
+
+        return tuple(member("task", name, TASKS) for name in tasks)
+
+
+class EvaluationConfig(Section):
+    """How a candidate, or a baseline, is tuned and scored on a task."""
+
+    seeds: Positive = 2
+    """Paired seeds of one evaluation."""
+    rates: Annotated[int, Field(ge=3)] = 5
+    """Learning rates at first, half a decade apart, around the candidate's own update size."""
+    ratios: Annotated[tuple[Factor, ...], Field(min_length=1)] = (0.3, 1.0, 3.0)
+    """How far what is no hidden matrix moves, relative to the matrices; increasing."""
+    extensions: Annotated[int, Field(ge=0)] = 2
+    """How often the grid grows where its best point lies at the edge."""
+
+    @field_validator("ratios")
+    @classmethod
+    def _increasing(cls, ratios: tuple[float, ...]) -> tuple[float, ...]:
+        if any(a >= b for a, b in pairwise(ratios)):
+            raise ValueError(f"expected increasing numbers, found {list(ratios)}")
+        return ratios
+
+    def grid(self) -> Grid:
+        """Return the grid of learning rates."""
+        from evosearch.training.lr_grid import Grid
+
+        return Grid(rates=self.rates, ratios=self.ratios, extensions=self.extensions)
+
+
+class ReferenceConfig(Section):
+    """AdamW, tuned: the best of these constants on each task, with the same grid as candidates."""
+
+    betas: Annotated[tuple[tuple[Decay, Decay], ...], Field(min_length=1)] = (
+        (0.9, 0.999),
+        (0.9, 0.99),
+        (0.9, 0.95),
+        (0.8, 0.99),
+        (0.95, 0.99),
+    )
+    weight_decay: Annotated[tuple[Annotated[float, Field(ge=0.0)], ...], Field(min_length=1)] = (
+        0.0,
+        0.01,
+    )
+
+
+class PopulationConfig(Section):
+    """Regularized evolution."""
+
+    size: Positive = 64
+    """Individuals of an island; the oldest leaves."""
+    warmup: Positive = 12
+    """Members an island needs before tournaments choose; until then all descend from the start."""
+    tournament: Positive = 4
+    crossover: Fraction = 0.1
+    """How often the rest's rule comes from a second parent."""
+    front: Fraction = 0.3
+    """How often the parent is one that nothing of its size or smaller beats, a large one more often
+    than a small one, which has fewer neighbours; simple programs that are good for their size are
+    where good programs start."""
+    tuning: Fraction = 0.2
+    """How often a proposal changes nothing but the constants of a promising form."""
+    fatigue: Factor = 0.1
+    """Score that each trial of constants which failed since the form's best counts against it."""
+    cores: Fraction = 0.5
+    """How often a parent breeds without its redundant statements."""
+    drift: Fraction = 0.5
+    """How often an edit that changed nothing is built upon instead of thrown away."""
+    patience: Positive = 400
+    """Commits without a better best after which an island restarts from its best."""
+    islands: Positive = 1
+    migrate_every: Positive = 50
+    """Packs between migrations."""
+
+
+class HurdleConfig(Section):
+    """Successive halving."""
+
+    promote: Fraction = 0.35
+    """Share of candidates that enter the next tier."""
+    warmup: Positive = 24
+    """Scores on a tier that are needed to rank a new one among them."""
+    initial: float = 0.0
+    """Score that stands in for the rank until then; 0 is tuned AdamW's."""
+
+
+class EliteConfig(Section):
+    """Re-evaluation of the best on fresh seeds, so that a lucky score does not survive."""
+
+    count: Positive = 6
+    """How many of the best are kept under re-evaluation."""
+    every: Annotated[int, Field(ge=2)] = 6
+    """One pack in so many is a re-evaluation."""
+    rounds: Positive = 3
+    """Independent evaluations until a score counts as confirmed, the first included."""
+    final: Positive = 8
+    """How many of the best are confirmed before the search ends."""
+    front: bool = True
+    """Whether the front of score, size and state memory is confirmed as well."""
+
+
+class BudgetConfig(Section):
+    """How much is tried, and in what portions."""
+
+    evaluations: Positive = 600
+    """Candidates to evaluate; re-evaluations of elites come on top."""
+    pack: Positive = 6
+    """Candidates in a pack."""
+    window: Positive = 4
+    """Packs in flight: how many results a proposal may lag behind. At least the workers."""
+    seconds_per_pack: Factor = 600.0
+    """Deadline of one pack on a worker."""

@@ -1,0 +1,46 @@
+"""Individuals, and the packs of them that are evaluated together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evosearch.language.parse_cache import parsed
+from evosearch.language.rule import RuleSet
+
+__all__ = ["Individual", "Pack"]
+
+
+@dataclass(frozen=True, slots=True)
+class Individual:
+    """A candidate and where it came from."""
+
+    id: int
+    text: str
+    """The genome, redundant statements included, as text: rules take more memory."""
+    fingerprint: str
+    parents: tuple[int, ...]
+    mutation: str
+
+    @property
+    def rules(self) -> RuleSet:
+        """The genome."""
+        return parsed(self.text)
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Candidates that are evaluated together."""
+
+    number: int
+    round: int
+    """0 for new candidates; otherwise a re-evaluation of known ones on fresh seeds."""
+    individuals: tuple[Individual, ...]
+    proposals: int = 0
+    """Children made while looking for new ones."""
+    hits: int = 0
+    """Children that computed what was known already."""
+
+    @property
+    def confirms(self) -> bool:
+        """Whether it re-evaluates known candidates."""
+        return self.round > 0

@@ -1,0 +1,280 @@
+"""Regularized evolution: who is tried next, and who stays.
+
+The population proposes packs of candidates and is told their scores; it does no I/O and knows no
+clock. A parent is the best of a random tournament, the child is mutated until it computes something
+new, and the oldest individual leaves (Real et al., arXiv 1802.01548; as used for Lion,
+arXiv 2302.06675). Islands evolve apart and now and then send their best to a neighbour; an island
+that has stopped improving restarts from its best individual.
+
+Everything is a function of the configuration and of what was committed, in order.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+from evosearch.config.schema import Config
+from evosearch.equivalence.core import Core
+from evosearch.equivalence.fingerprint import fingerprint
+from evosearch.evolution.fitness import Scores, Standing
+from evosearch.evolution.individual import Individual, Pack
+from evosearch.evolution.island import Island
+from evosearch.evolution.offspring import Child, offspring, retuned
+from evosearch.evolution.ranking import Ranking
+from evosearch.evolution.retune import Tuning
+from evosearch.language.known import resolve
+from evosearch.language.parse_cache import parsed
+from evosearch.language.rule import RuleSet
+from evosearch.mutation.mutate import crossover
+from evosearch.mutation.rng import Rng
+from evosearch.storage.spilled_list import Shelf
+from evosearch.training.job import Outcome, Status
+from evosearch.training.score import combine, mean_score
+
+__all__ = ["Population"]
+
+
+Bred = tuple[Child, tuple[Individual, ...]]
+"""A child and its parents."""
+
+
+@dataclass(frozen=True)
+class _Results:
+    """What an individual's evaluations came to."""
+
+    scores: Scores
+    rounds: int
+    """Evaluations, those that a hurdle ended early included; 0 where the first one failed."""
+
+
+class Population:
+    """The state of a search: `propose` packs, `commit` their results in the same order."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.individuals: Shelf[Individual] = Shelf()
+        """By id."""
+        self.cores: Shelf[Core] = Shelf()
+        """By id, from the commit on: what is left of a program when nothing can be taken out."""
+        self.standings: dict[int, Standing] = {}
+        self.budget = config.budget.evaluations
+        """How many candidates it may send to evaluation."""
+        self.evaluations = 0
+        """Candidates sent to evaluation, re-evaluations not counted."""
+        self.proposals = 0
+        self.hits = 0
+        self._space = config.space.space()
+        self._start = resolve(config.start)
+        self._start_print = fingerprint(self._start) or ""  # the configuration refuses others
+        self._islands = [Island() for _ in range(config.population.islands)]
+        self._results: Shelf[_Results] = Shelf()
+        """By id, from the commit on."""
+        self._tier_tasks = [[str(ref) for ref in tier] for tier in config.tiers_of_tasks()]
+        self._tier_scores: list[list[float]] = [[] for _ in self._tier_tasks]
+        self._ranking = Ranking()
+        self._tuning = Tuning(config.population.fatigue)
+        self._seen: set[str] = set()
+        self._numbers = 0
+        self._confirming: set[tuple[int, int]] = set()
+
+    def propose(self) -> Pack | None:
+        """Return the next pack, or None when there is nothing to do before the next commit."""
+        elites = self.config.elites
+        over = self.evaluations >= self.budget
+        if over or (self._numbers + 1) % elites.every == 0:
+            pack = self._confirmation(elites.final if over else elites.count)
+            if pack is not None or over:
+                return pack
+        return self._breed()
+
+    def commit(self, pack: Pack, outcomes: Sequence[Outcome]) -> None:
+        """Take in the outcomes of a pack's individuals, in their order."""
+        for individual, outcome in zip(pack.individuals, outcomes, strict=True):
+            self._take_in(individual, outcome)
+        if pack.confirms:
+            self._confirming -= {(i.id, pack.round) for i in pack.individuals}
+            return
+        island = self._islands[pack.number % len(self._islands)]
+        for individual in pack.individuals:
+            if individual.id in self.standings:
+                island.add(individual.id, self.standings, self.config.population.size)
+        self._migrate(pack.number)
+
+    def _take_in(self, individual: Individual, outcome: Outcome) -> None:
+        """Update an individual's standing; one that fails, at first or later, has none."""
+        first = individual.id == len(self._results)  # packs are committed in their order
+        if individual.id == len(self.cores):  # a worker that was lost has not said it
+            self.cores.append(outcome.core or Core.of(individual.rules))
+        if first:
+            self._results.append(_Results({}, 0))
+        core, known = self.cores[individual.id], self._results[individual.id]
+        if outcome.status is not Status.OK:
+            if known.rounds:
+                del self.standings[individual.id]
+                self._ranking.drop(individual.id)
+                self._tuning.close(core.form)
+            for island in self._islands:
+                island.discard(individual.id)
+            return
+        scores = {task: list(values) for task, values in known.scores.items()}
+        for result in outcome.tasks:
+            scores.setdefault(result.task, []).append(result.score)
+        self._results[individual.id] = _Results(scores, known.rounds + 1)
+        if first:
+            for tier in range(outcome.tier + 1):
+                mean = combine([mean_score(scores[task]) for task in self._tier_tasks[tier]]).mean
+                insort(self._tier_scores[tier], mean)
+        seeds = self.config.evaluation.seeds
+        standing = Standing.of(scores, outcome.tier, seeds)
+        self.standings[individual.id] = standing
+        self._ranking.put(individual.id, standing, core.size, core.memory)
+        firsts = [mean_score(scores[task]) for task in self._tier_tasks[0]]
+        self._tuning.put(individual.id, core, combine(firsts).mean, first=first)
+
+    def ranking(self) -> list[Individual]:
+        """Return the individuals that have a standing, best first."""
+        return [self.individuals[i] for i in self._ranking]
+
+    def front(self) -> list[Individual]:
+        """Return the individuals that none of their size and state memory, or less, beats.
+
+        Of equals the first counts.
+        """
+        return [self.individuals[i] for i in self._ranking.front()]
+
+    def hurdles(self) -> tuple[float, ...]:
+        """Return the score that a candidate needs on each tier to enter the next one.
+
+        The last tier's is never used.
+        """
+        settings = self.config.hurdle
+        hurdles: list[float] = []
+        for scores in self._tier_scores:
+            rank = int((1.0 - settings.promote) * (len(scores) - 1))
+            enough = len(scores) >= settings.warmup
+            hurdles.append(scores[rank] if enough else settings.initial)
+        return tuple(hurdles)
+
+    def _breed(self) -> Pack | None:
+        number = self._numbers
+        rng = Rng(self.config.seed, "pack", number)
+        island = self._islands[number % len(self._islands)]
+        ladder = self._ranking.ladder()
+        room = self.budget - self.evaluations
+        found: list[Individual] = []
+        proposals = hits = 0
+        if not self.individuals:
+            found.append(self._admit(self._start, self._start_print, (), "start"))
+            self.cores.append(Core.of(self._start))  # children are made of it before it is known
+        while len(found) < min(self.config.budget.pack, room):
+            bred = self._tune(ladder, rng) or self._mutate(island, ladder, rng)
+            if bred is None:
+                break
+            child, parents = bred
+            proposals += child.proposals
+            hits += child.hits
+            ids = tuple(parent.id for parent in parents)
+            found.append(self._admit(child.rules, child.fingerprint, ids, child.mutation))
+        if not found:
+            return None
+        self._numbers += 1
+        self.evaluations += len(found)
+        self.proposals += proposals
+        self.hits += hits
+        return Pack(number, 0, tuple(found), proposals, hits)
+
+    def _tune(self, ladder: Sequence[int], rng: Rng) -> Bred | None:
+        """Return a promising form with other constants, now and then."""
+        if not ladder or not rng.chance(self.config.population.tuning):
+            return None
+        id_ = self._tuning.pick(max(self.cores[i].size for i in ladder), rng)
+        if id_ is None:
+            return None
+        parent = self.individuals[id_]
+        child = retuned(self.cores[id_].rules, self._space, rng, self._seen)
+        if child is None:
+            self._tuning.close(self.cores[id_].form)
+            return None
+        return child, (parent,)
+
+    def _mutate(self, island: Island, ladder: Sequence[int], rng: Rng) -> Bred | None:
+        """Return a mutated child of a chosen parent, or of a cross of two."""
+        parents = self._parents(island, ladder, rng)
+        cores = rng.chance(self.config.population.cores)
+        genomes = [self.cores[parent.id].rules if cores else parent.rules for parent in parents]
+        base = genomes[0] if len(genomes) == 1 else crossover(*genomes)
+        child = offspring(base, self._space, rng, self._seen, self.config.population.drift)
+        if child is None:
+            return None
+        if len(parents) > 1:
+            child = replace(child, mutation=f"crossover, {child.mutation}")
+        return child, parents
+
+    def _admit(
+        self, rules: RuleSet, print_: str, parents: tuple[int, ...], edits: str
+    ) -> Individual:
+        text = str(rules)
+        parsed.keep(text, rules)
+        individual = Individual(len(self.individuals), text, print_, parents, edits)
+        self.individuals.append(individual)
+        self._seen.add(print_)
+        return individual
+
+    def _parents(self, island: Island, ladder: Sequence[int], rng: Rng) -> tuple[Individual, ...]:
+        settings = self.config.population
+        first = self._tournament(island, rng)
+        if first is None:
+            return (self.individuals[0],)
+        if rng.chance(settings.front):
+            weights = accumulate(1 + self.cores[i].size for i in ladder)
+            return (self.individuals[rng.weighted(ladder, list(weights))],)
+        if self._space.scope == "both" and rng.chance(settings.crossover):
+            second = self._tournament(island, rng)
+            if second is not None and second.id != first.id:
+                return first, second
+        return (first,)
+
+    def _tournament(self, island: Island, rng: Rng) -> Individual | None:
+        """Return the best of a few random individuals; None while the island fills up."""
+        if len(island.members) < min(self.config.population.size, self.config.population.warmup):
+            return None
+        members = island.members
+        drawn = [rng.pick(members) for _ in range(self.config.population.tournament)]
+        return self.individuals[max(drawn, key=lambda i: (self.standings[i], -i))]
+
+    def _confirmation(self, count: int) -> Pack | None:
+        """Return a pack that re-evaluates those of the best that were evaluated least."""
+        elites = self.config.elites
+        waiting: dict[int, list[Individual]] = {}
+        over = self.evaluations >= self.budget
+        elite = self._ranking.best(count)
+        if over and elites.front:
+            elite += self._ranking.front()
+        for individual in (self.individuals[id_] for id_ in dict.fromkeys(elite)):
+            done = self._results[individual.id].rounds
+            if done < elites.rounds and (individual.id, done) not in self._confirming:
+                waiting.setdefault(done, []).append(individual)
+        if not waiting:
+            return None
+        round_ = min(waiting)
+        chosen = tuple(waiting[round_][: self.config.budget.pack])
+        self._confirming |= {(individual.id, round_) for individual in chosen}
+        pack = Pack(self._numbers, round_, chosen)
+        self._numbers += 1
+        return pack
+
+    def _migrate(self, number: int) -> None:
+        """Send an island's best to the next one, and restart an island that stands still."""
+        settings = self.config.population
+        index = number % len(self._islands)
+        island = self._islands[index]
+        if not island.members:
+            return
+        if len(self._islands) > 1 and number // len(self._islands) % settings.migrate_every == 0:
+            neighbour = self._islands[(index + 1) % len(self._islands)]
+            neighbour.add(island.best(self.standings), self.standings, settings.size)
+        if island.stale > settings.patience:
+            island.restart(self.standings)

@@ -1,0 +1,1 @@
+"""Known optimizers as program text; read by `evosearch.language.known`, never imported."""

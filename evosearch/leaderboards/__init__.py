@@ -1,1 +1,0 @@
-"""Tuned baselines' figures, one file a task; `evosearch.leaderboard` writes and reads them."""

@@ -1,1 +1,0 @@
-"""Known optimizers as program text; read by `evosearch.library`, never imported."""

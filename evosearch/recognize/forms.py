@@ -1,0 +1,249 @@
+"""The forms that known optimizers have: fitted to what a rule does, and held against it.
+
+A form takes a `Trial`, which is a rule's updates on the probes and the filter that was measured,
+finds the constants that are left, simulates itself in numpy and returns how well that fits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from evosearch.recognize.blackbox import Box, Filter, middle
+from evosearch.simplify.linear import snap
+from evosearch.simplify.probe import STEPS, Array, probe
+from primitives import oracle
+
+__all__ = ["FORMS", "RESIDUAL", "Fit", "Trial", "rounded"]
+
+RESIDUAL: Final = 1e-6
+"""Largest relative difference from the form's updates, entry by entry."""
+_LOOSE: Final = 1e-3
+"""The same where Newton-Schulz is involved, whose epsilon breaks scale invariance a little."""
+_SAME_RATE: Final = 0.01
+"""Relative difference of two averages' lengths 1 / (1 - beta) from which they count as two."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A form with its constants; `Recognition` says what they mean."""
+
+    name: str
+    constants: dict[str, float]
+    scale: float
+    residual: float
+    tolerance: float
+
+
+def rounded(value: float) -> float:
+    """Return a measured constant without the last digits, which bisection leaves open."""
+    short = float(f"{value:.6g}")
+    return short if abs(short - value) <= 1e-8 * max(1.0, abs(value)) else value
+
+
+class Trial:
+    """A rule's updates on a probe, and its filter's output there."""
+
+    def __init__(self, box: Box, filter_: Filter, steps: int = STEPS) -> None:
+        data = probe(flat=False, steps=steps)
+        self.filter = filter_
+        assert box.decay is not None
+        self.decay = box.decay
+        self.gradients = data.gradients
+        self.updates = box.feed(data.gradients)
+        self.signals = [filter_.apply(g) for g in data.gradients]
+
+    def scale(self, model: list[Array]) -> float:
+        """Return the factor between the updates and a model, at the ordinary scale."""
+        pairs = zip(self.updates, model, strict=True)
+        return middle([u[:, 0] / m[:, 0] for u, m in pairs])
+
+    def residual(self, model: list[Array], lanes: slice = slice(None)) -> float:
+        """Return the largest difference relative to the entry's largest magnitude.
+
+        Entries whose signal is zero but for rounding are left out.
+        """
+        worst = 0.0
+        for u, m, z in zip(self.updates, model, self.signals, strict=True):
+            if not np.isfinite(u).all():
+                return math.inf
+            size = np.maximum.accumulate(np.abs(z), axis=0)
+            clear = (np.abs(z) > 1e-7 * size) | (z == 0.0)
+            top = np.abs(u).max(axis=0, keepdims=True)
+            error = np.where(clear & (u != m), np.abs(u - m) / top, 0.0)[:, lanes]
+            worst = max(worst, float(error.max()))
+        return worst
+
+    def result(
+        self,
+        name: str,
+        model: list[Array],
+        constants: dict[str, float],
+        tolerance: float = RESIDUAL,
+    ) -> Fit | None:
+        """Return the fit if the model, up to a positive factor, is what the rule does."""
+        scale = self.scale(model)
+        if not scale > 0.0:
+            return None
+        residual = self.residual([scale * m for m in model])
+        if residual > tolerance:
+            return None
+        if self.decay:
+            constants = constants | {"weight_decay": snap(rounded(self.decay / scale))}
+        return Fit(name, constants, snap(scale), residual, tolerance)
+
+
+def _linear(trial: Trial) -> Fit | None:
+    """Fit c (a m + b g)."""
+    read, decay = trial.filter.read, trial.filter.decay
+    if read == 0.0:
+        return trial.result("sgd", trial.signals, {})
+    if read < 0.0:
+        return None
+    if _same_rate(read, decay):
+        return trial.result("momentum", trial.signals, {"momentum": decay})
+    return trial.result("nesterov", trial.signals, _rates(trial.filter, "read", "momentum"))
+
+
+def _sign(trial: Trial) -> Fit | None:
+    """sign(a m + b g)."""
+    model = [np.sign(z) for z in trial.signals]
+    read, decay = trial.filter.read, trial.filter.decay
+    if read == 0.0:
+        return trial.result("signsgd", model, {})
+    if read < 0.0:
+        return None
+    if _same_rate(read, decay):
+        return trial.result("signum", model, {"momentum": decay})
+    return trial.result("lion", model, _rates(trial.filter, "beta1", "beta2"))
+
+
+def _rates(filter_: Filter, read: str, write: str) -> dict[str, float]:
+    """Return the two rates of ``a m + (1 - a) g`` over ``m <- b m + (1 - b) g``."""
+    weight = filter_.read / (filter_.read + 1.0 - filter_.decay)
+    return {read: snap(rounded(weight)), write: filter_.decay}
+
+
+def _same_rate(read: float, decay: float) -> bool:
+    """Whether one rate explains both: then the old average is read with the weight it decays by."""
+    if read <= 0.0 or decay >= 1.0:  # a gradient taken away, or a sum: no average is read
+        return False
+    weight = read / (read + 1.0 - decay)
+    return abs(math.log((1.0 - weight) / (1.0 - decay))) <= _SAME_RATE
+
+
+_ORTHOGONALIZERS: Final[tuple[tuple[float, Callable[[Array], Array]], ...]] = (
+    (5.0, lambda x: oracle.newton_schulz(x, 5)),
+    (3.0, lambda x: oracle.newton_schulz(x, 3)),
+    (0.0, oracle.polar_express),
+)
+"""Newton-Schulz steps, 0 for Polar Express, and the function."""
+
+
+def _orthogonal(trial: Trial) -> Fit | None:
+    """c(shape) NS(a m + b g)."""
+    if trial.filter.read <= 0.0:
+        return None
+    for steps, function in _ORTHOGONALIZERS:
+        lane = slice(0, 1)
+        model = [function(z[:, lane]) for z in trial.signals]
+        scales = [middle([u[3:, lane] / m[3:]]) for u, m in zip(trial.updates, model, strict=True)]
+        if not all(s > 0.0 for s in scales):
+            continue
+        scaled = [
+            np.broadcast_to(s * m, u.shape)
+            for s, m, u in zip(scales, model, trial.updates, strict=True)
+        ]
+        residual = trial.residual(scaled, lane)
+        if residual <= _LOOSE:
+            constants = _rates(trial.filter, "read", "momentum") | {"steps": steps}
+            if trial.decay:
+                constants["weight_decay"] = snap(rounded(trial.decay / scales[-1]))
+            return Fit("muon", constants, float(f"{scales[-1]:.6g}"), residual, _LOOSE)
+    return None
+
+
+def _adaptive(trial: Trial) -> Fit | None:
+    """Fit m / (sqrt(v) + eps), for averages m of g and v of g^2, corrected for bias or not."""
+    read, beta1 = trial.filter.read, trial.filter.decay
+    if read != 0.0 and not _same_rate(read, beta1):
+        return None
+    beta2 = _second_rate(trial)
+    if beta2 is None:
+        return None
+    for corrections in ((True, True), (False, False), (True, False), (False, True)):
+        for inside in (False, True):
+            found = _adam(trial, beta1, beta2, corrections, inside)
+            if found is not None:
+                return found
+        if read == 0.0 and corrections == (False, False):
+            return None
+    return None
+
+
+def _second_rate(trial: Trial) -> float | None:
+    """Return the decay of the average of squares, from the denominators at the largest scale."""
+    rates: list[Array] = []
+    for u, z, g in zip(trial.updates, trial.signals, trial.gradients, strict=True):
+        squares = (z[:, 2] / u[:, 2]) ** 2  # proportional to v, whose factor depends on t alone
+        for t in (4, 5):
+            v = squares[t].ravel()
+            past = np.stack([np.square(g[t - k, 2]).ravel() for k in range(t + 1)], axis=1)
+            usable = np.isfinite(v) & (v > 0.0)
+            if usable.sum() <= t + 1:
+                return None
+            weights, *_ = np.linalg.lstsq(past[usable], v[usable], rcond=None)
+            rates.append(weights[1] / weights[0])
+    rate = float(np.median(rates))
+    return snap(rounded(rate)) if 0.0 < rate < 1.0 else None
+
+
+def _adam(
+    trial: Trial, beta1: float, beta2: float, corrections: tuple[bool, bool], inside: bool
+) -> Fit | None:
+    """Fit scale and epsilon for given rates; `inside`: epsilon is added under the root."""
+    tops, roots = [], []
+    for g in trial.gradients:
+        t = np.arange(1.0, len(g) + 1.0).reshape(-1, 1, 1, 1)
+        m, v = _average(g, beta1), _average(np.square(g), beta2)
+        tops.append(m / (1.0 - beta1**t) if corrections[0] else m)
+        roots.append(np.sqrt(v / (1.0 - beta2**t)) if corrections[1] else np.sqrt(v))
+    pairs = list(zip(trial.updates, tops, roots, strict=True))
+    scale = middle([u[:, 2] * r[:, 2] / m[:, 2] for u, m, r in pairs])
+    below = [scale * m[:, 1] / u[:, 1] for u, m, _ in pairs]
+    small = [r[:, 1] for _, _, r in pairs]
+    if inside:
+        eps = middle([np.square(b) - np.square(r) for b, r in zip(below, small, strict=True)])
+    else:
+        eps = middle([b - r for b, r in zip(below, small, strict=True)])
+    eps = snap(rounded(eps)) if eps > 1e-16 else 0.0
+    model = [
+        oracle.safe_div(m, np.sqrt(r * r + eps) if inside else r + eps)
+        for m, r in zip(tops, roots, strict=True)
+    ]
+    constants = {"eps": eps}
+    if inside and eps:
+        constants["eps_under_root"] = 1.0
+    if trial.filter.read == 0.0:
+        return trial.result("rmsprop", model, {"alpha": beta2, **constants})
+    name = "adamw" if trial.decay else "adam"
+    if corrections[0] != corrections[1]:
+        constants["half_corrected"] = 1.0
+    rates = {"beta1": beta1, "beta2": beta2, "bias_correction": float(all(corrections))}
+    return trial.result(name, model, rates | constants)
+
+
+def _average(x: Array, decay: float) -> Array:
+    result, mean = np.empty_like(x), np.zeros_like(x[0])
+    for t, value in enumerate(x):
+        mean = decay * mean + (1.0 - decay) * value
+        result[t] = mean
+    return result
+
+
+_Form = Callable[[Trial], Fit | None]
+FORMS: Final[tuple[_Form, ...]] = (_linear, _sign, _orthogonal, _adaptive)

@@ -1,0 +1,150 @@
+"""Known optimizers, recognized by what they compute.
+
+A rule is a black box that is fed gradients (`evosearch.recognize.blackbox`): its weight decay and
+the filter that it applies to the gradients are measured, a known form with these constants is
+simulated in numpy, and the form counts if its updates are the rule's on the probe trajectories up
+to a residual. Text plays no part, so a bloated or renamed program is recognized like a tidy one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from evosearch.language.liveness import strip
+from evosearch.language.rule import Rule, RuleSet
+from evosearch.recognize.blackbox import Box, Filter
+from evosearch.recognize.forms import FORMS, Trial, rounded
+from evosearch.simplify.linear import snap
+
+__all__ = ["TITLES", "Recognition", "recognize", "recognize_rule"]
+
+_LATE: Final = 400
+"""Steps of a second look at what fits: a rule may count its steps, and change its mind."""
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """A known optimizer with its constants, and how well it fits."""
+
+    name: str
+    """One of `TITLES`."""
+    constants: Mapping[str, float] = field(hash=False)
+    """Recovered constants by name, relative to an update without a factor."""
+    scale: float
+    """The update is this many times the textbook's; for Muon, on a square matrix."""
+    residual: float
+    """Largest relative difference from the form on the probe trajectories."""
+    tolerance: float
+    """What the residual had to stay below."""
+    rest: Recognition | None = None
+    """What the other parameters are trained with, where that differs."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        plain = dict(vars(self)) | {"constants": dict(self.constants)}
+        return plain | {"rest": None if self.rest is None else self.rest.to_json()}
+
+    @property
+    def title(self) -> str:
+        """Its name without constants, for tables."""
+        name = TITLES[self.name]
+        return name if self.rest is None else f"{name}, rest {TITLES[self.rest.name]}"
+
+    def __str__(self) -> str:
+        text = TITLES[self.name] + _described(self.name, self.constants)
+        return text if self.rest is None else f"{text}, and {self.rest} for the rest"
+
+
+TITLES: Final = {
+    "sgd": "SGD",
+    "momentum": "Momentum SGD",
+    "nesterov": "Nesterov SGD",
+    "rmsprop": "RMSProp",
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "signsgd": "signSGD",
+    "signum": "Signum",
+    "lion": "Lion",
+    "muon": "Muon",
+}
+"""What can be recognized: names of the library, and what to call it in a text."""
+
+
+def _described(name: str, constants: Mapping[str, float]) -> str:
+    words: list[str] = []
+    if "beta1" in constants and "beta2" in constants:
+        words.append(f"β = ({_short(constants['beta1'])}, {_short(constants['beta2'])})")
+    if "momentum" in constants:
+        kind = "Nesterov " if name == "muon" and _looks_ahead(constants) else ""
+        words.append(f"{kind}momentum {_short(constants['momentum'])}")
+    if "read" in constants and not _plain(constants) and not _looks_ahead(constants):
+        words.append(f"read rate {_short(constants['read'])}")
+    if "alpha" in constants:
+        words.append(f"decay {_short(constants['alpha'])}")
+    if "eps" in constants:
+        where = " under the root" if "eps_under_root" in constants else ""
+        words.append(f"ε = {_short(constants['eps'])}{where}" if constants["eps"] else "no ε")
+    if constants.get("weight_decay"):
+        words.append(f"weight decay {_short(constants['weight_decay'])}")
+    text = " with " + " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
+    if constants.get("steps", 5.0) != 5.0:
+        text += " (Polar Express)" if not constants["steps"] else " (3 Newton-Schulz steps)"
+    if name in ("adam", "adamw") and not constants["bias_correction"]:
+        return f" without bias correction,{text}"
+    return text if words else ""
+
+
+def _looks_ahead(constants: Mapping[str, float]) -> bool:
+    """Whether ``a m + (1 - a) g`` over the new average m has a = its decay, as Nesterov's has."""
+    return math.isclose(constants["read"], constants["momentum"] ** 2, rel_tol=1e-3)
+
+
+def _plain(constants: Mapping[str, float]) -> bool:
+    return math.isclose(constants["read"], constants["momentum"], rel_tol=1e-3)
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def recognize(rules: RuleSet) -> Recognition | None:
+    """Return what a program is: its rule for matrices, and its other rule if it has one."""
+    found = recognize_rule(rules.matrix)
+    if found is None or rules.rest is None:
+        return found
+    rest = recognize_rule(rules.rest)
+    if rest is None:
+        return None
+    return Recognition(**{**vars(found), "rest": rest})
+
+
+def recognize_rule(rule: Rule) -> Recognition | None:
+    """Return the known optimizer that a rule is, up to constants and a positive factor, or None.
+
+    The rule may be raw. Takes milliseconds; trains nothing.
+    """
+    rule = strip(rule)
+    if not any("g" in s.reads for s in rule.body) and rule.update != "g":
+        return None
+    with np.errstate(all="ignore"):
+        box = Box(rule)
+        if box.decay is None:
+            return None
+        seen = box.filter()
+        if seen is None:
+            return None
+        filter_ = Filter(snap(rounded(seen.read)), snap(rounded(seen.decay)))
+        if filter_.read != 0.0 and not 0.0 < filter_.decay < 1.0:
+            return None
+        trial = Trial(box, filter_)
+        for form in FORMS:
+            fit = form(trial)
+            if fit is not None:
+                late = form(Trial(box, filter_, _LATE))
+                return Recognition(**vars(fit)) if late and late.name == fit.name else None
+        return None

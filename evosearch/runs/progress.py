@@ -1,0 +1,151 @@
+"""The progress of a search: a live view on a terminal, plain lines elsewhere; both on stderr."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from evosearch.runs.candidate import Candidate
+from evosearch.runs.state import Ledger
+
+__all__ = ["ProgressView", "duration", "score_text"]
+
+_INTERVAL: Final = 5.0
+"""Seconds between plain lines."""
+
+
+class ProgressView:
+    """Shows a search while it runs.
+
+    Args:
+        console: Where to, stderr's; on a terminal the view is updated in place.
+        title: What runs, in a line.
+        budget: Evaluations that the search will make.
+        tasks: How many tasks' baselines it tunes first.
+        quiet: Show nothing.
+    """
+
+    def __init__(
+        self, console: Console, title: str, budget: int, tasks: int, quiet: bool = False
+    ) -> None:
+        self._console = console
+        self._title = title
+        self._budget = budget
+        self._tasks = tasks
+        self._ledger = Ledger()
+        self._start = time.monotonic()
+        self._resumed_at: int | None = None
+        self._first_commit = self._start
+        self._next_line = 0.0
+        shown = not quiet and console.is_terminal
+        self._live = Live(self, console=console, refresh_per_second=4) if shown else None
+        self._plain = not quiet and self._live is None
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        elif self._plain:
+            self._console.print(self._title, markup=False, highlight=False, soft_wrap=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._live.stop()
+        elif self._plain:
+            self._print_line()
+
+    def observe(self, ledger: Ledger) -> None:
+        """Take in the state after a record."""
+        self._ledger = ledger
+        done = len(ledger.candidates)
+        if self._resumed_at is None or (not self._resumed_at and not done):
+            self._resumed_at, self._first_commit = done, time.monotonic()
+        if self._plain and time.monotonic() >= self._next_line:
+            self._print_line()
+
+    def __rich__(self) -> RenderableType:
+        """Render the live view."""
+        ledger = self._ledger
+        rows = Table.grid(padding=(0, 2))
+        bar = ProgressBar(total=self._budget, completed=len(ledger.candidates), width=28)
+        rows.add_row("evaluated", _beside(bar, self._evaluated()))
+        rows.add_row("proposed", self._proposed())
+        rows.add_row("best", _best(ledger.best()))
+        rows.add_row("time", self._time())
+        if ledger.faults:
+            last = f"{len(ledger.faults)}, last: {ledger.faults[-1]}"
+            rows.add_row("faults", Text(last, style="yellow"))
+        return Group(Text(self._title, style="bold"), rows)
+
+    def _print_line(self) -> None:
+        ledger = self._ledger
+        parts = [self._evaluated(), self._proposed()]
+        if ledger.candidates:
+            parts.append(f"best {_best(ledger.best())}")
+        parts.append(self._time())
+        text = "; ".join(parts)
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._next_line = time.monotonic() + _INTERVAL
+
+    def _evaluated(self) -> str:
+        ledger = self._ledger
+        if not ledger.candidates:
+            return f"tuning AdamW: {len(ledger.references)} of {self._tasks} tasks done"
+        text = f"{len(ledger.candidates)} of {self._budget} candidates"
+        again = ledger.confirmations
+        return f"{text}, {again} re-evaluated" if again else text
+
+    def _proposed(self) -> str:
+        rate = self._ledger.hit_rate
+        cached = "" if rate is None else f", {rate:.0%} cache hits"
+        return f"{self._ledger.proposals:,} proposals{cached}"
+
+    def _time(self) -> str:
+        now = time.monotonic()
+        passed = f"{duration(now - self._start)} passed"
+        done = len(self._ledger.candidates)
+        new = done - (self._resumed_at or 0)
+        if done >= self._budget and not self._ledger.finished:
+            return f"{passed}, confirming the best"
+        if new <= 0 or self._ledger.finished:
+            return passed
+        left = (now - self._first_commit) * (self._budget - done) / new
+        return f"{passed}, about {duration(left)} left"
+
+
+def _beside(bar: ProgressBar, text: str) -> Table:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(bar, text)
+    return grid
+
+
+def _best(candidate: Candidate | None) -> str:
+    if candidate is None:
+        return "none yet"
+    return f"{score_text(candidate.score, candidate.error)} against tuned AdamW, #{candidate.id}"
+
+
+def score_text(score: float | None, error: float | None) -> str:
+    """Return a score with its standard error, for instance ``+0.123 ± 0.045``."""
+    if score is None:
+        return "none"
+    return f"{score:+.3f}" if error is None else f"{score:+.3f} ± {error:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time like ``1:05`` or ``2:03:04``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,281 @@
+"""A run: a directory that a search writes and everybody may read, also while it goes on.
+
+    run = Run.create("runs/first", preset("quickstart"))
+    run = run.search()
+    for candidate in run.top(3):
+        print(candidate.id, candidate.score, candidate.stripped)
+
+Its journal is the truth (`evosearch.storage.journal`), and everything said here follows from that.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from evosearch.errors import RunError, UsageError
+from evosearch.storage.journal import Bodies, Journal, read, require_vacant
+from evosearch.runs.state import FINISHED, Ledger
+from evosearch.storage.lock import Holder
+from evosearch.config.preflight import check_tasks
+
+if TYPE_CHECKING:
+    from evosearch.runs.candidate import Candidate
+    from evosearch.config.schema import Config
+    from evosearch.workers.executor import Executor
+
+__all__ = ["HALL_OF_FAME", "Observe", "Run"]
+
+Observe = Callable[[Ledger], None]
+"""Is shown the sum of all records after new ones; what it raises ends the search safely."""
+
+HALL_OF_FAME: Final = 20
+"""Candidates in the hall of fame's files."""
+_REFRESH: Final = 5.0
+"""Seconds between writings of the hall of fame, at least."""
+_SHARE: Final = 0.01
+"""What of the time writing it may take; new leaders have to be recognized first."""
+_SEAL_EVERY: Final = 512
+"""Journal records between Parquet parts."""
+
+
+class Run:
+    """A run as it was when it was opened; open it again to see more.
+
+    Attributes:
+        directory: The run directory.
+        manifest: Configuration, seeds, versions, hardware.
+        ledger: The sum of its records.
+    """
+
+    def __init__(self, directory: Path, manifest: Mapping[str, Any], ledger: Ledger) -> None:
+        self.directory = directory
+        self.manifest = manifest
+        self.ledger = ledger
+
+    @classmethod
+    def create(cls, directory: str | os.PathLike[str], config: Config) -> Self:
+        """Start a run in a directory that is empty or does not exist yet; nothing is evaluated.
+
+        Raises:
+            RunExists: There is something in the directory.
+            DataError: A task's data cannot be read.
+            RunError: The directory cannot be written.
+        """
+        from evosearch.runs.manifest import manifest
+
+        directory = Path(directory)
+        require_vacant(directory)
+        check_tasks(config)
+        with Journal.create(directory, manifest(config)) as journal:
+            return cls(directory, journal.manifest, Ledger())
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike[str]) -> Self:
+        """Read a run; it may be in progress.
+
+        Raises:
+            RunNotFound: There is no run.
+            NewerFormat: It was written by a newer version.
+            CorruptArchive: Its journal is damaged.
+        """
+        directory = Path(directory)
+        records = read(directory)
+        manifest = next(records).body
+        return cls(directory, manifest, Ledger(record.body for record in records))
+
+    def __repr__(self) -> str:
+        count = len(self.ledger.candidates)
+        return f"<Run {self.directory}: {self.state}, {count:,} candidates>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the finding and the hall of fame."""
+        from evosearch.runs.excerpt import excerpt
+
+        return excerpt(self)
+
+    @cached_property
+    def config(self) -> Config:
+        """Its configuration.
+
+        Raises:
+            ConfigError: This version does not understand it.
+        """
+        from evosearch.config.schema import configure
+
+        return configure(
+            dict(self.manifest["config"]), (), f"the configuration of {self.directory}"
+        )
+
+    @property
+    def budget(self) -> int:
+        """How many candidates it evaluates in all; the configuration's unless it was extended."""
+        return self.ledger.extended or self.manifest["config"]["budget"]["evaluations"]
+
+    @property
+    def writer(self) -> Holder | None:
+        """The process that writes to it now, or None."""
+        holder = Holder.read(self.directory / "lock")
+        running = holder is not None and (not holder.same_machine or holder.alive)
+        return holder if running else None
+
+    @property
+    def state(self) -> str:
+        """Whether it is "finished", "running" or, neither of them, "stopped"."""
+        if self.ledger.finished:
+            return "finished"
+        return "running" if self.writer else "stopped"
+
+    def top(self, n: int = 10) -> list[Candidate]:
+        """Return the best candidates, best first."""
+        return self.ledger.top(n)
+
+    def candidate(self, id_: int) -> Candidate:
+        """Return a candidate.
+
+        Raises:
+            UsageError: There is none of that id.
+        """
+        return self.ledger.candidate(id_)
+
+    def digest(self) -> str:
+        """Return the hash of its history, the same for every run of one configuration and seed."""
+        from evosearch.storage.digest import digest
+
+        return digest(read(self.directory))
+
+    def extend(self, evaluations: int) -> Self:
+        """Raise its budget; the next `search` goes on to it. With the budget it has, do nothing.
+
+        The history up to the old budget is that of a run that was not extended, its end included:
+        the best are confirmed there, and again at the new end. So it does not matter when this is
+        asked for, before or after the run has come so far.
+
+        Args:
+            evaluations: The new budget, candidates in all.
+
+        Returns:
+            The run as it is afterwards.
+
+        Raises:
+            UsageError: The budget would shrink.
+            RunInUse: Another process writes to it.
+            RunError: It cannot be written.
+            CorruptArchive: Its journal is damaged.
+        """
+        with Journal.open(self.directory) as journal:
+            ledger = Ledger(Bodies(self.directory))
+            run = type(self)(self.directory, journal.manifest, ledger)
+            if evaluations < run.budget:
+                raise UsageError(
+                    f"expected a budget of {run.budget:,} evaluations or more, found "
+                    f"{evaluations:,}: a budget can grow only, because what comes before its end "
+                    f"is fixed; {len(ledger.candidates):,} are done. To stop early use "
+                    "`--time-limit` or Ctrl-C"
+                )
+            if evaluations > run.budget:
+                info = {"notices": journal.notices}
+                record = {"kind": "extended", "evaluations": evaluations, "info": info}
+                journal.append(record)
+                ledger.take(record)
+        return run
+
+    def search(self, executor: Executor | None = None, observe: Observe = lambda _: None) -> Self:
+        """Go on where the journal ends, up to the end of the budget.
+
+        Any exception ends the search, also KeyboardInterrupt; what was committed stays, and the
+        next call goes on from there.
+
+        Args:
+            executor: Where candidates are evaluated; this process unless given.
+            observe: Called at first and after new records.
+
+        Returns:
+            The run as it is afterwards.
+
+        Raises:
+            RunInUse: Another process writes to it.
+            RunError: It cannot be written.
+            CorruptArchive: Its journal is damaged, or not what this version would have written.
+        """
+        from evosearch.workers.executor import LocalExecutor
+        from evosearch.evolution.loop import search
+
+        config = self.config
+        executor = executor or LocalExecutor()
+        with Journal.open(self.directory) as journal:
+            records = Bodies(self.directory)
+            scribe = _Scribe(journal, Ledger(records), executor, observe)
+            if scribe.ledger.finished:
+                return type(self)(self.directory, journal.manifest, scribe.ledger)
+            if journal.sequence > 1 or journal.notices:
+                journal.append({"kind": "resumed", "info": {"notices": journal.notices}})
+            observe(scribe.ledger)
+            try:
+                search(config, executor, scribe.append, records)
+            except BaseException:
+                with suppress(RunError):  # what ended the search is the news
+                    scribe.publish()
+                raise
+            scribe.append([{"kind": "note", "text": FINISHED}])
+            scribe.publish()
+        return type(self)(self.directory, journal.manifest, scribe.ledger)
+
+
+class _Scribe:
+    """Writes records, and what is derived from them, for people."""
+
+    def __init__(
+        self, journal: Journal, ledger: Ledger, executor: Executor, observe: Observe
+    ) -> None:
+        self.ledger = ledger
+        self._journal = journal
+        self._executor = executor
+        self._observe = observe
+        self._reported = len(executor.faults)
+        self._due = time.monotonic() + _REFRESH
+        self._sealed = journal.sequence
+
+    def append(self, records: Sequence[Mapping[str, Any]]) -> None:
+        faults = self._executor.faults[self._reported :]
+        self._reported += len(faults)
+        written = [*({"kind": "fault", "message": fault} for fault in faults), *records]
+        self._journal.append_many(written)
+        for item in written:
+            self.ledger.take(item)
+        if time.monotonic() > self._due:
+            self._write_hall_of_fame()
+        if self._journal.sequence - self._sealed >= _SEAL_EVERY:
+            self._seal()
+        self._observe(self.ledger)
+
+    def publish(self) -> None:
+        """Bring all derived files up to date."""
+        self._write_hall_of_fame()
+        self._seal()
+
+    def _seal(self) -> None:
+        from evosearch.storage.seal import seal
+
+        seal(self._journal.directory)
+        self._sealed = self._journal.sequence
+
+    def _write_hall_of_fame(self) -> None:
+        from evosearch.storage.hall_of_fame import write_hall_of_fame
+
+        directory, start = self._journal.directory, time.monotonic()
+        rows = [candidate.to_json() for candidate in self.ledger.top(HALL_OF_FAME)]
+        try:
+            write_hall_of_fame(directory, rows)
+        except OSError as error:
+            raise RunError(
+                f"expected to write the hall of fame to {directory}, but: {error}. The journal has "
+                f"all results; make room and run `evosearch resume {directory}`."
+            ) from error
+        end = time.monotonic()
+        self._due = end + max(_REFRESH, (end - start) / _SHARE)

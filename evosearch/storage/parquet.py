@@ -1,0 +1,229 @@
+"""Parts: the Parquet files of a run, each covering a range of journal records.
+
+    RUN/candidates/000000001-000000256.parquet     what records 1 to 256 of the journal say of them
+    RUN/evaluations/000000001-000000256.parquet
+    RUN/parts.sha256                               their digests, as `sha256sum --check` reads them
+
+They appear whole or not at all, and every page has a checksum that is verified on reading. Together
+with the check of the declared columns this finds every flipped bit that changes what is read; on
+its own, Parquet reads most of them as other values. The digests find all others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evosearch.errors import CorruptArchive, NewerFormat
+from evosearch.storage.atomic_write import write_atomic
+from evosearch.storage.codec import writer
+
+__all__ = [
+    "TABLES",
+    "Part",
+    "digest_flaw",
+    "list_parts",
+    "load_part",
+    "read_digests",
+    "rebuildable",
+    "table_schema",
+    "write_part",
+]
+
+FORMAT = 1
+"""The version of the columns below and of the rows in them; it is not the journal's."""
+
+TABLES: dict[str, dict[str, tuple[pa.DataType, str]]] = {
+    "candidates": {
+        "id": (pa.int64(), "number of the candidate, in the order of proposal"),
+        "pack": (pa.int64(), "the pack it was first evaluated in"),
+        "parents": (pa.list_(pa.int64()), "ids it was made from; none for a start program"),
+        "mutation": (pa.string(), "how it was made from them"),
+        "program": (pa.string(), "the program as it was bred, redundant statements included"),
+        "canonical": (pa.string(), "the program as it was evaluated"),
+        "fingerprint": (pa.string(), "hash of what it computes, modulo the learning rate"),
+        "statements": (pa.int32(), "statements of the canonical program"),
+        "states": (pa.int32(), "states of the canonical program"),
+        "state_memory": (pa.float64(), "state entries for each entry of a matrix"),
+        "cost": (pa.float64(), "floating-point operations of an update for each entry of a matrix"),
+        "status": (pa.string(), '"ok", or why there is no score'),
+        "message": (pa.string(), "what went wrong; empty where nothing did"),
+        "tier": (pa.int32(), "the last tier of tasks that it was evaluated on"),
+        "score": (pa.float64(), "mean over tasks and replicates; above 0 is better than AdamW"),
+        "score_se": (pa.float64(), "standard error of the score"),
+        "rounds": (pa.int32(), "independent evaluations, each on replicates of its own"),
+        "replicates": (pa.list_(pa.int64()), "replicates it was evaluated on"),
+        "sequence": (pa.int64(), "the journal record that says so"),
+    },
+    "evaluations": {
+        "candidate": (pa.int64(), "id of the candidate"),
+        "task": (pa.string(), "the task it was trained on"),
+        "replicate": (pa.int64(), "number of the repetition"),
+        "seed": (pa.uint64(), "seed of weights and data"),
+        "learning_rate": (pa.float64(), "peak learning rate of the hidden matrices"),
+        "rest_learning_rate": (pa.float64(), "peak learning rate of the other parameters"),
+        "ratio": (pa.float64(), "how far the others should move relative to the matrices (RMS)"),
+        "value": (pa.float64(), "the task's metric at the end of training; null: diverged"),
+        "best": (pa.bool_(), "whether the candidate's score is of this point of the grid"),
+        "score": (pa.float64(), "the candidate's score on this task and replicate"),
+        "reference": (pa.float64(), "the metric of tuned AdamW on this task and replicate"),
+        "sequence": (pa.int64(), "the journal record that says so"),
+    },
+}
+"""Table to column to type and meaning; the only declaration of the Parquet files."""
+
+_REQUIRED = frozenset({"id", "program", "status", "candidate", "task", "replicate", "seed"})
+_DIGESTS = "parts.sha256"
+_DIGEST = re.compile(r"([0-9a-f]{64})  ([a-z]+/[0-9]{9}-[0-9]{9}\.parquet)")
+# What reading a damaged file raises; a flipped bit may make it ask for absurd amounts of memory.
+_UNREADABLE = (OSError, pa.ArrowException, KeyError, TypeError, ValueError, MemoryError)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One Parquet file of a table."""
+
+    path: Path
+    first: int
+    """The first journal record that it covers."""
+    last: int
+    """The last one."""
+
+    @property
+    def table(self) -> str:
+        """Name of the table it is a part of."""
+        return self.path.parent.name
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What it must say about itself."""
+        return {"format": FORMAT, "table": self.table, "first": self.first, "last": self.last}
+
+
+def table_schema(name: str) -> pa.Schema:
+    """Return the schema of a table, with the columns' meanings as metadata."""
+    return pa.schema(
+        pa.field(column, kind, column not in _REQUIRED, {"doc": doc})
+        for column, (kind, doc) in TABLES[name].items()
+    )
+
+
+def list_parts(directory: Path, name: str) -> list[Part]:
+    """Return a table's parts in order; none if they are of an older format.
+
+    Raises:
+        CorruptArchive: Parts are missing between others.
+        NewerFormat: They are of a newer format.
+    """
+    parts: list[Part] = []
+    for path in sorted((directory / name).glob("*.parquet")):
+        match = re.fullmatch(r"(\d{9})-(\d{9})", path.stem)
+        first = parts[-1].last + 1 if parts else 1
+        if match is None or int(match[1]) != first or int(match[2]) < first:
+            raise CorruptArchive(rebuildable(path, f"expected the part from record {first} here"))
+        parts.append(Part(path, first, int(match[2])))
+    if parts and _open(parts[0].path)[1]["format"] < FORMAT:
+        return []
+    return parts
+
+
+def write_part(directory: Path, name: str, table: pa.Table, first: int, last: int) -> Part:
+    """Write the rows that records `first` to `last` give and return the part.
+
+    Raises:
+        OSError: It cannot be written; nothing of it is there.
+    """
+    part = Part(directory / name / f"{first:09d}-{last:09d}.parquet", first, last)
+    about = json.dumps({**part.about, "writer": writer()})
+    sink = pa.BufferOutputStream()
+    marked = table.replace_schema_metadata({"evosearch": about})
+    pq.write_table(marked, sink, compression="zstd", write_page_checksum=True)
+    content = sink.getvalue().to_pybytes()
+    _note_digest(directory, part.path, content)  # first: a part never lies beside an old digest
+    write_atomic(part.path, content)
+    return part
+
+
+def load_part(part: Part) -> pa.Table:
+    """Read a part.
+
+    Raises:
+        CorruptArchive: It is not what was written.
+        NewerFormat: It is of a newer format.
+    """
+    file, about = _open(part.path)
+    if part.about.items() - about.items():
+        raise CorruptArchive(rebuildable(part.path, f"it says to be {about}"))
+    try:
+        table = file.read()
+        table.validate(full=True)
+        sound = table.schema.equals(table_schema(part.table))
+    except _UNREADABLE as error:
+        raise CorruptArchive(rebuildable(part.path, f"it is damaged ({error!r})")) from None
+    if not sound:
+        raise CorruptArchive(rebuildable(part.path, "its columns are not those of this format"))
+    return table.cast(table_schema(part.table))
+
+
+def read_digests(directory: Path) -> dict[str, str]:
+    """Return the digests of a run's parts by path in the run directory.
+
+    Older versions wrote none. A line that is damaged is left out, so its part has none either.
+    """
+    try:
+        content = (directory / _DIGESTS).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return {}
+    lines = (_DIGEST.fullmatch(line) for line in content.splitlines())
+    return {line[2]: line[1] for line in lines if line}
+
+
+def digest_flaw(part: Part, digests: dict[str, str]) -> str | None:
+    """Return what is wrong if a part's bytes are not those that were written; None if unknown."""
+    known = digests.get(_name(part.path))
+    if known in (None, hashlib.sha256(part.path.read_bytes()).hexdigest()):
+        return None
+    return rebuildable(part.path, f"its bytes are not those whose digest is in {_DIGESTS}")
+
+
+def _note_digest(directory: Path, path: Path, content: bytes) -> None:
+    kept = {k: v for k, v in read_digests(directory).items() if (directory / k).exists()}
+    kept[_name(path)] = hashlib.sha256(content).hexdigest()
+    text = "".join(f"{digest}  {name}\n" for name, digest in sorted(kept.items()))
+    write_atomic(directory / _DIGESTS, text)
+
+
+def _name(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+def rebuildable(path: Path, problem: str) -> str:
+    """Return the message about a damaged part."""
+    run = path.parent.parent
+    return (
+        f"{path}: {problem}. The journal has the same data: `evosearch verify --rebuild {run}` "
+        "writes the file again."
+    )
+
+
+def _open(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:
+    """Open a part and return it with what it says about itself."""
+    try:
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        about = json.loads((file.schema_arrow.metadata or {})[b"evosearch"])
+        version, origin = int(about["format"]), str(about["writer"])
+    except _UNREADABLE as error:
+        raise CorruptArchive(rebuildable(path, f"it is damaged ({error!r})")) from None
+    if version > FORMAT:
+        raise NewerFormat(
+            f"{path} is in format {version}, written by {origin}, and this version reads formats "
+            f"up to {FORMAT}. Install that version: pip install 'evosearch>={origin[10:]}'."
+        )
+    return file, {**about, "format": version}

@@ -1,0 +1,1 @@
+"""Claims and the measurements behind them: comparisons, boards, promotion, ablation."""

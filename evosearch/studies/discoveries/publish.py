@@ -1,0 +1,225 @@
+"""The record of discoveries: provenance files, and the exports and tables that follow from them.
+
+Each `discovered/NAME.json` says where an optimizer comes from: the run, the program as it was bred
+and simplified, its ancestors, its scores and tests. `studies/*.json` are summaries of rediscovery
+studies, `scale/*.json` results of scale tests. Everything else in the folder is written from these:
+
+    python -m evosearch.studies.discoveries.publish                  write all of it again
+    python -m evosearch.studies.discoveries.publish add NAME RUN ID  add a find first
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from evosearch.errors import EvosearchError, UsageError
+from evosearch.storage.atomic_write import write_atomic
+from evosearch.studies.discoveries.provenance import provenance
+
+__all__ = ["add", "main", "regenerate"]
+
+FOLDER: Final = Path("discovered")
+_SPLITS: Final = ("select", "held-out")
+
+Record = Mapping[str, Any]
+"""A provenance file or a result, as plain JSON."""
+
+
+def add(folder: Path, name: str, record: Record) -> Path:
+    """Write a provenance file and return where it is.
+
+    Raises:
+        UsageError: The name cannot name a module.
+    """
+    if not name.isidentifier() or not name.islower():
+        raise UsageError(f"expected a name in lower case such as `my_lion`, found `{name}`")
+    path = folder / f"{name}.json"
+    write_atomic(path, json.dumps(record, indent=1) + "\n")
+    return path
+
+
+def regenerate(folder: Path) -> list[Path]:
+    """Write the exports and `README.md` again; what the package itself names is kept by hand.
+
+    Returns:
+        All files written.
+
+    Raises:
+        UsageError: A provenance file is not one.
+    """
+    records = {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
+    studies = [_read(path) for path in sorted((folder / "studies").glob("*.json"))]
+    scales = [_read(path) for path in sorted((folder / "scale").glob("*.json"))]
+    texts = {f"{name}.py": _export(name, record) for name, record in records.items()}
+    texts["README.md"] = _readme(records, scales, studies)
+    for name, text in texts.items():
+        write_atomic(folder / name, text)
+    return [folder / name for name in texts]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from None
+
+
+def _export(name: str, record: Record) -> str:
+    from evosearch.export import export
+    from evosearch.language.parse import parse_rules
+
+    rules = parse_rules(record["export"]["program"])
+    rates = {key: record["export"][key] for key in ("lr", "rest_lr")}
+    return export(rules, name=name, provenance=f"{_origin(record)}.", **rates)
+
+
+def _origin(record: Record) -> str:
+    manifest = record["run"]["manifest"]
+    config = manifest["config"]
+    start = config["start"].partition("(")[0].removeprefix("def ").strip()
+    return (
+        f"Candidate {record['candidate']['id']} of {record['run']['evaluations']:,}, "
+        f"found from {start} with seed {config['seed']}"
+    )
+
+
+def _readme(
+    records: Mapping[str, Record],
+    scales: Sequence[Record],
+    studies: Sequence[Record],
+) -> str:
+    from evosearch.studies.rediscovery.summary import counts_table
+    from evosearch.studies.scale.table import markdown
+
+    lines = [
+        "# Discovered optimizers",
+        "",
+        "Written by `make discovered` from the JSON files here; do not edit. Each module is a",
+        "`torch.optim.Optimizer` that imports torch alone, and the JSON file beside it says where",
+        "it comes from: run, program as bred, ancestors, scores.",
+        "",
+        "Scores are the log of tuned AdamW's excess loss over the optimizer's, mean ± standard",
+        "error; positive is better than AdamW. Where it says so they count in steps instead: the",
+        "log of how many times as many steps tuned AdamW would need. Search tasks chose the",
+        "program; select and held-out tasks did not: there, constants are frozen, seeds fresh, and",
+        "learning rates tuned for everybody alike.",
+        "",
+    ]
+    for name, record in records.items():
+        lines += _section(name, record)
+    for scale in scales:
+        lines += [*markdown(scale), ""]
+    for study in studies:
+        lines += [f"## Rediscovery: {study['target'].capitalize()} from {study['start']}", ""]
+        lines += [f"Seeds {_range(study['seed_numbers'])}; `{study['definition']}`.", ""]
+        lines += [*counts_table(study), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(name: str, record: Record) -> list[str]:
+    from evosearch.recognize.recognize import TITLES
+    from evosearch.studies.promote import BASELINES
+    from evosearch.studies.rediscovery.summary import markdown_table
+
+    candidate, promotion = record["candidate"], record["promotion"]
+    known = f"; recognized as {candidate['recognized']}" if candidate["recognized"] else ""
+    lines = [f"## {name}", "", f"{_origin(record)}{known}."]
+    lines += [record["note"]] if record["note"] else []
+    bred, program = candidate["program"].rstrip(), record["export"]["program"].rstrip()
+    if bred != program:
+        lines += ["", "As bred:", "", "```python", bred, "```", "", "Simplified:"]
+    lines += ["", "```python", program, "```", ""]
+    unit = ", in steps" if record["run"]["manifest"]["config"].get("elasticity") else ""
+    searched = [f"search{unit}", str(candidate["seeds"]), _score(candidate)]
+    rows = [[*searched, *[""] * len(BASELINES)]]
+    for split in _SPLITS if promotion else ():
+        total = promotion["totals"].get(split)
+        if total is not None:
+            tests = [_test(f) for f in promotion["findings"] if f["split"] == split]
+            rows.append([split, str(promotion["seeds"]), _score(total), *tests])
+    columns = ("tasks", "seeds", "score", *(f"against {TITLES[name]}" for name in BASELINES))
+    lines += [*markdown_table(columns, rows), ""]
+    if promotion:
+        tasks = [
+            f"{split}: {', '.join(promotion['splits'][split])}" for split in promotion["splits"]
+        ]
+        settings = promotion["settings"]
+        changed = f", with {', '.join(f'`{setting}`' for setting in settings)}" if settings else ""
+        lines += [
+            f"Tasks of {'; '.join(tasks)}{changed}. One-sided paired tests against tuned "
+            f"baselines, Holm over {len(BASELINES) * promotion['finalists']} comparisons; look "
+            f"{promotion['look']} at held-out tasks.",
+            "",
+        ]
+    return lines
+
+
+def _test(finding: Mapping[str, Any]) -> str:
+    """Return a comparison in a cell: the lead, the corrected p value and the outcome."""
+    from evosearch.studies.promote import LEVEL
+
+    outcome = "undecided"
+    if finding["better"]:
+        outcome = "**better**"
+    elif 1.0 - finding["p"] < LEVEL:
+        outcome = "worse"
+    lead = _number(finding["ahead"], finding["ahead_se"])
+    return f"{lead}, p {finding['p_holm']:.2g}: {outcome}"
+
+
+def _score(row: Mapping[str, Any]) -> str:
+    return _number(row["score"], row["score_se"])
+
+
+def _number(mean: float, error: float | None) -> str:
+    return f"{mean:+.3f}" + ("" if error is None else f" ± {error:.3f}")
+
+
+def _range(numbers: Sequence[int]) -> str:
+    first, last = min(numbers), max(numbers)
+    return str(first) if first == last else f"{first} to {last}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line of this module; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m evosearch.studies.discoveries.publish", description=__doc__
+    )
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    commands = parser.add_subparsers(dest="command")
+    adder = commands.add_parser("add", help="write a new provenance file")
+    adder.add_argument("name", help="of the module, in lower case")
+    adder.add_argument("run", type=Path)
+    adder.add_argument("id", type=int)
+    adder.add_argument("--program", type=Path, help="text to export instead of the simplified one")
+    adder.add_argument("--promotion", type=Path, help="result of `evosearch promote -o`")
+    adder.add_argument("--note", default="", help="a sentence about it")
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "add":
+            program = options.program.read_text(encoding="utf-8") if options.program else None
+            promotion = _read(options.promotion) if options.promotion else None
+            record = provenance(
+                options.run,
+                options.id,
+                name=options.name,
+                program=program,
+                promotion=promotion,
+                note=options.note,
+            )
+            add(options.folder, options.name, record)
+        for path in regenerate(options.folder):
+            print(path)
+    except (EvosearchError, OSError) as error:
+        print(f"discovered: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

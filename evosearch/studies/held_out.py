@@ -1,0 +1,95 @@
+"""How often held-out tasks were looked at: a file that every look is appended to.
+
+A held-out task is worth the less the more often it was used, so each use is written down before its
+result is known. The file belongs into version control, beside the claims that rest on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from evosearch.errors import DataError
+from evosearch.storage.atomic_write import write_all
+
+__all__ = ["LOG", "looks", "note_look"]
+
+LOG: Final = Path("held_out.jsonl")
+"""Where looks are noted, in the current directory."""
+
+
+def note_look(
+    purpose: str, tasks: Iterable[str], programs: Iterable[str], seeds: int, log: Path = LOG
+) -> int:
+    """Append a look at those of the tasks that are held out, and return how many there were so far.
+
+    Nothing is written, and 0 returned, where no task is held out.
+
+    Args:
+        purpose: The command.
+        tasks: Names of registered tasks.
+        programs: Texts of what is evaluated.
+        seeds: Paired seeds a task.
+        log: The file.
+
+    Raises:
+        DataError: The file cannot be read or written.
+    """
+    from proxy_tasks.registry import TASKS
+    from proxy_tasks.task import Split
+
+    held_out = [name for name in tasks if TASKS[name].split is Split.HELD_OUT]
+    if not held_out:
+        return 0
+    count = len(looks(log)) + 1
+    look = {
+        "look": count,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "purpose": purpose,
+        "tasks": held_out,
+        "programs": [hashlib.sha256(text.encode()).hexdigest()[:16] for text in programs],
+        "seeds": seeds,
+    }
+    try:
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            write_all(descriptor, (json.dumps(look) + "\n").encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise DataError(
+            f"expected to note the use of held-out tasks in {log.absolute()}, but: {error}"
+        ) from None
+    return count
+
+
+def looks(log: Path = LOG) -> list[dict[str, Any]]:
+    """Return all looks so far, oldest first.
+
+    Raises:
+        DataError: The file cannot be read, or a line of it is no look.
+    """
+    try:
+        lines = log.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read the uses of held-out tasks in {log}: {error}") from None
+    found: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            look = json.loads(line)
+            assert isinstance(look["tasks"], list)
+        except (ValueError, TypeError, KeyError, AssertionError):
+            raise DataError(
+                f"{log}, line {number}: expected the note of a use of held-out tasks, found "
+                f"{line[:60]!r}; restore the file from version control"
+            ) from None
+        found.append(look)
+    return found

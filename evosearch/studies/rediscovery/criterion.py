@@ -1,0 +1,295 @@
+"""Verdicts: whether a finished run found a known optimizer, as fixed in docs/adr/0001.
+
+A target is found when a candidate that computes it stands on the run's front of score against
+program size and state memory: nothing of its size or smaller, with no more state, scores better
+beyond the error. Scores are on fresh seeds; what looks better than the target is evaluated on as
+many of them before it decides anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from evosearch.language.rule import Rule, RuleSet
+from evosearch.runs.candidate import Candidate
+from evosearch.runs.run import Run
+from evosearch.storage.journal import read
+from evosearch.studies.rediscovery.reevaluate import Rounds
+from evosearch.studies.statistics import CONFIDENCE
+from evosearch.workers.executor import Executor
+
+__all__ = ["FORMAT", "SEEDS", "TARGETS", "Recognized", "Recognizer", "Target", "judge"]
+
+FORMAT: Final = 1
+"""Version of the definition and of the verdict's JSON form."""
+SEEDS: Final = 8
+"""Fresh paired seeds a task, at least, that a verdict rests on."""
+_RIVALS: Final = 5
+"""Better programs that a verdict lists."""
+
+
+class Recognized(Protocol):
+    """What a rule was recognised as, see `evosearch.recognize.recognize`."""
+
+    @property
+    def name(self) -> str:
+        """The known optimizer."""
+        ...
+
+    @property
+    def constants(self) -> Mapping[str, float]:
+        """The form's constants as fitted."""
+        ...
+
+    @property
+    def residual(self) -> float:
+        """Relative deviation from the form on the probe trajectories."""
+        ...
+
+
+Recognizer = Callable[[Rule], Recognized | None]
+
+
+Form = Callable[[Recognized], bool]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is looked for, as conditions on what a rule was recognised as."""
+
+    name: str
+    strict: Form
+    family: Form
+    """The strict form and its relatives; wider than `strict`."""
+
+
+def _pure_muon(form: Recognized) -> bool:
+    return form.name == "muon" and not form.constants.get("weight_decay")
+
+
+TARGETS: Final = {
+    "lion": Target("lion", lambda f: f.name == "lion", lambda f: f.name in ("lion", "signum")),
+    "muon": Target("muon", _pure_muon, lambda f: f.name == "muon"),
+}
+"""By name. Lion's relative is Signum, which has one rate; Muon's has weight decay besides."""
+
+
+def judge(
+    run: Run, target: Target, executor: Executor, recognizer: Recognizer | None = None
+) -> dict[str, Any]:
+    """Return the verdict on a finished run, as plain JSON.
+
+    Args:
+        run: A finished run.
+        target: What is looked for.
+        executor: Where further rounds are computed.
+        recognizer: What names a rule; `evosearch.recognize.recognize` unless given.
+    """
+    config = run.config
+    count = max(config.elites.rounds, 1 + math.ceil(SEEDS / config.evaluation.seeds))
+    hearing = _Hearing(Rounds(run, executor, count), recognizer or _recognize())
+    strict, family = hearing.try_(target.strict), hearing.try_(target.family)
+    leader = hearing.leader()
+    best = next((h for h in strict.hits if h == leader), None)
+    ledger = run.ledger
+    return {
+        "format": FORMAT,
+        "target": target.name,
+        "seed": config.seed,
+        "level": CONFIDENCE,
+        "seeds_per_task": (count - 1) * config.evaluation.seeds,
+        "strict": bool(strict.hits),
+        "family": bool(family.hits),
+        "best": best is not None,
+        "hit": hearing.describe(next(iter(strict.hits), None)),
+        "family_hit": hearing.describe(next(iter(family.hits), None)),
+        "closest": None if strict.hits else hearing.describe(next(iter(strict.front), None)),
+        "first": _when(run, strict.first),
+        "family_first": _when(run, family.first),
+        "recognized": len(strict.ids),
+        "leader": hearing.describe(leader),
+        "rivals": hearing.rivals_of(next(iter(strict.hits or strict.front), None), strict.ids),
+        "proposals": ledger.proposals,
+        "evaluations": len(ledger.candidates),
+        "core_seconds": round(ledger.worker_seconds, 1),
+        "verdict_core_seconds": round(hearing.rounds.seconds, 1),
+        "digest": run.digest(),
+    }
+
+
+def _recognize() -> Recognizer:
+    from evosearch.recognize.recognize import recognize_rule
+
+    return recognize_rule
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """What a run holds of some forms; all are ids, best first."""
+
+    ids: frozenset[int]
+    """Candidates that were recognised."""
+    front: list[int]
+    """Those that no other one of them beats at its size and state."""
+    hits: list[int]
+    """Those on their front that stand on the run's."""
+    first: int | None
+    """The earliest candidate that counts, if there is a hit."""
+
+
+class _Hearing:
+    """Decides on fronts, and asks for further rounds where they are open."""
+
+    def __init__(self, rounds: Rounds, recognizer: Recognizer) -> None:
+        self.rounds = rounds
+        self._forms = {c.id: recognizer(c.stripped.matrix) for c in rounds.candidates.values()}
+        self._simplified: dict[int, RuleSet] = {}
+
+    def try_(self, form: Form) -> _Finding:
+        """Return what the run holds of a form."""
+        kin = frozenset(i for i, found in self._forms.items() if found and form(found))
+        front = self._front(kin)
+        hits = [i for i in front if self._stands(i, kin)]
+        first = next((i for i in sorted(kin) if self._stands(i, kin)), None) if hits else None
+        return _Finding(kin, front, hits, first)
+
+    def leader(self) -> int | None:
+        """Return the run's single best program; None where no candidate passed all tiers."""
+        count = self.rounds.config.elites.final
+        while self.rounds.candidates:
+            top = [c.id for c in self.rounds.ranking()[:count]]
+            if self.rounds.complete(top[0]):
+                return top[0]
+            self.rounds.advance(top)
+        return None
+
+    def rivals_of(self, id_: int | None, kin: Collection[int]) -> list[dict[str, Any]]:
+        """Describe the best programs of any size that are ahead of a candidate in the mean."""
+        rivals: list[dict[str, Any]] = []
+        if id_ is None:
+            return rivals
+        for candidate in self.rounds.ranking():
+            if candidate.id in kin or not self.rounds.complete(candidate.id):
+                continue
+            lead = self.rounds.ahead(candidate.id, id_)
+            if lead.mean > 0.0 and len(rivals) < _RIVALS:
+                row = self.describe(candidate.id)
+                assert row is not None
+                paired = {"ahead": lead.mean, "ahead_se": lead.error, "beyond": lead.beyond()}
+                rivals.append(row | paired | {"smaller": self._fits(candidate.id, id_)})
+        return rivals
+
+    def describe(self, id_: int | None) -> dict[str, Any] | None:
+        """Return a candidate as plain JSON."""
+        if id_ is None:
+            return None
+        candidate = self.rounds.candidates[id_]
+        form = self._forms[id_]
+        simplified = self._simplify(id_)
+        return {
+            "id": id_,
+            "form": form.name if form else None,
+            "constants": {k: float(v) for k, v in form.constants.items()} if form else {},
+            "residual": float(form.residual) if form else None,
+            "score": candidate.score,
+            "score_se": candidate.error,
+            "rounds": candidate.rounds,
+            "statements": self._size(id_),
+            "state_memory": self._memory(id_),
+            "program": candidate.text,
+            "simplified": str(simplified),
+        }
+
+    def _front(self, kin: Collection[int]) -> list[int]:
+        """Return those that no other of them beats at its size and state, all fully evaluated."""
+        while True:
+            front: list[int] = []
+            for candidate in self.rounds.ranking():
+                if candidate.id in kin and not any(self._fits(i, candidate.id) for i in front):
+                    front.append(candidate.id)
+            due = self.rounds.incomplete(front)
+            if not due:
+                return front
+            self.rounds.advance(due)
+
+    def _stands(self, id_: int, kin: Collection[int]) -> bool:
+        """Whether no rival beats a candidate, once all that looks better is fully evaluated."""
+        while id_ in self.rounds.candidates:
+            due = self.rounds.incomplete([id_])
+            if not due and self._beaten(id_, kin):
+                return False
+            due = due or self._open(id_, kin)
+            if not due:
+                return True
+            self.rounds.advance(due)
+        return False
+
+    def _beaten(self, id_: int, kin: Collection[int]) -> bool:
+        """Whether a fully evaluated rival scores better beyond the error."""
+        return any(
+            self.rounds.ahead(rival, id_).beyond()
+            for rival in self._rivals(id_, kin)
+            if self.rounds.complete(rival)
+        )
+
+    def _open(self, id_: int, kin: Collection[int]) -> list[int]:
+        """Return the strongest rivals that lack rounds, a pack of them."""
+        open_ = self.rounds.incomplete(self._rivals(id_, kin))
+        return open_[: self.rounds.config.budget.pack]
+
+    def _rivals(self, id_: int, kin: Collection[int]) -> list[int]:
+        """Return what looks better at no more size and state, strongest first."""
+        level = self.rounds.candidates[id_].score
+        assert level is not None
+        better = (c for c in self.rounds.ranking() if c.score is not None and c.score > level)
+        return [c.id for c in better if c.id not in kin and self._fits(c.id, id_)]
+
+    def _fits(self, id_: int, limit: int) -> bool:
+        """Whether a program has no more statements and no more state than another."""
+        return self._memory(id_) <= self._memory(limit) and self._size(id_) <= self._size(limit)
+
+    def _size(self, id_: int) -> int:
+        return len(self._simplify(id_).matrix.body)
+
+    def _memory(self, id_: int) -> int:
+        return self._simplify(id_).matrix.state_memory
+
+    def _simplify(self, id_: int) -> RuleSet:
+        """Return a program with a simplified rule for matrices.
+
+        sympy is not asked: it answers within a deadline, and no machine's speed may decide a size.
+        """
+        if id_ not in self._simplified:
+            from evosearch.simplify import simplify_rule
+            from evosearch.simplify.algebra import Algebra
+
+            stripped = self.rounds.candidates[id_].stripped
+            matrix, *_ = simplify_rule(stripped.matrix, exact=False, algebra=Algebra(0.0))
+            self._simplified[id_] = RuleSet(matrix, stripped.rest)
+        return self._simplified[id_]
+
+
+def _when(run: Run, id_: int | None) -> dict[str, Any] | None:
+    """Return what had been spent when a candidate's pack was committed."""
+    if id_ is None:
+        return None
+    proposals = evaluations = 0
+    seconds = 0.0
+    for record in (record.body for record in read(run.directory)):
+        seconds += record.get("info", {}).get("seconds", 0.0)
+        if record["kind"] == "pack":
+            proposals += record["proposals"]
+            evaluations += len(record["candidates"])
+            if any(row["id"] == id_ for row in record["candidates"]):
+                break
+    candidate: Candidate = run.candidate(id_)
+    return {
+        "id": id_,
+        "mutation": candidate.mutation,
+        "proposals": proposals,
+        "evaluations": evaluations,
+        "core_seconds": round(seconds, 1),
+    }

@@ -1,0 +1,1 @@
+"""Do finds hold on a larger model that is trained longer?"""

@@ -1,0 +1,76 @@
+"""Who of a scale test ends lower than the best of the tuned baselines, beyond the error.
+
+AdamW is what scores refer to; what has to be beaten is the baseline that is best on the task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from evosearch.studies.statistics import Difference, difference, holm
+
+__all__ = ["Lead", "Summary", "best_baseline", "leads", "sentence"]
+
+Summary = Mapping[str, Any]
+"""What `evosearch.studies.scale.result.summarize` returned."""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """One optimizer against the best baseline."""
+
+    label: str
+    lower: Difference
+    """How much lower it ends, paired by seed."""
+    p: float
+    """One-sided, corrected for all the optimizers that are compared (Holm)."""
+
+
+def best_baseline(summary: Summary) -> str:
+    """Return the label of the tuned baseline that ends lowest in the mean."""
+    rows = summary["optimizers"]
+    ended = [label for label, row in rows.items() if row["baseline"] and row["end"] is not None]
+    return min(ended, key=lambda label: rows[label]["end"][0])
+
+
+def leads(summary: Summary) -> list[Lead]:
+    """Return the lead of every optimizer that is no baseline and did not diverge, largest first."""
+    rows = summary["optimizers"]
+    theirs = _ends(rows[best_baseline(summary)])
+    finalists = [label for label, row in rows.items() if not row["baseline"] and row["end"]]
+    lower = [
+        difference([[a - b for a, b in zip(theirs, _ends(rows[label]), strict=True)]])
+        for label in finalists
+    ]
+    corrected = holm([found.p for found in lower])
+    found = [Lead(*parts) for parts in zip(finalists, lower, corrected, strict=True)]
+    return sorted(found, key=lambda lead: -lead.lower.mean)
+
+
+def sentence(summary: Summary) -> str:
+    """Return in words who ends lower than the best baseline; empty where nobody was compared."""
+    found = leads(summary)
+    if not found:
+        return ""
+    corrected = f" after Holm over {len(found)}" if len(found) > 1 else ""
+    said = [
+        f"{lead.label} ends lower by {lead.lower.mean:.4f} ± {lead.lower.error:.4f} "
+        f"(p = {lead.p:.2g}{corrected})"
+        for lead in found
+        if lead.p < 0.05
+    ]
+    who = "; ".join(said) if said else "nobody ends lower beyond the error"
+    best = best_baseline(summary)
+    text = f"Against {best}, the best of the baselines, paired by seed, one-sided: {who}."
+    if summary["optimizers"][best]["edge"]:
+        text += (
+            f" But {best} is best at the edge of what was tried and may do better: give all more "
+            "`--trials` before you believe a lead."
+        )
+    return text
+
+
+def _ends(row: Mapping[str, Any]) -> list[float]:
+    return [curve[-1] for curve in row["curves"]]

@@ -1,0 +1,176 @@
+"""What a scale test shows: speed-ups over tuned AdamW, end values, and how well scores transfer.
+
+Everything is plain JSON, so that a result can be stored and shown again without training anything.
+Seeds are paired. Intervals are percentiles of the bootstrap, over seeds for a speed-up and over
+optimizers for the rank correlation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from evosearch.config.schema import Config
+from evosearch.errors import EvosearchError
+from evosearch.studies.scale.lane import Result
+from evosearch.studies.scale.lr_search import Scores, largest
+from evosearch.studies.scale.protocol import BASELINES, Contestant, ScaleTest
+from evosearch.studies.scale.statistics import bootstrap, spearman, speedup
+from evosearch.studies.scale.table import REFERENCE
+from evosearch.training.score import Score, combine, mean_score, paired
+from evosearch.training.seeds import derive
+
+__all__ = ["summarize"]
+
+
+def summarize(
+    test: ScaleTest,
+    contestants: Mapping[str, Contestant],
+    search: Mapping[str, Scores],
+    small: Config,
+    at: Sequence[float] = (1.0,),
+) -> dict[str, Any]:
+    """Return the result of a finished test as plain JSON.
+
+    Args:
+        test: What was compared.
+        contestants: By label, with all lanes trained.
+        search: Each optimizer's scores on a search's tasks.
+        small: The configuration of that search.
+        at: Shares of AdamW's steps whose loss is the target of a speed-up.
+
+    Raises:
+        EvosearchError: AdamW failed on a seed, so there is nothing to compare with.
+    """
+    curves = {label: _curves(contestant) for label, contestant in contestants.items()}
+    steps, reference = curves[REFERENCE]
+    if not len(reference) or not np.isfinite(reference).all():
+        raise EvosearchError(
+            f"AdamW fails on {test.task}, so nothing can be compared with it; give it more "
+            "`--trials`, or choose another task"
+        )
+    floor = test.problem.floor
+    rows: dict[str, Any] = {}
+    for label, contestant in contestants.items():
+        losses = curves[label][1]
+        failed = not len(losses)
+        ends = [math.inf] * test.seeds if failed else losses[:, -1].tolist()
+        target = reference[:, -1].tolist()
+        score = mean_score(paired(ends, target, floor))
+        searched = [mean_score(values) for values in search[label].values()]
+        rows[label] = {
+            "program": contestant.program,
+            "baseline": label in BASELINES,
+            "tuning": [_trial(contestant, point, v) for point, v in contestant.tried.items()],
+            "best": list(contestant.tried).index(contestant.best),
+            "edge": contestant.edge,
+            "curves": [_rounded(curve) for curve in losses.tolist()],
+            "score": _pair(score),
+            "end": _pair(_mean(ends)),
+            "difference": _pair(
+                _mean([a - b for a, b in zip(ends, reference[:, -1], strict=True)])
+            ),
+            "speedup": {
+                f"{share:g}": _speedup(test, steps, reference, losses, share) for share in at
+            },
+            "search": _pair(combine(searched) if searched else None),
+            "search_scores": {task: _rounded(values) for task, values in search[label].items()},
+        }
+    lanes = {file: r for c in contestants.values() for file, r in c.results.items()}
+    parameters, most_steps = largest(small)
+    return {
+        "task": str(test.task),
+        "parameters": sum(parameter.numel for parameter in test.problem.parameters),
+        "steps": test.problem.steps,
+        "search": {
+            "tasks": list(map(str, (ref for tier in small.tiers_of_tasks() for ref in tier))),
+            "unit": small.unit,
+            "parameters": parameters,
+            "steps": most_steps,
+        },
+        "seed": test.seed,
+        "seeds": test.seeds,
+        "trials": test.trials,
+        "core_seconds": round(sum(result.seconds for result in lanes.values())),
+        "evaluated_after": list(steps),
+        "optimizers": rows,
+        "rank_correlation": _correlation(test, rows),
+    }
+
+
+def _curves(contestant: Contestant) -> tuple[tuple[int, ...], np.ndarray]:
+    """Return the steps of evaluations, and the loss curves of the tests (seeds, steps)."""
+    found: list[Result] = []
+    if math.isfinite(min(contestant.tried.values())):
+        found = [contestant.results[lane.file] for lane in contestant.tests]
+    if not found or any(result.failure for result in found):
+        return (), np.empty((0, 0))
+    steps = tuple(step for step, _ in found[0].curve)
+    return steps, np.array([[loss for _, loss in result.curve] for result in found])
+
+
+def _speedup(
+    test: ScaleTest, steps: Sequence[int], reference: np.ndarray, losses: np.ndarray, at: float
+) -> dict[str, Any]:
+    """Return the speed-up of the mean curves, with its interval over seeds."""
+    if not len(losses):
+        return {"value": 0.0, "reached": False, "interval": None}
+
+    def of(seeds: Sequence[int]) -> tuple[float, bool]:
+        chosen = list(seeds)
+        return speedup(steps, reference[chosen].mean(0), losses[chosen].mean(0), at)
+
+    random = np.random.default_rng(derive("scale", "bootstrap", test.seed))
+    value, reached = of(range(test.seeds))
+    interval = bootstrap(lambda seeds: of(seeds)[0], test.seeds, random)
+    return {
+        "value": _digits(float(value)),
+        "reached": reached,
+        "interval": None if interval is None else _rounded(interval),
+    }
+
+
+def _correlation(test: ScaleTest, rows: Mapping[str, Any]) -> dict[str, Any]:
+    """Return Spearman's correlation of the search's score and this one, over the optimizers."""
+    pairs = [
+        (row["search"][0], row["score"][0]) for row in rows.values() if row["search"] is not None
+    ]
+
+    def of(members: Sequence[int]) -> float | None:
+        return spearman([pairs[i][0] for i in members], [pairs[i][1] for i in members])
+
+    random = np.random.default_rng(derive("scale", "optimizers", test.seed))
+    value = of(range(len(pairs))) if len(pairs) > 1 else None
+    interval = bootstrap(of, len(pairs), random)
+    return {
+        "value": None if value is None else _digits(value),
+        "interval": None if interval is None else _rounded(interval),
+        "optimizers": len(pairs),
+    }
+
+
+def _trial(contestant: Contestant, point: Any, value: float) -> list[float | None]:
+    """Return a trial's learning rates of matrices and rest, and its end value."""
+    trial = contestant.lane(point, 0).trial
+    return [*_rounded([trial.matrix, trial.rest]), _digits(value)]
+
+
+def _mean(values: Sequence[float]) -> Score | None:
+    return mean_score(values) if all(map(math.isfinite, values)) else None
+
+
+def _pair(score: Score | None) -> list[float | None] | None:
+    """Return a mean and its standard error."""
+    return None if score is None else [_digits(score.mean), _digits(score.se)]
+
+
+def _digits(value: float | None) -> float | None:
+    """Return a number with the digits that another machine could reproduce; None if not finite."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.5g}")
+
+
+def _rounded(values: Sequence[float]) -> list[float | None]:
+    return [_digits(value) for value in values]

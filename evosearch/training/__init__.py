@@ -1,0 +1,1 @@
+"""Training with candidates: lanes of small models side by side, and the scores they end with."""

@@ -1,0 +1,101 @@
+"""The reference of all scores: AdamW, tuned as freely as a candidate may be.
+
+On each task every combination of constants gets the same grid of learning rates as a candidate, and
+the best on the first round's seeds is the reference on all rounds. A candidate's constants are
+chosen on those same seeds, so neither side has an advantage on fresh ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evosearch.training.job import TaskRef
+from evosearch.training.lr_grid import Grid
+from evosearch.training.score import log_excess
+
+__all__ = ["Baseline", "BaselineJob", "adamw", "tune_baseline"]
+
+
+@dataclass(frozen=True)
+class BaselineJob:
+    """Programs to tune on one task, of which the best becomes the task's reference."""
+
+    programs: tuple[str, ...]
+    task: TaskRef
+    run_seed: int
+    seeds: int
+    """Paired seeds of one round."""
+    rounds: int
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A task's reference."""
+
+    task: str
+    program: str
+    """Text of the best program."""
+    values: tuple[float, ...]
+    """Its end value on each replicate, all rounds one after another."""
+    edge: bool
+    """Whether its best learning rate lies at the edge of the extended grid."""
+    losers: tuple[tuple[str, float], ...]
+    """The other programs with their mean log excess minus the best's."""
+
+
+def adamw(betas: tuple[float, float], weight_decay: float) -> str:
+    """Return AdamW's text with these constants."""
+    first, second = betas
+    decay = f"    r = w * {weight_decay}\n    u = u + r\n" if weight_decay else ""
+    return (
+        "def adamw(w, g, m, v):\n"
+        f"    m = lerp(m, g, {round(1 - first, 9)})\n"
+        "    g2 = square(g)\n"
+        f"    v = lerp(v, g2, {round(1 - second, 9)})\n"
+        f"    a = debias(m, {first})\n"
+        f"    b = debias(v, {second})\n"
+        "    s = sqrt(b)\n"
+        "    d = s + 1e-08\n"
+        "    u = a / d\n"
+        f"{decay}"
+        "    return u, m, v\n"
+    )
+
+
+def tune_baseline(job: BaselineJob, device: str = "cpu") -> Baseline:
+    """Tune all programs on the first round, then evaluate the best on the other rounds.
+
+    Raises:
+        RuntimeError: A program fails on the task, so it cannot be a reference.
+    """
+    from evosearch.training.evaluate import Reference, evaluate_reference
+    from proxy_tasks.registry import get
+
+    floor = get(job.task.name, **job.task.overrides).floor
+    first = range(job.seeds)
+
+    def tune(program: str, replicates: Sequence[int]) -> Reference:
+        return evaluate_reference(
+            program, job.task, replicates, job.run_seed, job.grid, device=device
+        )
+
+    tuned = [tune(program, first) for program in job.programs]
+    levels = [_mean([log_excess(v, floor) for v in reference.values]) for reference in tuned]
+    best = levels.index(min(levels))
+    program, values = job.programs[best], list(tuned[best].values)
+    for number in range(1, job.rounds):
+        replicates = range(number * job.seeds, (number + 1) * job.seeds)
+        values += tune(program, replicates).values
+    losers = tuple(
+        (p, level - levels[best])
+        for p, level in zip(job.programs, levels, strict=True)
+        if p != program
+    )
+    return Baseline(str(job.task), program, tuple(values), tuned[best].edge, losers)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

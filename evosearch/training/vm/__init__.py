@@ -1,0 +1,1 @@
+"""A virtual machine for elementwise rules: a whole update in one call."""

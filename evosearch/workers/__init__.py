@@ -1,0 +1,1 @@
+"""Who trains: this process, processes on this machine, or a Ray cluster."""

@@ -1,0 +1,125 @@
+"""Where jobs run: in this process, or elsewhere behind the same three methods.
+
+Jobs are numbered by the search, which asks for their results in order; an executor may finish them
+in any order. It never changes a result, only how soon there is one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+from evosearch.errors import ClusterError, DataError
+from evosearch.training.baseline import Baseline, BaselineJob, tune_baseline
+from evosearch.training.job import Job, Outcome
+
+if TYPE_CHECKING:
+    from evosearch.config.schema import Config
+
+__all__ = ["Executor", "LocalExecutor", "Result", "Timed", "Work", "perform", "prepare"]
+
+Work = Job | BaselineJob
+Result = tuple[Outcome, ...] | Baseline
+Timed = tuple[Result, float]
+"""A result and the seconds that a worker spent on it."""
+
+
+def perform(job: Work, device: str = "cpu") -> Timed:
+    """Run a job here; return its result and the seconds it took.
+
+    Raises:
+        ClusterError: The job is to run on a GPU, and torch has none here.
+    """
+    import torch
+
+    from evosearch.training.evaluate import evaluate
+
+    if device != "cpu" and not torch.cuda.is_available():
+        raise ClusterError(
+            f"expected a GPU that torch {torch.__version__} can use, found none on this worker. "
+            "Install a torch built for its CUDA driver there, or ask for no share of a GPU"
+        )
+    start = time.perf_counter()
+    if isinstance(job, Job):
+        return evaluate(job, device=device), time.perf_counter() - start
+    return tune_baseline(job, device), time.perf_counter() - start
+
+
+def prepare(config: Config, device: str = "cpu") -> None:
+    """Load what a search's jobs need and compile the kernels, so that no job waits for it.
+
+    Data that is missing is left for the job that needs it to say.
+    """
+    import evosearch.training.evaluate  # noqa: F401 - with all that a job imports
+    from evosearch.config.preflight import check_tasks
+    from evosearch.training.vm import machine
+    from proxy_tasks.kernels import gemm_calls, row_calls
+    from proxy_tasks.kernels.dispatch import processor_tile
+
+    with suppress(DataError):
+        check_tasks(config)
+    tile = processor_tile()
+    if device == "cpu" and tile is not None:
+        gemm_calls.compile_kernels(tile)
+        row_calls.compile_kernels()
+        machine.compile_kernel()
+
+
+class Executor(Protocol):
+    """Runs jobs."""
+
+    @property
+    def workers(self) -> int:
+        """How many jobs run at the same time."""
+        ...
+
+    @property
+    def faults(self) -> list[str]:
+        """What went wrong with the machinery so far, in sentences; not candidates' failures."""
+        ...
+
+    def submit(self, number: int, job: Work) -> None:
+        """Accept a job under a number that was not used before."""
+        ...
+
+    def ready(self, number: int) -> bool:
+        """Whether a job that was submitted is done, so that `collect` returns at once."""
+        ...
+
+    def collect(self, number: int) -> Timed:
+        """Wait for a job; return its result and the seconds that a worker spent on it."""
+        ...
+
+    def close(self) -> None:
+        """Stop all work and free what was taken."""
+        ...
+
+
+class LocalExecutor:
+    """Runs a job in this process when its result is asked for."""
+
+    workers = 1
+
+    def __init__(self, perform: Callable[[Work], Timed] = perform) -> None:
+        self.faults: list[str] = []
+        self._perform = perform
+        self._waiting: dict[int, Work] = {}
+
+    def submit(self, number: int, job: Work) -> None:
+        """Accept a job."""
+        self._waiting[number] = job
+
+    def ready(self, number: int) -> bool:
+        """Return False: a job runs when it is collected."""
+        del number
+        return False
+
+    def collect(self, number: int) -> Timed:
+        """Run the job."""
+        return self._perform(self._waiting.pop(number))
+
+    def close(self) -> None:
+        """Forget the jobs that were not asked for."""
+        self._waiting.clear()

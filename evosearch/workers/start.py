@@ -1,0 +1,55 @@
+"""Workers for a search: this process, or as many as asked for on Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evosearch.config.schema import Config
+    from evosearch.workers.executor import Executor
+
+__all__ = ["start_workers"]
+
+
+@contextmanager
+def start_workers(
+    count: int | None, address: str | None, gpus_per_worker: float, config: Config
+) -> Iterator[Executor]:
+    """Start workers, and stop them at the end: in this process for one, otherwise on Ray.
+
+    Args:
+        count: How many; None means one for each core of this machine, or what a cluster holds.
+        address: A running Ray cluster, ``host:port``.
+        gpus_per_worker: Share of a GPU that each takes, and then trains on.
+        config: Of the search that they are for.
+
+    Raises:
+        ClusterError: No cluster answers, or it does not have what is asked for.
+    """
+    from evosearch.hardware import cores
+    from evosearch.workers.executor import LocalExecutor, perform, prepare
+
+    here = address is None and not gpus_per_worker
+    count = count or (cores() if here else None)
+    if here and count == 1:
+        executor: Executor = LocalExecutor()
+    else:
+        from evosearch.workers.ray_cluster import RayExecutor
+
+        deadline = config.budget.seconds_per_pack
+        device = "cuda" if gpus_per_worker else "cpu"
+        executor = RayExecutor(
+            count,
+            address,
+            gpus_per_worker,
+            deadline,
+            perform=partial(perform, device=device),
+            prepare=partial(prepare, config, device),
+        )
+    try:
+        yield executor
+    finally:
+        executor.close()

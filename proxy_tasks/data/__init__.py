@@ -1,0 +1,1 @@
+"""Where the data of tasks come from, and how they are kept."""

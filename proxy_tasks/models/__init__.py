@@ -1,0 +1,1 @@
+"""Parts of models whose parameters are stacked, one for each lane."""

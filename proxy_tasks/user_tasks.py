@@ -1,0 +1,79 @@
+"""Tasks of the user's own, in Python files that the environment variable EVOSEARCH_TASKS names.
+
+Such a file defines ``TASKS``, a dictionary of names and tasks. It is a variable of the environment,
+and not a key of the configuration, because it names code: a run directory that somebody sends must
+not be able to have any executed. Workers on other machines need the variable and the file, too.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+from proxy_tasks.data.cache import DataError
+from proxy_tasks.task import Task
+
+__all__ = ["VARIABLE", "own_tasks", "read_tasks"]
+
+VARIABLE = "EVOSEARCH_TASKS"
+"""The environment variable with the files' names, separated as in PATH."""
+
+
+def own_tasks() -> dict[str, Task]:
+    """Return the tasks in the files that the environment names.
+
+    Raises:
+        DataError: A file is missing, raises, or does not define what it should.
+    """
+    tasks: dict[str, Task] = {}
+    for name in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
+        for key, task in read_tasks(Path(name).expanduser()).items():
+            if key in tasks:
+                raise DataError(f"two files of {VARIABLE} have a task {key!r}; rename one")
+            tasks[key] = task
+    return tasks
+
+
+def read_tasks(path: Path) -> dict[str, Task]:
+    """Run a file and return the tasks that it defines.
+
+    Raises:
+        DataError: It is missing, raises, or does not define what it should.
+    """
+    tasks = getattr(_run(path), "TASKS", None)
+    if not isinstance(tasks, dict) or not tasks:
+        found = "nothing of that name" if tasks is None else f"{tasks!r:.80}"
+        raise DataError(f"expected {path} to define TASKS = {{'name': task}}, found {found}")
+    for name, task in tasks.items():
+        if not isinstance(name, str) or not name.isidentifier():
+            raise DataError(f"expected names like my_task in TASKS of {path}, found {name!r}")
+        if not isinstance(task, Task):
+            raise DataError(
+                f"expected an instance of proxy_tasks.task.Task as {name!r} in TASKS of {path}, "
+                f"found {task!r:.80}"
+            )
+    return tasks
+
+
+def _run(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise DataError(f"expected a file of tasks at {path}, found none; correct {VARIABLE}")
+    spec = spec_from_file_location(f"own_tasks_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise DataError(f"expected a Python file, NAME.py, found {path}; correct {VARIABLE}")
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for the types of their fields
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        places = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+        line = f", line {places[-1].lineno}" if places else ""
+        raise DataError(
+            f"{path}{line}, raised {type(error).__name__}: {error}; correct it, or take it out of "
+            f"{VARIABLE}"
+        ) from error
+    return module

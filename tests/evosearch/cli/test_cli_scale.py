@@ -1,0 +1,77 @@
+"""``evosearch scale``: what it prints, keeps and notes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from evosearch.cli.main import app
+from evosearch.language.known import known
+from evosearch.studies.held_out import looks
+
+TINY = {"steps": 3, "batch": 2, "width": 8, "heads": 1, "layers": 1, "context": 8}
+TINY |= {"windows": 4, "megabytes": 0.2}
+OPTIONS = ["--search", "smoke", "--trials", "5", "--seeds", "2"]
+OPTIONS += ["--set", f"tasks={json.dumps({'char_lm_scale': TINY})}"]
+NEW = "def new(w, g, m):\n    m = lerp(m, g, 0.2)\n    u = tanh(m)\n    return u, m\n"
+
+
+@pytest.fixture
+def scale(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "new.json").write_text(json.dumps({"export": {"program": NEW}}))
+    return lambda *words: CliRunner().invoke(app, ["scale", *words, *OPTIONS])
+
+
+def test_it_compares_and_notes_the_look_once(scale, tmp_path):
+    first = scale("new.json", "lion", "--json", "--at", "1", "--at", "0.5")
+    assert first.exit_code == 0, first.output
+    found = json.loads(first.stdout)
+    assert list(found["optimizers"]) == ["momentum", "adamw", "lion", "muon", "new"]
+    assert found["optimizers"]["new"]["program"] == NEW
+    assert [row["baseline"] for row in found["optimizers"].values()] == [True] * 4 + [False]
+    assert {len(row["tuning"]) for row in found["optimizers"].values()} == {5}
+    assert set(found["optimizers"]["new"]["speedup"]) == {"1", "0.5"}
+    assert set(found["optimizers"]["new"]["search_scores"]) == {"digits_mlp"}
+    assert found["rank_correlation"]["optimizers"] == 5
+    again = scale("lion")  # no more than was noted
+    assert again.exit_code == 0, again.output
+    assert "tuned muon" in again.stdout
+    assert "Rank correlation" in again.stdout
+    (look,) = looks(tmp_path / "held_out.jsonl")
+    assert look["tasks"] == ["char_lm_scale"]
+    assert found["look"] == 1
+    assert json.loads((tmp_path / "runs/scale-char_lm_scale/result.json").read_text())["look"] == 1
+
+
+def test_a_plan_trains_nothing(scale, tmp_path):
+    found = scale("new.json", "--plan")
+    assert found.exit_code == 0, found.output
+    assert "5 optimizers x (5 trials + 2 seeds)" in found.stderr
+    assert not (tmp_path / "runs").exists()
+    assert looks(tmp_path / "held_out.jsonl") == []
+
+
+def test_what_cannot_be_compared_is_refused(scale, tmp_path):
+    (tmp_path / "empty.json").write_text("{}")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "new.json").write_text(
+        json.dumps({"export": {"program": str(known("signum"))}})
+    )
+    for words, message in (
+        (["empty.json"], "expected the provenance of a discovery"),
+        (["new.json", "folder/new.json"], "found new twice"),
+        (["--at", "1.5"], "expected --at above 0"),
+    ):
+        result = scale(*words)
+        assert result.exit_code == 2
+        assert message in result.output
+
+
+def test_a_discovery_may_have_the_name_of_a_baseline(scale, tmp_path):
+    (tmp_path / "lion.json").write_text(json.dumps({"export": {"program": NEW}}))
+    found = scale("lion.json", "--plan")
+    assert found.exit_code == 0, found.output
+    assert "5 optimizers" in found.output

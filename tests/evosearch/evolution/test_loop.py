@@ -1,0 +1,300 @@
+"""The search loop: what happens outside it, when and in which order, never shows in the records."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from fake_evaluation import config_of, perform, quality
+
+from evosearch.config.schema import Config
+from evosearch.errors import ClusterError, CorruptArchive
+from evosearch.evolution.loop import Progress, replay, search
+from evosearch.evolution.population import Population
+from evosearch.training.baseline import BaselineJob
+from evosearch.training.job import Job
+from evosearch.training.score import BOUND
+from evosearch.workers.executor import LocalExecutor, Timed, Work
+
+Record = Mapping[str, Any]
+
+
+class Shuffled:
+    """An executor whose jobs finish in any order, as early or late as it likes."""
+
+    workers = 7
+
+    def __init__(self, seed: int) -> None:
+        self.faults: list[str] = []
+        self._random = random.Random(seed)
+        self._waiting: dict[int, Work] = {}
+        self._done: dict[int, Timed] = {}
+
+    def submit(self, number: int, job: Work) -> None:
+        assert number not in self._waiting | self._done
+        self._waiting[number] = job
+        self._work(self._random.randrange(3))
+
+    def ready(self, number: int) -> bool:
+        return number in self._done
+
+    def collect(self, number: int) -> Timed:
+        while number not in self._done:
+            self._work(1)
+        return self._done.pop(number)
+
+    def close(self) -> None:
+        self._waiting.clear()
+
+    def _work(self, count: int) -> None:
+        chosen = self._random.sample(sorted(self._waiting), min(count, len(self._waiting)))
+        for number in chosen:
+            result, _ = perform(self._waiting.pop(number))
+            self._done[number] = result, self._random.random()
+
+
+def run(
+    config: Config,
+    executor=None,
+    records: list[Record] | None = None,
+    observe: Callable[[Progress], None] = lambda _: None,
+) -> tuple[list[Record], Population]:
+    """Search to the end; return all records, those it began with included."""
+    journal = list(records or ())
+    population = search(
+        config, executor or LocalExecutor(perform), journal.extend, tuple(journal), observe
+    )
+    return journal, population
+
+
+def history(records: list[Record]) -> list[Record]:
+    """Return records without timings, as the journal would give them back."""
+    kept = [{k: v for k, v in record.items() if k != "info"} for record in records]
+    return json.loads(json.dumps(kept))
+
+
+CONFIG = config_of()
+RECORDS, POPULATION = run(CONFIG)
+
+
+def test_records_tell_the_whole_story() -> None:
+    kinds = [record["kind"] for record in RECORDS]
+    assert kinds[:2] == ["reference", "reference"]
+    assert set(kinds[2:]) == {"pack", "confirm"}
+    packs = RECORDS[2:]
+    assert [record["pack"] for record in packs] == list(range(len(packs)))
+    rows = [row for record in packs if record["kind"] == "pack" for row in record["candidates"]]
+    assert [row["id"] for row in rows] == list(range(CONFIG.budget.evaluations))
+    for row, individual in zip(rows, POPULATION.individuals, strict=True):
+        assert row["program"] == str(individual.rules)
+        assert row["canonical"] == POPULATION.cores[individual.id].text
+        assert row["fingerprint"] == individual.fingerprint
+        assert row["parents"] == list(individual.parents)
+    last = {row["id"]: row for record in packs for row in record["candidates"]}
+    for individual in POPULATION.ranking():
+        standing = POPULATION.standings[individual.id]
+        row = last[individual.id]
+        assert (row["score"], row["rounds"]) == (standing.score, standing.rounds)
+    assert history(RECORDS) == [
+        {k: v for k, v in record.items() if k != "info"} for record in RECORDS
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_completion_order_never_shows(seed: int) -> None:
+    records, _ = run(CONFIG, Shuffled(seed))
+    assert history(records) == history(RECORDS)
+
+
+def test_resumed_after_every_record_it_is_the_same_run() -> None:
+    stored = json.loads(json.dumps(RECORDS))
+    for k in range(len(stored) + 1):
+        records, population = run(CONFIG, Shuffled(k), stored[:k])
+        assert history(records) == history(RECORDS), f"resumed after {k} records"
+        assert population.standings == POPULATION.standings
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ClusterError])
+def test_an_interrupted_run_goes_on(error: type[BaseException]) -> None:
+    records: list[Record] = []
+    for stop in (3, 4, 9):
+
+        def observe(_: Progress, stop: int = stop) -> None:
+            if len(records) >= stop + 2:
+                raise error
+
+        with pytest.raises(error):
+            search(CONFIG, Shuffled(stop), records.extend, tuple(records), observe)
+    assert history(records) == history(RECORDS[: len(records)])
+    records, _ = run(CONFIG, None, records)
+    assert history(records) == history(RECORDS)
+
+
+def test_a_lost_cluster_loses_nothing() -> None:
+    class Lost(LocalExecutor):
+        def collect(self, number: int) -> Timed:
+            if number == 4:
+                raise ClusterError("gone")
+            return super().collect(number)
+
+    records: list[Record] = []
+    with pytest.raises(ClusterError):
+        search(CONFIG, Lost(perform), records.extend)
+    assert [record.get("pack") for record in records] == [None, None, 0, 1, 2, 3]
+    assert history(run(CONFIG, None, records)[0]) == history(RECORDS)
+
+
+def test_what_led_to_a_job_is_on_the_disk_before_the_job_is_submitted() -> None:
+    class Ready(LocalExecutor):
+        """Every result is at hand as soon as it is asked for."""
+
+        def submit(self, number: int, job: Work) -> None:
+            super().submit(number, job)
+            known = {record["pack"] for record in records if "pack" in record}
+            assert known >= set(range(number + 1 - CONFIG.budget.window))
+
+        def ready(self, number: int) -> bool:
+            return number in self._waiting
+
+    records: list[Record] = []
+    sizes: list[int] = []
+
+    def append(batch: Sequence[Record]) -> None:
+        records.extend(batch)
+        sizes.append(len(batch))
+
+    search(CONFIG, Ready(perform), append)
+    assert history(records) == history(RECORDS)
+    assert max(sizes) == CONFIG.budget.window
+    sizes.clear()
+    search(CONFIG, LocalExecutor(perform), append)
+    assert set(sizes) == {1}
+
+
+def test_nothing_is_evaluated_twice_on_resuming() -> None:
+    jobs: list[Work] = []
+
+    def counted(job: Work) -> Timed:
+        jobs.append(job)
+        return perform(job)
+
+    run(CONFIG, LocalExecutor(counted), RECORDS[:9])
+    assert not any(isinstance(job, BaselineJob) for job in jobs)
+    assert len(jobs) == len(RECORDS) - 9
+
+
+def test_the_window_bounds_what_is_in_flight() -> None:
+    class Watched(LocalExecutor):
+        most = 0
+
+        def submit(self, number: int, job: Work) -> None:
+            super().submit(number, job)
+            self.most = max(self.most, sum(n >= 0 for n in self._waiting))
+
+    for window in (1, 2, 5):
+        executor = Watched(perform)
+        run(config_of(f"budget.window={window}"), executor)
+        assert executor.most == window
+
+
+def test_the_window_shapes_the_history_and_workers_do_not() -> None:
+    wide = config_of("budget.window=5")
+    assert history(run(wide)[0]) == history(run(wide, Shuffled(1))[0])
+    assert history(run(wide)[0]) != history(RECORDS)
+
+
+def test_jobs_hold_programs_fresh_replicates_and_hurdles() -> None:
+    jobs: dict[tuple[str, ...], Job] = {}
+
+    def keep(job: Work) -> Timed:
+        if isinstance(job, Job):
+            jobs[(*job.candidates, str(job.replicates))] = job
+        return perform(job)
+
+    records, population = run(CONFIG, LocalExecutor(keep))
+    for record in records[2:]:
+        texts = [
+            str(population.individuals[row["id"]].rules)
+            if record["kind"] == "pack"
+            else population.cores[row["id"]].text
+            for row in record["candidates"]
+        ]
+        seeds = CONFIG.evaluation.seeds
+        replicates = tuple(range(record["round"] * seeds, (record["round"] + 1) * seeds))
+        job = jobs[(*texts, str(replicates))]
+        assert job.run_seed == CONFIG.seed
+        assert [[str(t) for t in stage.tasks] for stage in job.stages] == [
+            ["digits_mlp"],
+            ["least_squares"],
+        ]
+        for task in ("digits_mlp", "least_squares"):
+            assert job.references[task] == tuple(1.0 + 0.01 * r for r in replicates)
+        hurdles = [stage.hurdle for stage in job.stages]
+        assert (hurdles == [-BOUND, -BOUND]) is (record["kind"] == "confirm")
+        assert job.shrink is (record["kind"] == "pack")
+
+
+def test_failures_are_recorded_and_the_search_goes_on() -> None:
+    def fails(text: str) -> bool:
+        return quality(text) < -0.2
+
+    records, population = run(CONFIG, LocalExecutor(lambda job: perform(job, fails)))
+    rows = [r for record in records[2:] for r in record["candidates"] if record["kind"] == "pack"]
+    assert len(rows) == CONFIG.budget.evaluations
+    failed = [row for row in rows if fails(row["canonical"])]
+    assert len(failed) > 5
+    for row in failed:
+        assert row["status"] == "diverged"
+        assert row["message"] == "as asked"
+        assert row["score"] is None
+        assert row["results"] == []
+        assert row["id"] not in population.standings
+    again, _ = run(CONFIG, LocalExecutor(lambda job: perform(job, fails)), records[:7])
+    assert history(again) == history(records)
+
+
+def test_what_was_not_written_by_this_search_is_refused() -> None:
+    other, _ = run(config_of(seed=5))
+    for k in (3, 8, len(other)):
+        with pytest.raises(CorruptArchive, match="not the pack"):
+            run(CONFIG, None, other[:k])
+    longer, _ = run(config_of("budget.evaluations=60"))
+    with pytest.raises(CorruptArchive):
+        run(CONFIG, None, longer)
+
+
+def test_records_beyond_the_budget_are_refused() -> None:
+    extra = {**RECORDS[-1], "pack": len(RECORDS) - 2}
+    with pytest.raises(CorruptArchive, match="1 packs more than its configuration asks for"):
+        run(CONFIG, None, [*RECORDS, extra])
+
+
+def test_an_edited_program_is_refused() -> None:
+    stored = json.loads(json.dumps(RECORDS))
+    stored[3]["candidates"][1]["program"] = "def f(w, g):\n    return g\n"
+    with pytest.raises(CorruptArchive, match="pack 1 of the journal"):
+        run(CONFIG, None, stored)
+    with pytest.raises(CorruptArchive):
+        replay(CONFIG, stored)
+
+
+def test_replay_evaluates_nothing_and_gives_the_state() -> None:
+    for k in (0, 2, 5, len(RECORDS)):
+        population = replay(CONFIG, RECORDS[:k])
+        packs = [r for r in RECORDS[:k] if r["kind"] == "pack"]
+        known = {row["id"] for record in packs for row in record["candidates"]}
+        assert population.standings.keys() <= known
+    assert replay(CONFIG, RECORDS).standings == POPULATION.standings
+
+
+def test_observers_see_every_commit() -> None:
+    seen: list[Progress] = []
+    run(CONFIG, None, RECORDS[:6], seen.append)
+    assert [progress.pack.number for progress in seen] == list(range(len(RECORDS) - 2))
+    assert [progress.replayed for progress in seen] == [n < 4 for n in range(len(RECORDS) - 2)]
+    assert set(seen[0].baselines) == {"digits_mlp", "least_squares"}
+    assert seen[-1].population.evaluations == CONFIG.budget.evaluations
+    assert all(progress.seconds == 0.5 for progress in seen)

@@ -1,0 +1,81 @@
+"""Every exported optimizer passes every check that torch.optim's optimizers are held to."""
+
+import importlib
+import inspect
+import json
+from pathlib import Path
+
+import torch
+from evolved_programs import RATE, evolved, rests
+from exported_optimizers import optimizer_of
+from optimizer_checks import CHECKS
+from optimizer_subject import Subject
+from torch.optim import Optimizer
+from torch.testing._internal.common_device_type import instantiate_device_type_tests
+from torch.testing._internal.common_optimizers import optims
+from torch.testing._internal.common_utils import TestCase
+
+from evosearch.language.known import KNOWN, known
+from evosearch.language.parse import parse_rules
+from evosearch.language.rule import RuleSet
+
+DISCOVERED = Path(__file__).parents[3] / "discovered"
+
+
+def _subject(cls: type[Optimizer], rules: RuleSet) -> Subject:
+    """Return an exported optimizer with a handful of ways to call it."""
+    arguments = inspect.signature(cls.__init__).parameters
+    plain = {name: RATE for name in arguments if name == "lr" or name.endswith("_lr")}
+    extras = [{"weight_decay": 0.1}, {"maximize": True}, {"foreach": True}, {"foreach": False}]
+    return Subject(
+        cls,
+        [plain, *({**plain, **extra} for extra in extras)],
+        errors=[{"weight_decay": -0.5}, {"lr": float("nan")}],
+        rests=rests(rules),
+    )
+
+
+def _exported() -> list[Subject]:
+    """Return known optimizers, and what random evolution made of them."""
+    programs = [*map(known, KNOWN), *evolved()]
+    return [_subject(optimizer_of(rules, lr=RATE, rest_lr=RATE), rules) for rules in programs]
+
+
+def _discovered() -> list[Subject]:
+    """Return the modules of `discovered` as they are there."""
+    subjects = []
+    for path in sorted(DISCOVERED.glob("*.json")):
+        module = importlib.import_module(f"discovered.{path.stem}")
+        rules = parse_rules(json.loads(path.read_text(encoding="utf-8"))["export"]["program"])
+        subjects.append(_subject(getattr(module, module.__all__[0]), rules))
+    return subjects
+
+
+EXPORTED, DISCOVERIES = _exported(), _discovered()
+SUBJECTS = [*EXPORTED, *DISCOVERIES]
+
+
+class TestConformance(TestCase):
+    @optims(EXPORTED)
+    def test_passes_every_check(self, device: str, dtype: torch.dtype, optim_info: Subject) -> None:
+        del device, dtype  # the checks choose theirs
+        self._passes(optim_info)
+
+    @optims(DISCOVERIES)
+    def test_discovery_passes_every_check(
+        self, device: str, dtype: torch.dtype, optim_info: Subject
+    ) -> None:
+        del device, dtype
+        self._passes(optim_info)
+
+    def _passes(self, optim_info: Subject) -> None:
+        failed = {}
+        for check in CHECKS:
+            try:
+                check(optim_info)
+            except Exception as error:
+                failed[check.__name__] = repr(error)
+        assert not failed
+
+
+instantiate_device_type_tests(TestConformance, globals(), only_for="cpu")

@@ -1,0 +1,219 @@
+"""The exported file itself: what it imports, how it reads, that it is the same every time."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from evolved_programs import evolved
+from exported_optimizers import module_of, optimizer_of
+
+from evosearch.errors import UsageError
+from evosearch.export import export
+from evosearch.language.known import KNOWN, known
+from evosearch.language.parse import parse_rules
+
+PROGRAMS = [*map(known, KNOWN), *evolved()]
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All exported files in one folder."""
+    folder = tmp_path_factory.mktemp("exported")
+    for rules in PROGRAMS:
+        (folder / f"{rules.name}.py").write_text(export(rules), encoding="utf-8")
+    return folder
+
+
+def _ruff(*arguments: str) -> subprocess.CompletedProcess[str]:
+    ruff = shutil.which("ruff", path=str(Path(sys.executable).parent))
+    if ruff is None:
+        pytest.skip("ruff is not installed")
+    return subprocess.run([ruff, *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("settings", [["--isolated"], ["--config", str(ROOT / "pyproject.toml")]])
+@pytest.mark.parametrize("command", [["format", "--check"], ["check"]])
+def test_files_are_formatted_and_lint_clean(
+    folder: Path, command: list[str], settings: list[str]
+) -> None:
+    """With ruff's own settings and with ours."""
+    done = _ruff(*command, "--no-cache", *settings, str(folder))
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_same_program_gives_the_same_bytes() -> None:
+    sources = "import sys; sys.path.insert(0, sys.argv[1])\n" + (
+        "from evolved_programs import evolved\nfrom evosearch.export import export\n"
+        "print(''.join(map(export, evolved()[:10])))"
+    )
+    other = subprocess.run(
+        [sys.executable, "-c", sources, str(ROOT / "tests" / "support")],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={"PYTHONHASHSEED": "1", "PYTHONPATH": str(ROOT)},
+    )
+    assert other.stdout == "".join(map(export, evolved()[:10])) + "\n"
+
+
+@pytest.mark.parametrize("rules", PROGRAMS, ids=lambda rules: rules.name)
+def test_torch_is_all_that_is_imported(rules) -> None:
+    tree = ast.parse(export(rules))
+    imported = {
+        alias.name if isinstance(node, ast.Import) else node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    assert {name.partition(".")[0] for name in imported} <= {"__future__", "torch"}
+
+
+def test_no_variable_is_left_unused() -> None:
+    """Every parameter of a generated function is read."""
+    for rules in PROGRAMS:
+        for node in ast.walk(ast.parse(export(rules))):
+            if isinstance(node, ast.FunctionDef) and node.name.endswith("_update"):
+                read = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+                arguments = {a.arg for a in (*node.args.args, *node.args.kwonlyargs)}
+                assert arguments <= read, f"{rules.name}: {arguments - read}"
+
+
+def test_files_are_short() -> None:
+    """One rule: a file of some 150 lines; two: two rules, their routing and two kernels."""
+    lines = {rules.name: export(rules).count("\n") for rules in map(known, KNOWN)}
+    assert lines.pop("muon") <= 305
+    assert max(lines.values()) <= 185
+    assert lines["lion"] <= 155
+
+
+def test_documentation_has_the_formula() -> None:
+    lion = optimizer_of(known("lion")).__doc__ or ""
+    assert "u = sign(beta1 * m + (1 - beta1) * g)" in lion
+    assert "m = beta2 * m + (1 - beta2) * g" in lion
+    assert "w = w - lr * (u + weight_decay * w)" in lion
+    adamw = optimizer_of(known("adamw")).__doc__ or ""
+    assert "u = m / (1 - beta1**t) / (sqrt(v / (1 - beta2**t)) + eps)" in adamw
+    muon = optimizer_of(known("muon")).__doc__ or ""
+    assert "newton_schulz((1 - momentum) * g + momentum * m, ns_steps)" in muon
+
+
+def test_formulas_do_not_move_past_assignments() -> None:
+    """What is computed before a state changes is not written after it."""
+    text = "def f(w, g, m):\n    c = lerp(m, g, 0.1)\n    m = lerp(m, g, 0.01)\n    u = sign(c)\n"
+    documentation = optimizer_of(parse_rules(f"{text}    return u, m\n")).__doc__ or ""
+    lines = [line.strip() for line in documentation.splitlines()]
+    assert lines.index("c = beta1 * m + (1 - beta1) * g") < lines.index("u = sign(c)")
+
+
+def test_constants_have_the_names_of_the_field() -> None:
+    import inspect
+
+    def arguments(name: str) -> dict[str, object]:
+        parameters = inspect.signature(optimizer_of(known(name)).__init__).parameters
+        return {k: p.default for k, p in parameters.items() if k not in ("self", "params")}
+
+    flags = {"maximize": False, "foreach": None, "capturable": False}
+    assert arguments("lion") == {"lr": 1e-4, "betas": (0.9, 0.99), "weight_decay": 0.0, **flags}
+    assert arguments("signum") == {"lr": 1e-4, "momentum": 0.9, "weight_decay": 0.0, **flags}
+    assert arguments("adamw") == {
+        "lr": 1e-3,
+        "betas": (0.9, 0.999),
+        "eps": 1e-8,
+        "weight_decay": 0.01,
+        **flags,
+    }
+    assert arguments("muon") == {
+        "lr": 0.02,
+        "momentum": 0.95,
+        "ns_steps": 5,
+        "ns_dtype": None,
+        "weight_decay": 0.0,
+        "backup_adamw_lr": 3e-4,
+        "backup_adamw_betas": (0.9, 0.95),
+        "backup_adamw_eps": 1e-10,
+        "backup_adamw_wd": 0.0,
+        "use_matrix_rule": None,
+        **flags,
+    }
+
+
+def test_values_as_found_are_the_defaults() -> None:
+    rules = parse_rules(
+        "def f(w, g, m):\n    m = lerp(m, g, 0.03)\n    u = clip(m, 0.7)\n    return u, m\n"
+    )
+    cls = optimizer_of(rules, name="Found", lr=0.0123, provenance="Found in run 7.")
+    group = cls([__import__("torch").nn.Parameter(__import__("torch").ones(2))]).param_groups[0]
+    assert (group["lr"], group["momentum"], group["clip"]) == (0.0123, 0.97, 0.7)
+    assert cls.__name__ == "Found"
+    assert "Found in run 7." in (
+        module_of(rules, name="Found", lr=0.0123, provenance="Found in run 7.").__doc__ or ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("lion", "Lion"),
+        ("my_lion", "MyLion"),
+        ("MyLion", "MyLion"),
+        ("adamw", "AdamW"),
+        ("_x", "X"),
+    ],
+)
+def test_names_become_class_names(name: str, expected: str) -> None:
+    assert optimizer_of(known("lion"), name=name).__name__ == expected
+
+
+@pytest.mark.parametrize("name", ["2fast", "a-b", "Tensor"])
+def test_names_that_cannot_be_classes_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="cannot name a class"):
+        export(known("lion"), name=name)
+
+
+def test_awkward_names_in_a_program_are_no_trouble() -> None:
+    """Variables named like arguments, builtins and kernels of the exported file."""
+    text = """
+def f(w, g, momentum, eps, p):
+    params = lerp(momentum, g, 0.1)
+    list = square(g)
+    eps = lerp(eps, list, 0.01)
+    zip = sqrt(eps)
+    g = zip + 1e-08
+    loss = params / g
+    p = heavy_ball(p, loss, 0.5)
+    momentum = params + 0.5
+    w = p + momentum
+    return w, momentum, eps, p
+"""
+    import torch
+
+    p = torch.nn.Parameter(torch.ones(3))
+    optimizer = optimizer_of(parse_rules(text))([p])
+    p.grad = torch.ones(3)
+    optimizer.step()
+    assert set(optimizer.state[p]) == {"momentum", "eps", "p"}
+    assert (p < 1).all()
+
+
+def test_long_names_do_not_make_long_lines() -> None:
+    long = "a_very_long_name_for_a_variable_indeed"
+    text = f"def f(w, g, {long}):\n    {long}2 = arcsinh({long})\n    {long} = power(g, 0.5)\n"
+    rules = parse_rules(f"{text}    u = {long}2 * {long}\n    return u, {long}\n")
+    lines = export(rules).splitlines()
+    assert max(map(len, lines)) <= 100
+
+
+@pytest.mark.slow
+def test_the_documented_table_is_fresh() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "optimizer_conformance.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    table = "\n".join(line for line in done.stdout.splitlines() if line.startswith("|"))
+    page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    assert table in page, "run: python benchmarks/optimizer_conformance.py --write"

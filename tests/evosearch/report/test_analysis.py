@@ -1,0 +1,59 @@
+"""Findings of a run, against what its journal says."""
+
+from evosearch.report.analysis import change, front, yields
+from evosearch.report.render import render
+from evosearch.runs.excerpt import later
+from evosearch.runs.progress import score_text
+from evosearch.runs.run import Run
+from evosearch.storage.journal import read
+from evosearch.training.score import mean_score
+
+
+def test_nothing_of_its_size_or_smaller_beats_one_of_the_front(small_run):
+    run = Run.open(small_run)
+    found = front(run)
+    scored = [c for c in run.ledger.candidates.values() if c.score is not None]
+    assert [c.statements for c in found] == sorted({c.statements for c in found})
+    for candidate in scored:
+        smaller = [c for c in scored if c.statements <= candidate.statements]
+        beaten = any(c.rank > candidate.rank for c in smaller)
+        assert (candidate not in found) == beaten
+
+
+def test_later_seeds_are_those_of_re_evaluations(small_run):
+    run = Run.open(small_run)
+    scores: dict[int, list[float]] = {}
+    for record in read(small_run):
+        for row in record.body["candidates"] if record.kind == "confirm" else ():
+            scores.setdefault(row["id"], []).extend(r["score"] for r in row["results"])
+    assert scores
+    for id_, candidate in run.ledger.candidates.items():
+        score = later(run, candidate)
+        assert score == (mean_score(scores[id_]) if id_ in scores else None)
+        if score:
+            assert score_text(score.mean, score.se) in render(run)
+
+
+def test_a_change_is_what_turns_the_parent_into_the_child(small_run):
+    run = Run.open(small_run)
+    assert change(run, run.candidate(0)) == ""
+    for candidate in run.ledger.candidates.values():
+        if candidate.parents:
+            lines = change(run, candidate).splitlines()
+            parent = run.candidate(candidate.parents[0]).canonical
+            for line in lines:
+                if line[0] in "+-":
+                    assert line[2:] in (candidate.canonical if line[0] == "+" else parent)
+            assert (lines == ["nothing that matters"]) == (parent == candidate.canonical)
+
+
+def test_every_child_is_counted_once(small_run):
+    run = Run.open(small_run)
+    children = [c for c in run.ledger.candidates.values() if c.parents]
+    found = yields(run).values()
+    assert sum(y.children for y in found) == len(children) > 0
+    assert sum(y.scored for y in found) == sum(c.score is not None for c in children)
+    better = [
+        c for c in children if c.score is not None and c.rank > run.candidate(c.parents[0]).rank
+    ]
+    assert sum(y.better for y in found) == len(better)

@@ -1,0 +1,107 @@
+"""Tasks of the user's own: the example is one, and files that are none are explained."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional
+
+from proxy_tasks.data.cache import DataError
+from proxy_tasks.user_tasks import VARIABLE, own_tasks, read_tasks
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own_task.py"
+
+
+def test_the_example_trains_each_lane_as_a_model_of_its_own():
+    task = read_tasks(EXAMPLE)["diabetes"]
+    x, y = task.draw(0)
+    models = [task.initialize(seed) for seed in (0, 1)]
+    lanes = {name: torch.stack([model[name] for model in models]) for name in models[0]}
+    losses = task.loss(lanes, (x[None, 0].expand(2, -1, -1), y[None, 0].expand(2, -1)))
+    for loss, model in zip(losses, models, strict=True):
+        hidden = functional.linear(x[0], model["first.weight"], model["first.bias"]).relu()
+        errors = functional.linear(hidden, model["last.weight"]).squeeze(1) - y[0]
+        assert loss == pytest.approx(float(errors.square().mean() / 2), rel=1e-5)
+    assert {p.name: p.shape for p in task.parameters} == {k: v.shape for k, v in models[0].items()}
+
+
+def test_the_files_of_the_environment_are_read(monkeypatch, tmp_path):
+    other = tmp_path / "other.py"
+    other.write_text(
+        "from proxy_tasks.tasks.digits_mlp import DigitsMLP as D\nTASKS = {'mine': D()}\n"
+    )
+    monkeypatch.setenv(VARIABLE, f"{EXAMPLE}{os.pathsep}{other}")
+    assert list(own_tasks()) == ["diabetes", "mine"]
+    monkeypatch.setenv(VARIABLE, f"{other}{os.pathsep}{other}")
+    with pytest.raises(DataError, match=r"two files .* have a task 'mine'; rename"):
+        own_tasks()
+    monkeypatch.delenv(VARIABLE)
+    assert own_tasks() == {}
+
+
+BAD_FILES = {
+    "x = 1\ny = x / 0\n": "line 2, raised ZeroDivisionError",
+    "def f(:\n": "raised SyntaxError",
+    "x = 1\n": "to define TASKS",
+    "TASKS = 3\n": "found 3",
+    "TASKS = {'a b': 3}\n": "names like my_task",
+    "TASKS = {'a': 3}\n": "an instance of proxy_tasks.task.Task as 'a'",
+}
+
+
+@pytest.mark.parametrize("text", BAD_FILES)
+def test_a_file_that_defines_no_tasks_is_explained(tmp_path, text):
+    file = tmp_path / "tasks.py"
+    file.write_text(text)
+    with pytest.raises(DataError, match=BAD_FILES[text]) as caught:
+        read_tasks(file)
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["nothing.py", "."])
+def test_a_file_that_is_not_there(tmp_path, name):
+    with pytest.raises(DataError, match=f"found none; correct {VARIABLE}"):
+        read_tasks(tmp_path / name)
+
+
+RAISES = """
+from dataclasses import dataclass
+from proxy_tasks.tasks.digits_mlp import DigitsMLP
+
+@dataclass(frozen=True)
+class Broken(DigitsMLP):
+    def loss(self, weights, batch):
+        raise RuntimeError("shapes do not fit")
+
+TASKS = {"broken": Broken()}
+"""
+
+
+def command(words, files):
+    return subprocess.run(
+        [sys.executable, "-m", "evosearch", *words],
+        env={**os.environ, VARIABLE: str(files)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_commands_know_them(tmp_path):
+    done = command(["tasks", "--json"], EXAMPLE)
+    (row,) = [row for row in json.loads(done.stdout) if row["name"] == "diabetes"]
+    assert row["parameters"] == 32 * 10 + 32 + 32
+    file = tmp_path / "broken.py"
+    file.write_text(RAISES)
+    done = command(["evaluate", "lion", "--tasks", "broken"], file)
+    assert done.returncode == 2
+    assert "task `broken` raised RuntimeError: shapes do not fit" in done.stderr
+    assert "Traceback" not in done.stderr
+    file.write_text("TASKS = {}\n")
+    done = command(["tasks"], file)
+    assert done.returncode == 2
+    assert "to define TASKS" in done.stderr
