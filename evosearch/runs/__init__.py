@@ -1,0 +1,1 @@
+"""A run as a person sees it: its candidates, its manifest, how far it is."""
