@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: 0BSD
 """ColnormAdamw, an optimizer for PyTorch.
 
 Candidate 197 of 200, found from adamw with seed 0.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: 0BSD
 """Lion, an optimizer for PyTorch.
 
 Candidate 1473 of 4,000, found from adamw with seed 708.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: 0BSD
 """Muon, an optimizer for PyTorch.
 
 Candidate 727 of 1,000, found from adamw with seed 704.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: 0BSD
 """PolarDescent, an optimizer for PyTorch.
 
 Candidate 176 of 200, found from adamw with seed 1.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: 0BSD
 """PolarMomentum, an optimizer for PyTorch.
 
 Candidate 372 of 408, found from muon with seed 0.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: 0BSD
 """RmspropRestAdamw, an optimizer for PyTorch.
 
 Candidate 180 of 200, found from adamw with seed 2.

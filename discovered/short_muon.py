@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: 0BSD
 """ShortMuon, an optimizer for PyTorch.
 
 Candidate 109 of 408, found from muon with seed 0.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: 0BSD
 """SignDescent, an optimizer for PyTorch.
 
 Candidate 507 of 588, found from adamw with seed 0.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: 0BSD
 """SpectralDescent, an optimizer for PyTorch.
 
 Candidate 436 of 456, found from muon with seed 0.

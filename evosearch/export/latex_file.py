@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evosearch.export.dataflow import Node
 from evosearch.export.hyper import NamedRule, Word, name_constants
+from evosearch.export.licence import SPDX
 from evosearch.language.known import rest_of
 from evosearch.language.liveness import strip
 from evosearch.language.rule import Rule, RuleSet
@@ -32,7 +33,7 @@ def export_latex(rules: RuleSet, *, name: str | None = None) -> str:
         name: what to call it in the comment at the top.
     """
     matrix, rest = strip(rules.matrix), strip(rest_of(rules))
-    blocks = [f"% {name or rules.name}: step t, learning rate \\gamma, gradient g_t"]
+    blocks = [f"% {SPDX}", f"% {name or rules.name}: step t, learning rate \\gamma, gradient g_t"]
     if rest == matrix.renamed(rest.name):
         blocks += _block(matrix)
     else:

@@ -11,6 +11,7 @@ from evosearch.errors import UsageError
 from evosearch.export.formula import formula
 from evosearch.export.hyper import ITERATIONS, NamedRule, name_constants
 from evosearch.export.jax_ops import JAX, kernels_in
+from evosearch.export.licence import SPDX
 from evosearch.export.part import Part, entry, name_rule, renamed, wrapped
 from evosearch.export.torch_file import LEARNING_RATES, class_name
 from evosearch.language.known import rest_of
@@ -21,6 +22,7 @@ from primitives.shape import FULL
 __all__ = ["export_optax"]
 
 _FILE: Final = '''\
+# {licence}
 """{title}, an optimizer for optax.
 
 {origin}
@@ -124,6 +126,7 @@ def export_optax(
         other = Part(_named(rest), "_rest_update", 3e-4 if rest_lr is None else rest_lr, "rest_")
         parts = [Part(_named(matrix), "_matrix_update", lr), other]
     text = _FILE.format(
+        licence=SPDX,
         title=class_name(function),
         name=function,
         origin=provenance or "Made by evosearch from the program in its documentation.",

@@ -7,6 +7,7 @@ from typing import Any
 
 from evosearch.errors import UsageError
 from evosearch.export.hyper import NamedRule, name_constants
+from evosearch.export.licence import LICENCE, SPDX
 from evosearch.language.liveness import strip, strip_rules
 from evosearch.language.parse import valid_name
 from evosearch.language.rule import Rule, RuleSet
@@ -26,14 +27,14 @@ def export_text(rules: RuleSet, *, name: str | None = None) -> str:
     Raises:
         UsageError: the name cannot name a rule.
     """
-    return str(_renamed(rules, name))
+    return f"# {SPDX}\n{_renamed(rules, name)}"
 
 
 def export_json(rules: RuleSet, *, name: str | None = None) -> str:
     """Return a JSON object that describes the program to other programs.
 
-    It holds the text, and of each rule its statements, states, hyperparameters and weight decay;
-    ``rest`` is null where the program has one rule.
+    It holds the licence, the text, and of each rule its statements, states, hyperparameters and
+    weight decay; ``rest`` is null where the program has one rule.
 
     Raises:
         UsageError: the name cannot name a rule.
@@ -41,6 +42,7 @@ def export_json(rules: RuleSet, *, name: str | None = None) -> str:
     rules = _renamed(rules, name)
     data = {
         "format": FORMAT,
+        "license": LICENCE,
         "name": rules.name,
         "program": str(rules),
         "matrix": _rule(rules.matrix),

@@ -10,6 +10,7 @@ from typing import Final
 from evosearch.errors import UsageError
 from evosearch.export.hyper import NamedRule
 from evosearch.export.kernel_sources import source_of, with_called
+from evosearch.export.licence import SPDX
 from evosearch.export.part import Option, Part, entry, name_rule
 from evosearch.export.torch_template import FILE, FUNCTIONS, METHODS
 from evosearch.language.known import rest_of
@@ -126,6 +127,7 @@ class _File:
     def text(self) -> str:
         """Return the source."""
         words = {
+            "licence": SPDX,
             "title": f"{self.name}, an optimizer for PyTorch.",
             "origin": self.provenance or "Made by evosearch from the program in its documentation.",
             "name": self.name,

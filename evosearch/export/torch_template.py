@@ -11,6 +11,7 @@ from typing import Final
 __all__ = ["FILE", "FUNCTIONS", "METHODS"]
 
 FILE: Final = '''\
+# $licence
 """$title
 
 $origin

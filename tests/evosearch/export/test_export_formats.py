@@ -13,7 +13,7 @@ import torch
 from evolved_programs import evolved
 
 from evosearch.errors import UsageError
-from evosearch.export import export_json, export_latex, export_optax, export_text
+from evosearch.export import export, export_json, export_latex, export_optax, export_text
 from evosearch.export.jax_ops import JAX, OTHERWISE, kernels_in
 from evosearch.language.known import KNOWN, known
 from evosearch.language.liveness import strip_rules
@@ -47,6 +47,12 @@ def test_json_describes_the_program() -> None:
     assert not data["matrix"]["rank_free"]
     assert data["rest"] is None
     assert json.loads(export_json(known("adamw")))["matrix"]["weight_decay"] == 0.01
+
+
+@pytest.mark.parametrize("writer", [export, export_optax, export_text, export_latex])
+def test_files_say_at_the_top_that_they_may_be_pasted_anywhere(writer: Any) -> None:
+    assert writer(known("muon")).splitlines()[0][2:] == "SPDX-License-Identifier: 0BSD"
+    assert json.loads(export_json(known("muon")))["license"] == "0BSD"
 
 
 @pytest.mark.parametrize("writer", [export_text, export_json, export_optax])

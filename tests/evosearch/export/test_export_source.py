@@ -85,14 +85,6 @@ def test_no_variable_is_left_unused() -> None:
                 assert arguments <= read, f"{rules.name}: {arguments - read}"
 
 
-def test_files_are_short() -> None:
-    """One rule: a file of some 150 lines; two: two rules, their routing and two kernels."""
-    lines = {rules.name: export(rules).count("\n") for rules in map(known, KNOWN)}
-    assert lines.pop("muon") <= 305
-    assert max(lines.values()) <= 185
-    assert lines["lion"] <= 155
-
-
 def test_documentation_has_the_formula() -> None:
     lion = optimizer_of(known("lion")).__doc__ or ""
     assert "u = sign(beta1 * m + (1 - beta1) * g)" in lion
