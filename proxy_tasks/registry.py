@@ -86,7 +86,7 @@ TASKS: Mapping[str, TaskSpec] = _index(
     TaskSpec(
         "char_lm_scale",
         Split.HELD_OUT,
-        CharLM(layers=2, width=96, heads=6, context=64, steps=1500, megabytes=8.0),
+        CharLM(layers=2, width=96, heads=6, context=64, steps=1500, megabytes=3.0),
     ),
     TaskSpec("cifar10", Split.HELD_OUT, Cifar10()),
     TaskSpec("token_lm", Split.HELD_OUT, TokenLM()),

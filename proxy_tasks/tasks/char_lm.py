@@ -17,19 +17,14 @@ __all__ = ["CharLM"]
 
 @dataclass(frozen=True)
 class CharLM(LanguageTask):
-    """Predict the next character of Python source, or of a text of the user's.
-
-    The standard library differs between Python versions, and with it the task's data.
-    """
+    """Predict the next character of Python source, or of a text of the user's."""
 
     family: ClassVar[str] = "char_lm"
-    summary: ClassVar[str] = (
-        "transformer on Python's standard library or your text; validation loss"
-    )
+    summary: ClassVar[str] = "transformer on Python source or your text; validation loss"
     metric: ClassVar[str] = "validation cross-entropy (nats per character)"
 
     path: str = ""
-    """A text file; empty for the installed Python's standard library."""
+    """A text file; empty for the Python source that comes with the package."""
     megabytes: float = 2.0
     """How many million bytes of text to read at most; the last tenth is for validation."""
 

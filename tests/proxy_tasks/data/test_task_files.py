@@ -1,9 +1,11 @@
 """Reading users' files: what is right is read exactly, what is wrong is named."""
 
+import hashlib
 import os
 import pickle
 import shutil
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import torch
 
 from proxy_tasks import registry
 from proxy_tasks.data.cache import DataError
-from proxy_tasks.data.corpus import VOCABULARY, corpus
+from proxy_tasks.data.corpus import VOCABULARY, corpus, packaged_text
 from proxy_tasks.task import Task
 from proxy_tasks.tasks.char_lm import CharLM
 from proxy_tasks.tasks.cifar10 import Cifar10, cifar10, read_cifar10
@@ -24,7 +26,18 @@ Rows = tuple[np.ndarray, np.ndarray]
 
 
 class TestCorpus:
-    def test_the_standard_library_is_python(self) -> None:
+    def test_the_packaged_text_never_changes(self) -> None:
+        """Every figure of a task on it would change with it: then name the task anew."""
+        text = packaged_text()
+        assert len(text) == 3_000_000
+        digest = "56b2dcd4631380b5b3a0168b9f90599cc33bc86581f1cf855abe52c1bc91514e"
+        assert hashlib.sha256(text).hexdigest() == digest
+
+    def test_its_licence_lies_beside_it(self) -> None:
+        licence = files("proxy_tasks.data").joinpath("python_stdlib.LICENSE.txt")
+        assert "PYTHON SOFTWARE FOUNDATION LICENSE VERSION 2" in licence.read_text()
+
+    def test_the_packaged_text_is_python(self) -> None:
         symbols, boundary = corpus("", 2.0, CPU)
         assert len(symbols) == 2_000_000
         assert boundary == 1_800_000
