@@ -18,15 +18,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from evosearch.errors import RunError, UsageError
-from evosearch.storage.journal import Bodies, Journal, read, require_vacant
-from evosearch.runs.state import FINISHED, Ledger
-from evosearch.storage.lock import Holder
 from evosearch.config.preflight import check_tasks
+from evosearch.errors import RunError, UsageError
+from evosearch.runs.state import FINISHED, Ledger
+from evosearch.storage.journal import Bodies, Journal, read, require_vacant
+from evosearch.storage.lock import Holder
 
 if TYPE_CHECKING:
-    from evosearch.runs.candidate import Candidate
     from evosearch.config.schema import Config
+    from evosearch.runs.candidate import Candidate
     from evosearch.workers.executor import Executor
 
 __all__ = ["HALL_OF_FAME", "Observe", "Run"]
@@ -203,8 +203,8 @@ class Run:
             RunError: It cannot be written.
             CorruptArchive: Its journal is damaged, or not what this version would have written.
         """
-        from evosearch.workers.executor import LocalExecutor
         from evosearch.evolution.loop import search
+        from evosearch.workers.executor import LocalExecutor
 
         config = self.config
         executor = executor or LocalExecutor()

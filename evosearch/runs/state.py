@@ -1,7 +1,7 @@
 """What a run's records add up to: its candidates and counts, without evaluating or proposing.
 
-The search itself lives by `evosearch.evolution.population`; this is the reader's view of the same history. It
-takes in record after record, from a journal or while a search writes it.
+The search itself lives by `evosearch.evolution.population`; this is the reader's view of the same
+history. It takes in record after record, from a journal or while a search writes it.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from evosearch.runs.candidate import Candidate
 from evosearch.errors import UsageError
+from evosearch.runs.candidate import Candidate
 from evosearch.runs.candidates import Roster
 from evosearch.storage.schema import CARRIERS
 

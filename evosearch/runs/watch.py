@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from evosearch.runs.candidate import Candidate
-from evosearch.runs.state import Ledger
-from evosearch.evolution.ranking import Ranking
-from evosearch.runs.run import Run
-from evosearch.storage.reader import SegmentReader
 from evosearch.evolution.fitness import Standing
+from evosearch.evolution.ranking import Ranking
+from evosearch.runs.candidate import Candidate
+from evosearch.runs.run import Run
+from evosearch.runs.state import Ledger
+from evosearch.storage.reader import SegmentReader
 
 __all__ = ["Sight", "Watch"]
 

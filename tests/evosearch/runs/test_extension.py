@@ -4,14 +4,14 @@ import pytest
 from fake_evaluation import config_of, perform
 from test_loop import Shuffled
 
-from evosearch.storage import codec
-from evosearch.storage.seal import verify
 from evosearch.errors import NewerFormat, UsageError
-from evosearch.workers.executor import LocalExecutor
-from evosearch.storage.digest import compare, history
-from evosearch.storage.journal import Journal, read
 from evosearch.evolution.loop import replay
 from evosearch.runs.run import Run
+from evosearch.storage import codec
+from evosearch.storage.digest import compare, history
+from evosearch.storage.journal import Journal, read
+from evosearch.storage.seal import verify
+from evosearch.workers.executor import LocalExecutor
 
 CONFIG = config_of("budget.evaluations=14")
 

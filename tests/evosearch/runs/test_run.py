@@ -4,13 +4,13 @@ import pytest
 from cli_runs import SETTINGS
 
 import evosearch
-from evosearch.storage.seal import candidates, lineage
+from evosearch.config.preflight import check_task
 from evosearch.errors import ConfigError, DataError, RunExists, UsageError
+from evosearch.evolution.loop import replay
+from evosearch.runs.run import Run
 from evosearch.storage.digest import digest
 from evosearch.storage.journal import Bodies, read
-from evosearch.evolution.loop import replay
-from evosearch.config.preflight import check_task
-from evosearch.runs.run import Run
+from evosearch.storage.seal import candidates, lineage
 
 
 @pytest.fixture
