@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from enum import StrEnum
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -13,6 +13,7 @@ import typer
 
 from evosearch.cli.interrupt import INTERRUPTED, interruptible
 from evosearch.cli.output import AsJson, print_json, progress_console, write
+from evosearch.language.library import Use, sought, used_as
 
 if TYPE_CHECKING:
     from evosearch.studies.rediscovery.study import Trial
@@ -23,27 +24,37 @@ _INTERVAL: Final = 20.0
 """Seconds between lines about a search that goes on."""
 
 
-class Goal(StrEnum):
-    """What can be looked for."""
+def _one_of(names: tuple[str, ...]) -> Callable[[str], str]:
+    """Return a check that an argument is one of the names."""
 
-    LION = "lion"
-    MUON = "muon"
+    def check(word: str) -> str:
+        if word not in names:
+            raise typer.BadParameter(f"expected one of {', '.join(names)}, found {word!r}")
+        return word
 
-
-class Start(StrEnum):
-    """Where a search can begin."""
-
-    ADAMW = "adamw"
-    MOMENTUM = "momentum"
-    SGD = "sgd"
+    return check
 
 
 def rediscover(
-    target: Annotated[Goal, typer.Argument(help="What to look for.", show_default=False)],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar=f"[{'|'.join(sought())}]",
+            callback=_one_of(sought()),
+            help="What to look for.",
+            show_default=False,
+        ),
+    ],
     *,
     start: Annotated[
-        Start, typer.Option("--from", help="The program that every search begins with.")
-    ] = Start.ADAMW,
+        str,
+        typer.Option(
+            "--from",
+            metavar=f"[{'|'.join(used_as(Use.START))}]",
+            callback=_one_of(used_as(Use.START)),
+            help="The program that every search begins with.",
+        ),
+    ] = "adamw",
     seeds: Annotated[int, typer.Option(min=1, help="Independent searches.")] = 10,
     first_seed: Annotated[int, typer.Option(min=0, help="The first seed; the others follow.")] = 0,
     budget: Annotated[
@@ -88,10 +99,10 @@ def rediscover(
     numbers = range(first_seed, first_seed + seeds)
     where = directory or Path("runs") / f"rediscover-{target}-from-{start}"
     study = Study(
-        target=target.value,
+        target=target,
         directory=where,
         config=config,
-        start=start.value,
+        start=start,
         seeds=tuple(numbers),
         control_seeds=tuple(numbers[:control_seeds]) if controls else (),
     )

@@ -13,7 +13,7 @@ from evosearch.export.hyper import ITERATIONS, NamedRule, name_constants
 from evosearch.export.jax_ops import JAX, kernels_in
 from evosearch.export.licence import SPDX
 from evosearch.export.part import Part, entry, name_rule, renamed, wrapped
-from evosearch.export.torch_file import LEARNING_RATES, class_name
+from evosearch.export.torch_file import class_name, customary_lr
 from evosearch.language.known import rest_of
 from evosearch.language.liveness import strip
 from evosearch.language.rule import Rule, RuleSet
@@ -118,7 +118,7 @@ def export_optax(
     function = name or rules.name
     if not function.isidentifier() or keyword.iskeyword(function):
         raise UsageError(f"`{function}` cannot name a function; expected a plain name")
-    lr = LEARNING_RATES.get(rules.name, 1e-3) if lr is None else lr
+    lr = customary_lr(rules.name) if lr is None else lr
     matrix, rest = strip(rules.matrix), strip(rest_of(rules))
     if rest == matrix.renamed(rest.name):
         parts = [Part(_named(matrix), "_update", lr)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import textwrap
 from dataclasses import dataclass
-from typing import Final
 
 from evosearch.errors import UsageError
 from evosearch.export.hyper import NamedRule
@@ -14,29 +13,12 @@ from evosearch.export.licence import SPDX
 from evosearch.export.part import Option, Part, entry, name_rule
 from evosearch.export.torch_template import FILE, FUNCTIONS, METHODS
 from evosearch.language.known import rest_of
+from evosearch.language.library import LIBRARY
 from evosearch.language.liveness import strip
 from evosearch.language.rule import Rule, RuleSet
 from evosearch.recognize.recognize import recognize_rule
 
-__all__ = ["CLASS_NAMES", "LEARNING_RATES", "class_name", "export"]
-
-CLASS_NAMES: Final = {
-    "sgd": "SGD",
-    "rmsprop": "RMSprop",
-    "adamw": "AdamW",
-    "signsgd": "SignSGD",
-}
-"""Class names that are not the capitalized words of the rule's name."""
-
-LEARNING_RATES: Final = {
-    "sgd": 0.1,
-    "momentum": 0.1,
-    "nesterov": 0.1,
-    "lion": 1e-4,
-    "signum": 1e-4,
-    "muon": 0.02,
-}
-"""Default learning rates that users of the known optimizers expect, where it is not 1e-3."""
+__all__ = ["class_name", "customary_lr", "export"]
 
 _PARAMS = "parameters or groups of them, as for any optimizer; groups may override all else."
 _BACKUP = "for the other parameters; their learning rate follows `lr` in constant proportion."
@@ -77,7 +59,7 @@ def export(
     if not title.isidentifier() or title in ("Optimizer", "ParamsT", "Tensor"):
         given = name or rules.name
         raise UsageError(f"`{given}` cannot name a class; expected a plain name such as `MyLion`")
-    lr = LEARNING_RATES.get(rules.name, 1e-3) if lr is None else lr
+    lr = customary_lr(rules.name) if lr is None else lr
     matrix, rest = name_rule(strip(rules.matrix)), _rest(rules)
     if rest is None:
         return _File(title, provenance, (Part(matrix, "_update", lr),)).text()
@@ -93,7 +75,13 @@ def export(
 def class_name(name: str) -> str:
     """Return the class name for a name: ``my_lion`` becomes ``MyLion``, ``MyLion`` stays."""
     words = name.split("_")
-    return CLASS_NAMES.get(name) or "".join(word[:1].upper() + word[1:] for word in words)
+    given = LIBRARY[name].class_name if name in LIBRARY else ""
+    return given or "".join(word[:1].upper() + word[1:] for word in words)
+
+
+def customary_lr(name: str) -> float:
+    """Return the default learning rate that users of an optimizer expect: 1e-3 where none do."""
+    return LIBRARY[name].lr if name in LIBRARY else 1e-3
 
 
 def _rest(rules: RuleSet) -> Rule | None:

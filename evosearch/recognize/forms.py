@@ -7,8 +7,9 @@ finds the constants that are left, simulates itself in numpy and returns how wel
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -246,4 +247,7 @@ def _average(x: Array, decay: float) -> Array:
 
 
 _Form = Callable[[Trial], Fit | None]
-FORMS: Final[tuple[_Form, ...]] = (_linear, _sign, _orthogonal, _adaptive)
+FORMS: Final[Mapping[str, _Form]] = MappingProxyType(
+    {"linear": _linear, "sign": _sign, "orthogonal": _orthogonal, "adaptive": _adaptive}
+)
+"""By the name that the library's rows use, cheapest first; a fit's name is the row's."""

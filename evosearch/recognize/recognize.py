@@ -15,13 +15,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from evosearch.language.library import LIBRARY
 from evosearch.language.liveness import strip
 from evosearch.language.rule import Rule, RuleSet
 from evosearch.recognize.blackbox import Box, Filter
 from evosearch.recognize.forms import FORMS, Trial, rounded
 from evosearch.simplify.linear import snap
 
-__all__ = ["TITLES", "Recognition", "recognize", "recognize_rule"]
+__all__ = ["Recognition", "recognize", "recognize_rule"]
 
 _LATE: Final = 400
 """Steps of a second look at what fits: a rule may count its steps, and change its mind."""
@@ -32,7 +33,7 @@ class Recognition:
     """A known optimizer with its constants, and how well it fits."""
 
     name: str
-    """One of `TITLES`."""
+    """One of the library's names."""
     constants: Mapping[str, float] = field(hash=False)
     """Recovered constants by name, relative to an update without a factor."""
     scale: float
@@ -52,27 +53,12 @@ class Recognition:
     @property
     def title(self) -> str:
         """Its name without constants, for tables."""
-        name = TITLES[self.name]
-        return name if self.rest is None else f"{name}, rest {TITLES[self.rest.name]}"
+        name = LIBRARY[self.name].title
+        return name if self.rest is None else f"{name}, rest {LIBRARY[self.rest.name].title}"
 
     def __str__(self) -> str:
-        text = TITLES[self.name] + _described(self.name, self.constants)
+        text = LIBRARY[self.name].title + _described(self.name, self.constants)
         return text if self.rest is None else f"{text}, and {self.rest} for the rest"
-
-
-TITLES: Final = {
-    "sgd": "SGD",
-    "momentum": "Momentum SGD",
-    "nesterov": "Nesterov SGD",
-    "rmsprop": "RMSProp",
-    "adam": "Adam",
-    "adamw": "AdamW",
-    "signsgd": "signSGD",
-    "signum": "Signum",
-    "lion": "Lion",
-    "muon": "Muon",
-}
-"""What can be recognized: names of the library, and what to call it in a text."""
 
 
 def _described(name: str, constants: Mapping[str, float]) -> str:
@@ -142,7 +128,7 @@ def recognize_rule(rule: Rule) -> Recognition | None:
         if filter_.read != 0.0 and not 0.0 < filter_.decay < 1.0:
             return None
         trial = Trial(box, filter_)
-        for form in FORMS:
+        for form in FORMS.values():
             fit = form(trial)
             if fit is not None:
                 late = form(Trial(box, filter_, _LATE))

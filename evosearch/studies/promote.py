@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from evosearch.config.schema import Config
+from evosearch.language.library import Use, used_as
 from evosearch.studies.baseline_families import FAMILIES
 from evosearch.studies.statistics import Difference, difference, holm
 from evosearch.training.baseline import BaselineJob
@@ -23,7 +24,7 @@ from evosearch.workers.executor import Executor, Result, Work
 
 __all__ = ["BASELINES", "LEVEL", "Finding", "Promotion", "promote"]
 
-BASELINES: Final = ("adamw", "lion", "muon")
+BASELINES: Final = used_as(Use.PROMOTION)
 """What a finalist is compared with."""
 LEVEL: Final = 0.01
 """Corrected p value below which a finalist is said to beat a baseline."""

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from evosearch.language.known import known, variant
 from evosearch.training.job import TaskRef
 from evosearch.training.lr_grid import Grid
 from evosearch.training.score import log_excess
@@ -49,20 +50,8 @@ class Baseline:
 def adamw(betas: tuple[float, float], weight_decay: float) -> str:
     """Return AdamW's text with these constants."""
     first, second = betas
-    decay = f"    r = w * {weight_decay}\n    u = u + r\n" if weight_decay else ""
-    return (
-        "def adamw(w, g, m, v):\n"
-        f"    m = lerp(m, g, {round(1 - first, 9)})\n"
-        "    g2 = square(g)\n"
-        f"    v = lerp(v, g2, {round(1 - second, 9)})\n"
-        f"    a = debias(m, {first})\n"
-        f"    b = debias(v, {second})\n"
-        "    s = sqrt(b)\n"
-        "    d = s + 1e-08\n"
-        "    u = a / d\n"
-        f"{decay}"
-        "    return u, m, v\n"
-    )
+    constants = (round(1 - first, 9), round(1 - second, 9), first, second)
+    return str(variant(known("adam").matrix.renamed("adamw"), constants, weight_decay))
 
 
 def tune_baseline(job: BaselineJob, device: str = "cpu") -> Baseline:

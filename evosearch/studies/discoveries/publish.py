@@ -122,7 +122,7 @@ def _readme(
 
 
 def _section(name: str, record: Record) -> list[str]:
-    from evosearch.recognize.recognize import TITLES
+    from evosearch.language.library import LIBRARY
     from evosearch.studies.promote import BASELINES
     from evosearch.studies.rediscovery.summary import markdown_table
 
@@ -142,7 +142,7 @@ def _section(name: str, record: Record) -> list[str]:
         if total is not None:
             tests = [_test(f) for f in promotion["findings"] if f["split"] == split]
             rows.append([split, str(promotion["seeds"]), _score(total), *tests])
-    columns = ("tasks", "seeds", "score", *(f"against {TITLES[name]}" for name in BASELINES))
+    columns = ("tasks", "seeds", "score", *(f"against {LIBRARY[name].title}" for name in BASELINES))
     lines += [*markdown_table(columns, rows), ""]
     if promotion:
         tasks = [

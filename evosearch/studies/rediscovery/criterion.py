@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from evosearch.language.library import LIBRARY, Sought
 from evosearch.language.rule import Rule, RuleSet
 from evosearch.runs.candidate import Candidate
 from evosearch.runs.run import Run
@@ -66,13 +67,16 @@ class Target:
     """The strict form and its relatives; wider than `strict`."""
 
 
-def _pure_muon(form: Recognized) -> bool:
-    return form.name == "muon" and not form.constants.get("weight_decay")
+def _target(name: str, sought: Sought) -> Target:
+    def strict(form: Recognized) -> bool:
+        decays = sought.without_decay and form.constants.get("weight_decay")
+        return form.name == name and not decays
+
+    return Target(name, strict, lambda form: form.name in (name, *sought.relatives))
 
 
 TARGETS: Final = {
-    "lion": Target("lion", lambda f: f.name == "lion", lambda f: f.name in ("lion", "signum")),
-    "muon": Target("muon", _pure_muon, lambda f: f.name == "muon"),
+    name: _target(name, row.sought) for name, row in LIBRARY.items() if row.sought is not None
 }
 """By name. Lion's relative is Signum, which has one rate; Muon's has weight decay besides."""
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from evosearch.errors import EvosearchError, RunError, UsageError
+from evosearch.language.library import Use, used_as
 from evosearch.runs.run import Observe, Run
 from evosearch.runs.state import Ledger
 from evosearch.storage.atomic_write import write_atomic
@@ -50,7 +51,7 @@ EVOLUTION: Final = "evolution"
 """The arm that the claim is about."""
 CONTROLS: Final = {"random": 1, "constants-1x": 1, "constants-4x": 4, "random-4x": 4}
 """The other arms, with their budgets in units of evolution's."""
-STARTS: Final = ("adamw", "momentum", "sgd")
+STARTS: Final = used_as(Use.START)
 """Where a search may begin; none of them computes a target."""
 _VERDICT: Final = "verdict.json"
 _TICK: Final = 1.0

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from evosearch.errors import RunError, UsageError
+from evosearch.language.library import Use, used_as
 from evosearch.storage.atomic_write import write_atomic
 from evosearch.studies.scale.lane import TUNING, Lane, Result, seconds_per_lane, train_lane
 from evosearch.training.evaluate import compile_text
@@ -36,7 +37,7 @@ from proxy_tasks.task import Task
 
 __all__ = ["BASELINES", "Contestant", "ScaleTest", "costs", "run", "walk"]
 
-BASELINES: Final = ("momentum", "adamw", "lion", "muon")
+BASELINES: Final = used_as(Use.SCALE_TEST)
 """Known optimizers that every test holds."""
 _SETTINGS: Final = "settings.json"
 

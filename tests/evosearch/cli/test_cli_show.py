@@ -8,11 +8,14 @@ import torch
 from evosearch.config.schema import preset
 from evosearch.equivalence.fingerprint import fingerprint
 from evosearch.language.known import known
+from evosearch.language.library import LIBRARY
 from evosearch.language.parse import parse_rules
-from evosearch.recognize.recognize import TITLES
 from evosearch.runs.run import Run
 from evosearch.studies import ablate
 from evosearch.studies.noninferiority import cheap_tasks
+
+FORMED = [name for name, row in LIBRARY.items() if row.form]
+"""What is recognized with any constants."""
 
 FAST = (
     "--set=reference.betas=[[0.9,0.99]]",
@@ -61,7 +64,7 @@ def test_a_file_a_name_and_standard_input_mean_the_same(evosearch, as_json, lion
     ]
 
 
-@pytest.mark.parametrize("name", TITLES)
+@pytest.mark.parametrize("name", FORMED)
 def test_what_is_recognized_is_shown_under_its_name(as_json, name):
     facts = as_json("show", name)
     assert facts["recognized"].lower().startswith(name)

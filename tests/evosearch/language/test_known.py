@@ -3,70 +3,45 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from importlib import import_module
 from importlib.resources import files
 
 import muon
 import pytest
+import reference_optimizers
 import torch
-from lion_pytorch import Lion
 from torch import Tensor
 
 from evosearch.errors import UsageError
+from evosearch.export.torch_file import class_name
 from evosearch.language.interpret import initial_states, run
 from evosearch.language.known import KNOWN, default_rest, known, resolve, rest_of
+from evosearch.language.library import LIBRARY, Reference, Use
 from evosearch.language.liveness import strip_rules
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import Rule, RuleSet
+from evosearch.recognize.forms import FORMS
+from evosearch.recognize.recognize import recognize_rule
 
 STEPS = 100
 LR = 0.02
 
-Optimizer = Callable[[list[Tensor]], torch.optim.Optimizer]
+SHAPES = {"tall": (8, 5), "wide": (5, 8), "square": (6, 6)}
+CASES = [
+    pytest.param(row.name, reference, id=f"{row.name}-{reference.path}")
+    for row in LIBRARY.values()
+    for reference in row.references
+]
 
 
-class Sign(torch.optim.SGD):
-    """Sign descent, with torch's own SGD as the base: the step is the gradient's sign."""
-
-    def step(self, closure=None):
-        for group in self.param_groups:
-            for p in group["params"]:
-                p.grad = self.direction(p).sign()
-        return super().step(closure)
-
-    def direction(self, p: Tensor) -> Tensor:
-        return p.grad
+def optimizer(reference: Reference, parameter: torch.nn.Parameter) -> torch.optim.Optimizer:
+    """Return the reference over one parameter, with the options that its row gives."""
+    module, _, name = reference.path.rpartition(".")
+    return getattr(import_module(module), name)([parameter], lr=LR, **reference.options)
 
 
-class SignOfAverage(Sign):
-    """Signum (Bernstein et al.): the momentum m <- 0.9 m + 0.1 g, of which the sign is taken."""
-
-    def direction(self, p: Tensor) -> Tensor:
-        m = self.state[p].setdefault("m", torch.zeros_like(p))
-        m.copy_(0.9 * m + 0.1 * p.grad)
-        return m
-
-
-REFERENCES: dict[str, Optimizer] = {
-    "sgd": lambda p: torch.optim.SGD(p, LR),
-    "momentum": lambda p: torch.optim.SGD(p, LR, momentum=0.9),
-    "nesterov": lambda p: torch.optim.SGD(p, LR, momentum=0.9, nesterov=True),
-    "rmsprop": lambda p: torch.optim.RMSprop(p, LR, alpha=0.99, eps=1e-8),
-    "adam": lambda p: torch.optim.Adam(p, LR, betas=(0.9, 0.999), eps=1e-8),
-    "adamw": lambda p: torch.optim.AdamW(p, LR, betas=(0.9, 0.999), weight_decay=0.01),
-    "signsgd": lambda p: Sign(p, LR),
-    "signum": lambda p: SignOfAverage(p, LR),
-    "lion": lambda p: Lion(p, LR, betas=(0.9, 0.99), weight_decay=0.0),
-}
-MATRIX_REFERENCES: dict[str, dict[str, Optimizer]] = {
-    "muon": {
-        "Keller Jordan's": lambda p: muon.SingleDeviceMuon(p, lr=LR, momentum=0.95),
-        "torch's": lambda p: torch.optim.Muon(p, lr=LR, momentum=0.95, weight_decay=0.0),
-    }
-}
-
-
-def follow(rule: Rule, reference: Optimizer, shape: tuple[int, int]) -> Iterable[float]:
+def follow(rule: Rule, reference: Reference, shape: tuple[int, int]) -> Iterable[float]:
     """Train one parameter twice, and yield the relative difference after each step.
 
     Each side computes the gradient at its own weights; the learning rate decays to zero.
@@ -74,7 +49,7 @@ def follow(rule: Rule, reference: Optimizer, shape: tuple[int, int]) -> Iterable
     generator = torch.Generator().manual_seed(3)
     w = torch.randn(shape, generator=generator, dtype=torch.float64)
     target = torch.nn.Parameter(w.clone())
-    optimizer = reference([target])
+    other = optimizer(reference, target)
     states = initial_states(rule, w)
     for t in range(1, STEPS + 1):
         noise = torch.randn(shape, generator=generator, dtype=torch.float64)
@@ -82,53 +57,66 @@ def follow(rule: Rule, reference: Optimizer, shape: tuple[int, int]) -> Iterable
         update, states = run(rule, w, 0.1 * w + noise, float(t), states)
         w = w - LR * decay * update
         target.grad = 0.1 * target.detach() + noise
-        optimizer.param_groups[0]["lr"] = LR * decay
-        optimizer.step()
+        other.param_groups[0]["lr"] = LR * decay
+        other.step()
         yield float((w - target.detach()).norm() / target.detach().norm())
 
 
-def test_every_known_optimizer_has_a_reference() -> None:
-    assert set(KNOWN) == REFERENCES.keys() | MATRIX_REFERENCES.keys()
-
-
-@pytest.mark.parametrize("name", REFERENCES)
-def test_elementwise_optimizers_follow_their_reference(name: str) -> None:
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize(("name", "reference"), CASES)
+def test_known_optimizers_follow_their_references(
+    name: str, reference: Reference, shape: tuple[int, int], monkeypatch
+) -> None:
+    # Muon's references orthogonalize in bfloat16; here both sides do in float64.
+    monkeypatch.setattr(Tensor, "bfloat16", Tensor.clone)
     rules = known(name)
     assert rules.rest is None
-    assert rules.matrix.elementwise
-    assert max(follow(rules.matrix, REFERENCES[name], (6, 5))) <= 1e-12
+    assert max(follow(rules.matrix, reference, shape)) <= reference.tolerance
 
 
-@pytest.mark.parametrize("shape", [(8, 5), (5, 8), (6, 6)], ids=["tall", "wide", "square"])
-@pytest.mark.parametrize(
-    ("name", "whose"), [(name, whose) for name, of in MATRIX_REFERENCES.items() for whose in of]
-)
-def test_matrix_optimizers_follow_their_references(
-    name: str, whose: str, shape: tuple[int, int], monkeypatch
-) -> None:
-    # Both references orthogonalize in bfloat16; here both sides do in float64.
-    monkeypatch.setattr(Tensor, "bfloat16", Tensor.clone)
-    reference = MATRIX_REFERENCES[name][whose]
-    assert max(follow(known(name).matrix, reference, shape)) <= 1e-6
+def test_the_default_rest_is_the_adam_of_muons_recipe(monkeypatch) -> None:
+    adam = {"betas": (0.9, 0.95), "eps": 1e-10}
+    assert max(follow(default_rest(), Reference("torch.optim.Adam", adam), (6, 5))) <= 1e-12
 
-
-def test_the_default_rest_is_the_adam_of_muons_recipe() -> None:
-    def reference(p: list[Tensor]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(p, LR, betas=(0.9, 0.95), eps=1e-10, weight_decay=0.0)
-
-    def auxiliary(p: list[Tensor]) -> torch.optim.Optimizer:
-        group = {"params": p, "use_muon": False, "lr": LR, "weight_decay": 0.0}
+    def auxiliary(p: list[Tensor], lr: float) -> torch.optim.Optimizer:
+        group = {"params": p, "use_muon": False, "lr": lr, "weight_decay": 0.0}
         return muon.SingleDeviceMuonWithAuxAdam([group])
 
-    assert max(follow(default_rest(), reference, (6, 5))) <= 1e-12
-    assert max(follow(default_rest(), auxiliary, (6, 5))) <= 1e-12
+    monkeypatch.setattr(reference_optimizers, "Auxiliary", auxiliary, raising=False)
+    its = Reference("reference_optimizers.Auxiliary")
+    assert max(follow(default_rest(), its, (6, 5))) <= 1e-12
     assert default_rest().rank_free
 
 
 def test_a_wrong_constant_would_be_noticed() -> None:
     """The comparison itself: one decay rate changed in the fourth digit is far from the bound."""
     wrong = parse_rules(str(known("adam")).replace("0.001", "0.0011")).matrix
-    assert max(follow(wrong, REFERENCES["adam"], (6, 5))) > 1e-6
+    assert max(follow(wrong, LIBRARY["adam"].references[0], (6, 5))) > 1e-6
+
+
+def test_a_row_is_whole() -> None:
+    folder = files("evosearch.language.programs")
+    texts = {f.name.removesuffix(".program") for f in folder.iterdir() if ".program" in f.name}
+    assert texts == {*LIBRARY, "rest"}
+    titles = [row.title for row in LIBRARY.values()]
+    assert len(set(titles)) == len(titles)
+    classes = [class_name(name) for name in LIBRARY]
+    assert len(set(classes)) == len(classes)
+    for row in LIBRARY.values():
+        assert row.references, f"{row.name} is tested against something"
+        assert row.form in ("", *FORMS)
+        assert row.lr > 0.0
+        if row.sought is not None:
+            assert set(row.sought.relatives) <= LIBRARY.keys()
+        if {Use.PROMOTION, Use.SCALE_TEST} & row.uses:
+            assert row.family is not None, f"{row.name} is tuned as a baseline"
+
+
+@pytest.mark.parametrize("name", [n for n, row in LIBRARY.items() if row.form])
+def test_a_known_optimizer_with_a_form_is_recognized_by_it(name: str) -> None:
+    fit = recognize_rule(known(name).matrix)
+    assert fit is not None
+    assert fit.name == name
 
 
 @pytest.mark.parametrize("name", KNOWN)
