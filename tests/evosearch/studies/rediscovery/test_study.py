@@ -99,7 +99,7 @@ def test_no_op_is_a_whole_optimizer():
 
 
 def test_an_unknown_start_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=re.escape("adamw, momentum, sgd")):
+    with pytest.raises(UsageError, match=re.escape("sgd, momentum, adamw")):
         tiny_study(tmp_path, start="lion").trials()
 
 
