@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: search test examples check discovered install clean
+.PHONY: search test examples docs check discovered install clean
 
 install: .venv/.installed
 
@@ -22,6 +22,12 @@ examples: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[examples]"
 	$(BIN)/python -m pytest tests/export/test_export_examples.py
 
+# The documentation as a site in site/, which opens from the disk; serve it to search in it.
+docs: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python -m pytest tests/test_site.py
+
 check: install
 	$(BIN)/ruff format --diff .
 	$(BIN)/ruff check .
@@ -32,4 +38,4 @@ discovered: install
 	$(BIN)/python -m evosearch.studies.discoveries.publish
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build site *.egg-info

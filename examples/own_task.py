@@ -3,7 +3,7 @@
     export EVOSEARCH_TASKS=examples/own_task.py
     evosearch tasks
     evosearch compare adamw lion muon --tasks diabetes
-    evosearch search --preset quickstart --set 'tiers=[{"tasks":["diabetes"]}]'
+    evosearch search --preset quickstart --tasks diabetes
 
 A task trains many models side by side: every tensor has a first dimension of lanes, and lanes are
 never mixed. Weights are float32 tensors (L, *shape); which of them are hidden matrices is what

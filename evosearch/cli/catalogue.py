@@ -23,7 +23,7 @@ def tasks(as_json: AsJson = False) -> None:
 
     Examples:
       evosearch tasks
-      evosearch search --preset quickstart --set 'tiers=[{"tasks":["least_squares"]}]'
+      evosearch search --preset quickstart --tasks least_squares
       evosearch search --preset quickstart --set tasks.char_lm.path=my.txt
     """
     from proxy_tasks.registry import TASKS

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from evosearch.cli.subject import Subject
     from evosearch.config.schema import Config
 
-__all__ = ["conditions", "note_held_out"]
+__all__ = ["conditions", "note_held_out", "task_names"]
 
 _TASKS: Final = ("digits_mlp",)
 """Where programs are tried that do not come from a run."""
-_BY_TASK: Final = ("tasks", "elasticity")
-"""Sections of a configuration with an entry for each task."""
+_FROM_RUN: Final = ("tiers", "tasks", "elasticity")
+"""What is taken over from a run's configuration."""
 
 
 def conditions(subjects: Sequence[Subject], tasks: str | None, settings: Sequence[str]) -> Config:
@@ -36,18 +36,22 @@ def conditions(subjects: Sequence[Subject], tasks: str | None, settings: Sequenc
     data: dict[str, Any] = {"tiers": [{"tasks": list(_TASKS)}]}
     if run := next((subject.run for subject in subjects if subject.run), None):
         kept = run.manifest["config"]
-        data = {key: kept[key] for key in ("tiers", *_BY_TASK) if key in kept}
-    if tasks is not None:
-        names = [name.strip() for name in tasks.split(",")]
-        if len(set(names)) < len(names):
-            raise UsageError(f"expected each task once, found {tasks}")
-        for key in _BY_TASK:
-            of_run = data.get(key, {})
-            data[key] = {name: of_run[name] for name in names if name in of_run}
-        if len(data["elasticity"]) < len(names):  # the run does not know it of all these tasks
-            data["elasticity"] = {}
-        data["tiers"] = [{"tasks": names}]
-    return configure(data, settings, "the evaluation")
+        data = {key: kept[key] for key in _FROM_RUN if key in kept}
+    return configure(data, settings, "the evaluation", task_names(tasks))
+
+
+def task_names(text: str | None) -> list[str] | None:
+    """Return the names in a list with commas; None where no tasks are named.
+
+    Raises:
+        UsageError: A task is named twice.
+    """
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if len(set(names)) < len(names):
+        raise UsageError(f"expected each task once, found {text}")
+    return names
 
 
 def note_held_out(purpose: str, tasks: Iterable[str], programs: Iterable[str], seeds: int) -> int:

@@ -56,8 +56,8 @@ def evaluate(
 
     Examples:
       evosearch evaluate lion
-      evosearch evaluate runs/quickstart-0 231 --seeds 8
-      evosearch evaluate my_optimizer.py --tasks digits_mlp,char_lm
+      evosearch evaluate runs/quickstart-0 42 --seeds 8
+      evosearch evaluate my_optimizer.program --tasks digits_mlp,char_lm
     """
     chosen = resolve(subject)
     comparison = _compare(
@@ -99,7 +99,7 @@ def compare(
 
     Examples:
       evosearch compare adamw lion muon signum
-      evosearch compare lion runs/quickstart-0:231 --tasks digits_mlp,char_lm --seeds 8
+      evosearch compare lion runs/quickstart-0:42 --tasks digits_mlp,char_lm --seeds 8
     """
     subjects = [resolve([word]) for word in optimizers]
     comparison = _compare(

@@ -61,7 +61,7 @@ def main(
     asked, 130 interrupted with everything saved.
 
     Examples:
-      evosearch search --preset quickstart     two minutes on two cores
+      evosearch search --preset quickstart     a minute or so on two cores
       evosearch top runs/quickstart-0          what it found
       evosearch show lion                      a known optimizer in the same language
     """  # what becomes of --debug, see evosearch.cli.failure

@@ -57,8 +57,8 @@ def promote(
     "better" means p < 0.01. Every use of held-out tasks is noted in ./held_out.jsonl.
 
     Examples:
-      evosearch promote runs/quickstart-0 231 87
-      evosearch promote my_optimizer.py runs/first:12 --tasks digits_vit,zipf_bigram_large
+      evosearch promote runs/quickstart-0 42 17
+      evosearch promote my_optimizer.program runs/first:12 --tasks digits_vit,zipf_bigram_large
     """
     from evosearch.config.preflight import check_tasks
     from evosearch.config.schema import configure

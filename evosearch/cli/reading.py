@@ -97,7 +97,7 @@ def lineage(
     """List what a candidate descends from, itself first.
 
     Examples:
-      evosearch lineage runs/quickstart-0 231
+      evosearch lineage runs/quickstart-0 42
     """
     ancestors = Run.open(run).ledger.ancestors(id_)
     if as_json:

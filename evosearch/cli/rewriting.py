@@ -63,9 +63,9 @@ def simplify(
     in its run.
 
     Examples:
-      evosearch simplify runs/quickstart-0 231 --exact
-      evosearch simplify runs/quickstart-0 231 -o simple.py
-      evosearch simplify my_optimizer.py --tasks char_lm
+      evosearch simplify runs/quickstart-0 42 --exact
+      evosearch simplify runs/quickstart-0 42 -o simple.program
+      evosearch simplify my_optimizer.program --tasks char_lm
     """
     from evosearch.recognize.recognize import recognize
     from evosearch.simplify import simplify as simplify_rules
@@ -107,7 +107,7 @@ def export(
     The file imports torch alone. Without -o, the text goes to stdout.
 
     Examples:
-      evosearch export runs/quickstart-0 231 -o optimizer.py
+      evosearch export runs/quickstart-0 42 -o optimizer.py
       evosearch export lion -o lion.py --name Lion
     """
     if format_ not in _WRITERS:

@@ -71,7 +71,7 @@ def scale(
 
     Examples:
       evosearch scale --plan
-      evosearch scale runs/quickstart-0 my_optimizer.py --workers 8
+      evosearch scale runs/quickstart-0 my_optimizer.program --workers 8
       evosearch scale discovered/*.json --set tasks.char_lm_scale.batch=4 --seeds 6
     """
     from evosearch.config.preflight import check_tasks

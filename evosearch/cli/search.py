@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evosearch.api import free_directory
-from evosearch.cli.conditions import note_held_out
+from evosearch.cli.conditions import note_held_out, task_names
 from evosearch.cli.interrupt import INTERRUPTED, interruptible
 from evosearch.cli.output import (
     AsJson,
@@ -75,6 +75,10 @@ def search(
             help="Where it begins: a known optimizer, a program file, RUN or RUN:ID.",
         ),
     ] = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Train on these tasks instead of the configuration's."),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the configuration."),
@@ -93,14 +97,15 @@ def search(
     Examples:
       evosearch search --preset quickstart
       evosearch search --preset quickstart --seed 1 --workers 8 --run runs/second
-      evosearch search --preset quickstart --start runs/quickstart-0:192
+      evosearch search --preset quickstart --start runs/quickstart-0:42
+      evosearch search --preset quickstart --tasks least_squares,zipf_bigram
       evosearch search --config my.toml --set budget.evaluations=5000 --time-limit 60
       evosearch search --preset quickstart --address 10.0.0.5:6379 --gpus-per-worker 0.25
     """
     changes = [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
     if start is not None:
         changes.append(f"start={json.dumps(str(resolve([start]).rules))}")
-    chosen, label = _configuration(preset, config, changes)
+    chosen, label = _configuration(preset, config, changes, task_names(tasks))
     directory = run or free_directory(label, chosen.seed)
     require_vacant(directory)
     _prepare(chosen, quiet)
@@ -198,7 +203,9 @@ def _limited(observe: Callable[[Ledger], None], minutes: float | None) -> Callab
     return observe_in_time
 
 
-def _configuration(name: str | None, file: Path | None, settings: list[str]) -> tuple[Config, str]:
+def _configuration(
+    name: str | None, file: Path | None, settings: list[str], tasks: list[str] | None
+) -> tuple[Config, str]:
     """Return the configuration and what to call it."""
     from evosearch.config.schema import PRESETS, load, preset
 
@@ -208,9 +215,9 @@ def _configuration(name: str | None, file: Path | None, settings: list[str]) -> 
             "`evosearch search --preset quickstart`"
         )
     if file is not None:
-        return load(file, settings), file.stem
+        return load(file, settings, tasks), file.stem
     assert name is not None
-    return preset(name, settings), name
+    return preset(name, settings, tasks), name
 
 
 def _report(run: Run, as_json: bool) -> None:

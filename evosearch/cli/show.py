@@ -26,10 +26,10 @@ def show(subject: Words, as_json: AsJson = False) -> None:
     """Show a program: text, scores, lineage, equations, cost.
 
     Examples:
-      evosearch show runs/quickstart-0 231
+      evosearch show runs/quickstart-0 42
       evosearch show runs/quickstart-0          its best candidate
       evosearch show lion --json
-      evosearch show my_optimizer.py
+      evosearch show my_optimizer.program
     """
     from evosearch.language.liveness import strip_rules
 
@@ -80,8 +80,8 @@ def diff(
     Redundant statements are left out.
 
     Examples:
-      evosearch diff runs/quickstart-0 17 231
-      evosearch diff adamw runs/quickstart-0:231
+      evosearch diff runs/quickstart-0 17 42
+      evosearch diff adamw runs/quickstart-0:42
     """
     first, second = _pair(words)
     parts = {

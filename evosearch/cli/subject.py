@@ -2,7 +2,7 @@
 
 Wherever a command takes RUN ID it takes these:
 
-    runs/quickstart-0 231     candidate 231 of a run; also written runs/quickstart-0:231
+    runs/quickstart-0 42     candidate 42 of a run; also written runs/quickstart-0:42
     runs/quickstart-0         its best candidate
     program.py                program text in a file; - for standard input
     lion                      a known optimizer

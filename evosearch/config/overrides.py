@@ -11,7 +11,10 @@ from pydantic import BaseModel, ValidationError
 
 from evosearch.errors import ConfigError
 
-__all__ = ["apply", "explain", "member"]
+__all__ = ["apply", "choose_tasks", "explain", "member"]
+
+_BY_TASK: Final = ("tasks", "elasticity")
+"""Sections of a configuration with an entry for each task."""
 
 
 def apply(data: dict[str, Any], setting: str) -> None:
@@ -44,6 +47,19 @@ def apply(data: dict[str, Any], setting: str) -> None:
         node[int(last)] = value
     else:
         node[last] = value
+
+
+def choose_tasks(data: dict[str, Any], names: Sequence[str]) -> None:
+    """Change plain data to one tier of these tasks; what it says of other tasks is dropped.
+
+    The unit of scores stays where it is known of all of them, else scores are of losses.
+    """
+    for key in _BY_TASK:
+        given = data.get(key, {})
+        data[key] = {name: given[name] for name in names if name in given}
+    if len(data["elasticity"]) < len(names):
+        data["elasticity"] = {}
+    data["tiers"] = [{"tasks": list(names)}]
 
 
 def member(kind: str, name: str, choices: Iterable[str]) -> str:

@@ -7,14 +7,14 @@ and values out of range are refused by name.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import Field, ValidationError, model_validator
 
-from evosearch.config.overrides import apply, explain, member
+from evosearch.config.overrides import apply, choose_tasks, explain, member
 from evosearch.config.sections import (
     BudgetConfig,
     EliteConfig,
@@ -125,19 +125,29 @@ class Config(Section):
         return tuple(name for tier in self.tiers for name in tier.tasks)
 
 
-def preset(name: str, settings: Iterable[str] = ()) -> Config:
+def preset(name: str, settings: Iterable[str] = (), tasks: Sequence[str] | None = None) -> Config:
     """Return a configuration that ships with the package, with ``a.b=c`` settings applied.
+
+    Args:
+        name: One of `PRESETS`.
+        settings: What to change.
+        tasks: Train on these instead of its own, all of them in one tier.
 
     Raises:
         ConfigError: unknown preset or key, or a value out of range.
     """
     member("preset", name, PRESETS)
     text = files("evosearch.config.presets").joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    return configure(tomllib.loads(text), settings, f"preset `{name}`")
+    return configure(tomllib.loads(text), settings, f"preset `{name}`", tasks)
 
 
-def load(path: Path, settings: Iterable[str] = ()) -> Config:
+def load(path: Path, settings: Iterable[str] = (), tasks: Sequence[str] | None = None) -> Config:
     """Return the configuration in a TOML file, with ``a.b=c`` settings applied.
+
+    Args:
+        path: The file.
+        settings: What to change.
+        tasks: Train on these instead of its own, all of them in one tier.
 
     Raises:
         ConfigError: no such file, not TOML, unknown key, or a value out of range.
@@ -146,20 +156,28 @@ def load(path: Path, settings: Iterable[str] = ()) -> Config:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot read a configuration from {path}: {error}") from None
-    return configure(data, settings, str(path))
+    return configure(data, settings, str(path), tasks)
 
 
-def configure(data: dict[str, Any], settings: Iterable[str], origin: str) -> Config:
+def configure(
+    data: dict[str, Any],
+    settings: Iterable[str],
+    origin: str,
+    tasks: Sequence[str] | None = None,
+) -> Config:
     """Return the configuration in plain data, with ``a.b=c`` settings applied.
 
     Args:
         data: As TOML or a run's manifest gives it; settings change it.
         settings: What to change.
         origin: Where the data comes from, for messages.
+        tasks: Train on these instead of its own, all of them in one tier.
 
     Raises:
         ConfigError: unknown key, or a value out of range.
     """
+    if tasks is not None:
+        choose_tasks(data, tasks)
     for setting in settings:
         apply(data, setting)
     try:

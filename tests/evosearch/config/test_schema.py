@@ -20,6 +20,19 @@ def test_scores_of_steps_and_of_losses_are_not_mixed() -> None:
         preset("smoke", [tasks, "elasticity.digits_mlp=0.5"])
 
 
+def test_other_tasks_take_the_place_of_a_presets_own_and_of_all_that_is_said_of_them() -> None:
+    config = preset("quickstart", tasks=["zipf_bigram", "char_lm"])
+    assert config.task_names == ("zipf_bigram", "char_lm")
+    assert config.tasks == {"char_lm": preset("quickstart").tasks["char_lm"]}
+    assert not config.elasticity, "the unit of zipf_bigram is not known"
+    alone = preset("quickstart", tasks=["char_lm"])
+    assert alone.elasticity == {"char_lm": preset("quickstart").elasticity["char_lm"]}
+    with pytest.raises(ConfigError, match="unknown task `least`"):
+        preset("quickstart", tasks=["least"])
+    with pytest.raises(ConfigError, match="`tiers"):
+        preset("quickstart", tasks=[])
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_valid_and_survive_a_manifest(name: str) -> None:
     config = preset(name)

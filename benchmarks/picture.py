@@ -1,0 +1,124 @@
+"""The picture of a search that README and the documentation begin with, from a run made here.
+
+    python -m benchmarks.picture [--run runs/picture] [--workers 1] [-o docs/assets/search.svg]
+
+The run is the preset `rediscover-muon` with seed 700: it starts from AdamW, and 1,000 candidates
+are trained. Lion and Muon, with their usual constants, are then evaluated as the candidates were
+(same tasks, grid of learning rates, and reference), on eight seeds of their own. A run that is
+there already is read.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Final
+
+import evosearch
+from evosearch.language.known import known
+from evosearch.runs.candidate import Candidate
+from evosearch.runs.run import Run
+from evosearch.studies.compare import compare
+from evosearch.workers.start import start_workers
+
+PRESET, SEED = "rediscover-muon", 700
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 330, 58, 74, 40, 46
+LOWEST: Final = -0.4
+"""Candidates below it are left out of the picture; their number is written under it."""
+
+
+def main() -> None:
+    """Search, or read the run that is there; write the picture."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--run", type=Path, default=Path("runs/picture"))
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("-o", "--output", type=Path, default=Path("docs/assets/search.svg"))
+    options = parser.parse_args()
+    if options.run.exists():
+        run = Run.open(options.run)
+    else:
+        config = evosearch.preset(PRESET, [f"seed={SEED}"])
+        run = evosearch.search(config, options.run, workers=options.workers)
+    levels = references(run, options.workers)
+    options.output.write_text(picture(scored(run), levels), encoding="utf-8")
+    print(f"wrote {options.output}: {levels}")
+
+
+def references(run: Run, workers: int) -> dict[str, float]:
+    """Return the scores of Lion and Muon under the run's own conditions; AdamW's is 0."""
+    names = ("lion", "muon")
+    with start_workers(workers, None, 0.0, run.config) as executor:
+        programs = [(name, known(name)) for name in names]
+        found = compare(programs, run.config, executor, seeds=8, seed=0)
+    scores = {c.label: c.total.mean for c in found.contenders if c.total is not None}
+    return {"AdamW": 0.0, **{name.capitalize(): scores[name] for name in names}}
+
+
+def scored(run: Run) -> list[Candidate]:
+    """Return the candidates that were trained on all tasks and have a score, in order."""
+    last = len(run.config.tiers) - 1
+    found = (run.candidate(i) for i in range(run.budget))
+    return [c for c in found if c.score is not None and c.tier == last]
+
+
+def picture(candidates: Sequence[Candidate], levels: dict[str, float]) -> str:
+    """Return the SVG text of scores over candidates.
+
+    Args:
+        candidates: Those with a score, in order.
+        levels: Name and score of what is marked at the right.
+    """
+    scores = [c.score or 0.0 for c in candidates]
+    best = list(accumulate(scores, max))
+    top = max(*scores, *levels.values()) + 0.05
+    end = max(c.id for c in candidates)
+
+    def x(number: float) -> float:
+        return round(LEFT + (WIDTH - LEFT - RIGHT) * number / end, 1)
+
+    def y(score: float) -> float:
+        share = (score - LOWEST) / (top - LOWEST)
+        return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share, 1)
+
+    def marks() -> Iterator[str]:
+        for name, level in levels.items():
+            place = y(level)
+            yield f'<path class="level" d="M{LEFT} {place}H{WIDTH - RIGHT}"/>'
+            yield f'<text class="name" x="{WIDTH - RIGHT + 8}" y="{place + 6}">{name}</text>'
+
+    shown = [(c.id, s) for c, s in zip(candidates, scores, strict=True) if s >= LOWEST]
+    dots = "".join(f"M{x(i)} {y(s)}h0" for i, s in shown)
+    line = f"M{x(candidates[0].id)} {y(best[0])}"
+    for candidate, level, before in zip(candidates[1:], best[1:], best, strict=False):
+        if level > before:
+            line += f"H{x(candidate.id)}V{y(level)}"
+    ticks = [round(0.2 * i, 1) for i in range(-5, 11) if LOWEST <= 0.2 * i < top]
+    axes = "".join(
+        f'<text x="{LEFT - 8}" y="{y(t) + 5}" text-anchor="end">{t:+.1f}</text>' for t in ticks
+    ) + "".join(
+        f'<text x="{x(n)}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{n}</text>'
+        for n in range(0, end + 1, 200)
+    )
+    hidden = len(scores) - len(shown)
+    below = f" ({hidden} lie below the picture)" if hidden else ""
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    return f"""\
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" \
+height="{HEIGHT}" role="img" font-family="system-ui, sans-serif" font-size="14" fill="#455a64">
+<title>Scores of {len(scores)} candidates of one search; the best pass Lion and reach Muon</title>
+<style>.level{{stroke:#90a4ae;stroke-dasharray:5 4}}.name{{font-size:17px;font-weight:600}}</style>
+<rect width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#fff"/>
+<text x="{LEFT}" y="24" font-size="16" fill="#263238">\
+Score against AdamW with tuned learning rates: each dot a program, the line the best so far</text>
+{axes}{"".join(marks())}
+<path d="{dots}" stroke="#5c8bb0" stroke-opacity=".55" stroke-width="4" stroke-linecap="round"/>
+<path d="{line}H{x(end)}" fill="none" stroke="#c2410c" stroke-width="2.5"/>
+<text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">candidates trained{below}</text>
+</svg>
+"""
+
+
+if __name__ == "__main__":
+    main()
