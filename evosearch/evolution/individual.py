@@ -39,6 +39,9 @@ class Pack:
     """Children made while looking for new ones."""
     hits: int = 0
     """Children that computed what was known already."""
+    closed: tuple[int, ...] | None = ()
+    """Those of whose forms no other constants are tried from here on, because none were new; None
+    where an attempt to make a pack failed before this one, so that these are not all."""
 
     @property
     def confirms(self) -> bool:

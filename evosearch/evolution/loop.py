@@ -8,8 +8,9 @@ A commit is in the journal before anything that was proposed after it leaves the
 the disk takes milliseconds, so commits are flushed together as long as the next result is at hand;
 the new packs wait until then.
 
-Resuming is the same loop over a journal that already holds some packs: they are proposed again, and
-their recorded results are committed instead of being evaluated.
+Resuming is the same loop over a journal that already holds some packs: their recorded results are
+committed instead of being evaluated. The packs themselves are taken from their records, but for a
+sample of them that is proposed again and compared: proposing takes most of a driver's time.
 
 A run that was extended goes on where it would have ended, after the last confirmations; when it was
 extended makes no difference.
@@ -20,7 +21,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Final
 
 from evosearch.config.schema import Config
@@ -28,10 +28,16 @@ from evosearch.errors import CorruptArchive
 from evosearch.evolution.garbage import collected_before
 from evosearch.evolution.individual import Pack
 from evosearch.evolution.population import Population
-from evosearch.evolution.records import baseline_of, baseline_record, outcomes_of, pack_record
+from evosearch.evolution.records import (
+    baseline_of,
+    baseline_record,
+    outcomes_of,
+    pack_of,
+    pack_record,
+)
 from evosearch.storage.schema import CARRIERS
 from evosearch.training.baseline import Baseline, BaselineJob, adamw
-from evosearch.training.job import Job, Stage
+from evosearch.training.job import Job, Outcome, Stage
 from evosearch.training.score import BOUND
 from evosearch.workers.executor import Executor, Timed
 
@@ -42,6 +48,10 @@ Append = Callable[[Sequence[Mapping[str, Any]]], object]
 
 _TOGETHER: Final = 64
 """The most packs that are flushed to the disk together."""
+_BEGINNING: Final = 64
+"""Packs at the beginning of a journal that are always proposed again, and compared."""
+_SAMPLE: Final = 16
+"""Of those that follow, each n-th is."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ def search(
         config: what to do.
         executor: where packs are evaluated.
         append: the journal.
-        records: what the journal holds already, a prefix of the same search; read twice.
+        records: what the journal holds already, a prefix of the same search.
         observe: called after every commit; an exception it raises ends the search, nothing is lost.
 
     Returns:
@@ -80,30 +90,29 @@ def search(
     Raises:
         CorruptArchive: the records are not a prefix of this search.
     """
-    known = _Recorded.of(records)
+    known = _Recorded(iter(records))
     baselines = _baselines(config, executor, append, known)
     population = Population(config)
-    in_flight: deque[Pack] = deque()
+    in_flight: deque[_InFlight] = deque()
     gate = _Gate(executor, append)
     try:
         while True:
             while len(in_flight) < config.budget.window:
-                if (pack := population.propose()) is None:
+                if (flying := known.propose(population, _SAMPLE)) is None:
                     break
-                in_flight.append(pack)
-                if pack.number >= known.count:
+                in_flight.append(flying)
+                if flying.outcomes is None:
+                    pack = flying.pack
                     gate.jobs[pack.number] = _job(config, pack, population, baselines)
             if not in_flight:
-                if not known.budgets:
+                if (budget := known.next_budget()) is None:
                     break
-                population.budget = known.budgets.popleft()
+                population.budget = budget
                 continue
-            pack = in_flight.popleft()
-            recorded = pack.number < known.count
-            if recorded:
-                record = next(known.packs)
-                population.commit(pack, outcomes_of(record, pack))
-                seconds = float(record["info"].get("seconds", 0.0))
+            pack, outcomes, seconds = in_flight.popleft().parts
+            recorded = outcomes is not None
+            if outcomes is not None:
+                population.commit(pack, outcomes)
             else:
                 outcomes, seconds = gate.collect(pack.number)
                 assert isinstance(outcomes, tuple)
@@ -113,34 +122,40 @@ def search(
             observe(Progress(population, baselines, pack, recorded, seconds))
     finally:
         gate.write()
-    if extra := list(known.packs):
-        raise CorruptArchive(
-            f"the journal holds {len(extra)} packs more than its configuration asks for, the "
-            f"first is pack {extra[0]['pack']}; it was written by another version or edited"
-        )
+    known.require_end()
     return population
 
 
-def replay(config: Config, records: Iterable[Mapping[str, Any]]) -> Population:
+def replay(
+    config: Config, records: Iterable[Mapping[str, Any]], every: int = _SAMPLE
+) -> Population:
     """Return the population after the packs in a journal, without evaluating anything.
 
     Args:
         config: What to do.
-        records: What the journal holds; read twice.
+        records: What the journal holds.
+        every: Which packs are proposed again, and compared: those at the beginning, and each n-th.
+
+    Raises:
+        CorruptArchive: The records are not a prefix of this search.
     """
-    known = _Recorded.of(records)
+    known = _Recorded(iter(records))
     population = Population(config)
-    in_flight: deque[Pack] = deque()
+    in_flight: deque[_InFlight] = deque()
     while True:
-        while len(in_flight) < config.budget.window and (pack := population.propose()) is not None:
-            in_flight.append(pack)
-        if not in_flight and known.budgets:
-            population.budget = known.budgets.popleft()
+        while len(in_flight) < config.budget.window:
+            if (flying := known.propose(population, every)) is None:
+                break
+            in_flight.append(flying)
+        if not in_flight:
+            if (budget := known.next_budget()) is None:
+                return population
+            population.budget = budget
             continue
-        if not in_flight or in_flight[0].number >= known.count:
+        pack, outcomes, _ = in_flight.popleft().parts
+        if outcomes is None:
             return population
-        pack = in_flight.popleft()
-        population.commit(pack, outcomes_of(next(known.packs), pack))
+        population.commit(pack, outcomes)
 
 
 @dataclass
@@ -171,32 +186,95 @@ class _Gate:
             self.append(records)
 
 
+@dataclass(frozen=True)
+class _InFlight:
+    """A pack that was proposed and is not committed."""
+
+    pack: Pack
+    outcomes: tuple[Outcome, ...] | None
+    """What the journal says of it; None where it is to be evaluated."""
+    seconds: float
+
+    @property
+    def parts(self) -> tuple[Pack, tuple[Outcome, ...] | None, float]:
+        return self.pack, self.outcomes, self.seconds
+
+
 @dataclass
 class _Recorded:
-    """What a journal holds already."""
+    """What a journal holds already, read once and no further than is needed.
 
-    baselines: dict[str, Baseline]
-    budgets: deque[int]
-    """What the run was extended to, one after the other."""
-    count: int
-    """How many packs."""
-    packs: Iterator[Mapping[str, Any]]
-    """Their records, read one by one: together they may be larger than memory."""
+    Together its records may be larger than memory.
+    """
 
-    @classmethod
-    def of(cls, records: Iterable[Mapping[str, Any]]) -> _Recorded:
-        recorded = cls({}, deque(), 0, iter(()))
-        for record in records:
-            if record["kind"] == "reference":
+    records: Iterator[Mapping[str, Any]]
+    baselines: dict[str, Baseline] = field(default_factory=dict)
+    budgets: deque[int] = field(default_factory=deque)
+    """What the run was extended to, one after the other, as far as it was read."""
+    packs: int = 0
+    """Packs that were proposed."""
+    _ahead: Mapping[str, Any] | None = None
+    """The next record of a pack."""
+    _ended: bool = False
+    """Whether the end was reached; what the search itself adds there is not meant."""
+
+    def propose(self, population: Population, every: int) -> _InFlight | None:
+        """Return the next pack: from its record, or proposed, and then compared with its record.
+
+        To propose takes most of the time that a driver has, so most packs are taken from their
+        records. A version that proposes something else is noticed by the others.
+        """
+        record = self.ahead()
+        pack = None
+        if record is not None and self.packs >= _BEGINNING and self.packs % every:
+            pack = pack_of(record)
+        room = population.budget - population.evaluations
+        if pack is not None and pack.number == self.packs and len(pack.individuals) <= room:
+            population.admit(pack)
+        else:
+            pack = population.propose()
+        if pack is None:
+            return None
+        self.packs += 1
+        if record is None:
+            return _InFlight(pack, None, 0.0)
+        self._ahead = None
+        seconds = float(record["info"].get("seconds", 0.0))
+        return _InFlight(pack, outcomes_of(record, pack), seconds)
+
+    def ahead(self) -> Mapping[str, Any] | None:
+        """Return the record of the next pack, having read what lies before it."""
+        while self._ahead is None and not self._ended:
+            record = next(self.records, None)
+            if record is None:
+                self._ended = True
+            elif record["kind"] == "reference":
                 baseline = baseline_of(record)
-                recorded.baselines[baseline.task] = baseline
+                self.baselines[baseline.task] = baseline
             elif record["kind"] in CARRIERS:
-                recorded.count += 1
+                self._ahead = record
             elif record["kind"] == "extended":
-                recorded.budgets.append(record["evaluations"])
-        packs = (record for record in records if record["kind"] in CARRIERS)
-        recorded.packs = islice(packs, recorded.count)  # those that the search adds are not meant
-        return recorded
+                self.budgets.append(record["evaluations"])
+        return self._ahead
+
+    def next_budget(self) -> int | None:
+        """Return what the run was extended to next; None where it was not."""
+        self.ahead()
+        return self.budgets.popleft() if self.budgets else None
+
+    def require_end(self) -> None:
+        """Check that no pack is left.
+
+        Raises:
+            CorruptArchive: There is one.
+        """
+        if (record := self.ahead()) is None:
+            return
+        left = 1 + sum(record["kind"] in CARRIERS for record in self.records)
+        raise CorruptArchive(
+            f"the journal holds {left} packs more than its configuration asks for, the first is "
+            f"pack {record['pack']}; it was written by another version or edited"
+        )
 
 
 def baseline_jobs(config: Config) -> tuple[BaselineJob, ...]:
@@ -214,6 +292,7 @@ def _baselines(
     config: Config, executor: Executor, append: Append, known: _Recorded
 ) -> dict[str, Baseline]:
     """Return the tuned reference of every task; those that are not recorded are tuned now."""
+    known.ahead()  # they precede all packs
     jobs = {-1 - i: job for i, job in enumerate(baseline_jobs(config))}
     missing = {n: job for n, job in jobs.items() if str(job.task) not in known.baselines}
     for number, job in missing.items():

@@ -79,6 +79,8 @@ class Population:
         self._seen: set[str] = set()
         self._numbers = 0
         self._confirming: set[tuple[int, int]] = set()
+        self._closed: list[int] | None = []
+        """What the next pack's `closed` is to say."""
 
     def propose(self) -> Pack | None:
         """Return the next pack, or None when there is nothing to do before the next commit."""
@@ -89,6 +91,17 @@ class Population:
             if pack is not None or over:
                 return pack
         return self._breed()
+
+    def admit(self, pack: Pack) -> None:
+        """Take in a pack of new candidates that `propose` gave before, without making it again.
+
+        The state is the same afterwards, for a small part of the time.
+        """
+        for individual in pack.individuals:
+            self._register(individual)
+        for id_ in pack.closed or ():
+            self._tuning.close(self.cores[id_].form)
+        self._count(pack)
 
     def commit(self, pack: Pack, outcomes: Sequence[Outcome]) -> None:
         """Take in the outcomes of a pack's individuals, in their order."""
@@ -167,7 +180,7 @@ class Population:
         found: list[Individual] = []
         proposals = hits = 0
         if not self.individuals:
-            found.append(self._admit(self._start, self._start_print, (), "start"))
+            found.append(self._make(self._start, self._start_print, (), "start"))
             self.cores.append(Core.of(self._start))  # children are made of it before it is known
         while len(found) < min(self.config.budget.pack, room):
             bred = self._tune(ladder, rng) or self._mutate(island, ladder, rng)
@@ -177,14 +190,21 @@ class Population:
             proposals += child.proposals
             hits += child.hits
             ids = tuple(parent.id for parent in parents)
-            found.append(self._admit(child.rules, child.fingerprint, ids, child.mutation))
+            found.append(self._make(child.rules, child.fingerprint, ids, child.mutation))
         if not found:
+            self._closed = None
             return None
+        closed, self._closed = self._closed, []
+        ids = None if closed is None else tuple(closed)
+        pack = Pack(number, 0, tuple(found), proposals, hits, ids)
+        self._count(pack)
+        return pack
+
+    def _count(self, pack: Pack) -> None:
         self._numbers += 1
-        self.evaluations += len(found)
-        self.proposals += proposals
-        self.hits += hits
-        return Pack(number, 0, tuple(found), proposals, hits)
+        self.evaluations += len(pack.individuals)
+        self.proposals += pack.proposals
+        self.hits += pack.hits
 
     def _tune(self, ladder: Sequence[int], rng: Rng) -> Bred | None:
         """Return a promising form with other constants, now and then."""
@@ -197,6 +217,8 @@ class Population:
         child = retuned(self.cores[id_].rules, self._space, rng, self._seen)
         if child is None:
             self._tuning.close(self.cores[id_].form)
+            if self._closed is not None:
+                self._closed.append(id_)
             return None
         return child, (parent,)
 
@@ -213,15 +235,18 @@ class Population:
             child = replace(child, mutation=f"crossover, {child.mutation}")
         return child, parents
 
-    def _admit(
+    def _make(
         self, rules: RuleSet, print_: str, parents: tuple[int, ...], edits: str
     ) -> Individual:
         text = str(rules)
         parsed.keep(text, rules)
         individual = Individual(len(self.individuals), text, print_, parents, edits)
-        self.individuals.append(individual)
-        self._seen.add(print_)
+        self._register(individual)
         return individual
+
+    def _register(self, individual: Individual) -> None:
+        self.individuals.append(individual)
+        self._seen.add(individual.fingerprint)
 
     def _parents(self, island: Island, ladder: Sequence[int], rng: Rng) -> tuple[Individual, ...]:
         settings = self.config.population

@@ -18,7 +18,7 @@ from evosearch.training.baseline import Baseline
 from evosearch.training.job import Outcome, Status, TaskResult
 from evosearch.training.score import BOUND
 
-__all__ = ["baseline_of", "baseline_record", "outcomes_of", "pack_record"]
+__all__ = ["baseline_of", "baseline_record", "outcomes_of", "pack_of", "pack_record"]
 
 
 def baseline_record(baseline: Baseline, info: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,6 +50,8 @@ def pack_record(
         _row(individual, outcome, population, pack.confirms)
         for individual, outcome in zip(pack.individuals, outcomes, strict=True)
     ]
+    # What a form's constants came to follows from the history: it is here for those who read it.
+    closed = {} if pack.confirms or pack.closed is None else {"closed": list(pack.closed)}
     return {
         "kind": "confirm" if pack.confirms else "pack",
         "pack": pack.number,
@@ -57,8 +59,26 @@ def pack_record(
         "proposals": pack.proposals,
         "cache_hits": pack.hits,
         "candidates": rows,
-        "info": dict(info),
+        "info": dict(info) | closed,
     }
+
+
+def pack_of(record: Mapping[str, Any]) -> Pack | None:
+    """Read a pack of new candidates, as `Population.propose` gave it; None where it is not known.
+
+    That is so for confirmations, which are made anew as fast, and with records of older versions.
+    """
+    closed = record["info"].get("closed")
+    if record["kind"] != "pack" or closed is None:
+        return None
+    individuals = tuple(
+        Individual(
+            row["id"], row["program"], row["fingerprint"], tuple(row["parents"]), row["mutation"]
+        )
+        for row in record["candidates"]
+    )
+    numbers = record["proposals"], record["cache_hits"]
+    return Pack(record["pack"], record["round"], individuals, *numbers, tuple(closed))
 
 
 def outcomes_of(record: Mapping[str, Any], pack: Pack) -> tuple[Outcome, ...]:
