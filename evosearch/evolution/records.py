@@ -13,7 +13,7 @@ from evosearch.equivalence.core import Core
 from evosearch.errors import CorruptArchive
 from evosearch.evolution.individual import Individual, Pack
 from evosearch.evolution.population import Population
-from evosearch.language.parse import parse_rules
+from evosearch.language.written import read_written
 from evosearch.training.baseline import Baseline
 from evosearch.training.job import Outcome, Status, TaskResult
 from evosearch.training.score import BOUND
@@ -82,7 +82,7 @@ def pack_of(record: Mapping[str, Any]) -> Pack | None:
 
 
 def outcomes_of(record: Mapping[str, Any], pack: Pack) -> tuple[Outcome, ...]:
-    """Read the outcomes of a pack that was proposed again.
+    """Read the outcomes of a pack that was proposed again, their trials left out.
 
     Raises:
         CorruptArchive: The record is of another pack: this code proposes something else than the
@@ -103,12 +103,25 @@ def outcomes_of(record: Mapping[str, Any], pack: Pack) -> tuple[Outcome, ...]:
 
 
 def _outcome(row: Mapping[str, Any]) -> Outcome:
-    tasks = tuple(TaskResult.from_json(result) for result in row["results"])
+    tasks = tuple(map(_result, row["results"]))
     score = -BOUND if row["score"] is None else row["score"]
     status = Status(row["status"])
     text = row.get("canonical")  # of a candidate that is new
-    core = None if text is None else Core.known(parse_rules(text))
+    core = None if text is None else Core.known(read_written(text))
     return Outcome(status, row["message"], row["tier"], score, row["score_se"], tasks, core)
+
+
+def _result(result: Mapping[str, Any]) -> TaskResult:
+    """Read a task's result, but for its trials, which a search does not look at."""
+    return TaskResult(
+        result["task"],
+        result["replicate"],
+        result["seed"],
+        result["score"],
+        result["best"],
+        result["edge"],
+        (),
+    )
 
 
 def _row(

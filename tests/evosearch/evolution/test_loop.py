@@ -12,6 +12,7 @@ from fake_evaluation import config_of, perform, quality
 
 from evosearch.config.schema import Config
 from evosearch.errors import ClusterError, CorruptArchive
+from evosearch.evolution import loop
 from evosearch.evolution.loop import Progress, replay, search
 from evosearch.evolution.population import Population
 from evosearch.training.baseline import BaselineJob
@@ -270,6 +271,70 @@ def test_records_beyond_the_budget_are_refused() -> None:
     extra = {**RECORDS[-1], "pack": len(RECORDS) - 2}
     with pytest.raises(CorruptArchive, match="1 packs more than its configuration asks for"):
         run(CONFIG, None, [*RECORDS, extra])
+
+
+SMALL = (
+    "start=signsgd",
+    "population.tuning=0.6",
+    "space.max_statements=5",
+    "budget.evaluations=60",
+)
+"""A search that now and then finds no new constants of a form."""
+
+
+@pytest.mark.parametrize("settings", [(), SMALL])
+def test_packs_that_are_taken_from_their_records_give_the_same_run(
+    settings: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(*settings)
+    whole, driven = run(config)
+    stored = json.loads(json.dumps(whole))
+    monkeypatch.setattr(loop, "_BEGINNING", 1)
+    monkeypatch.setattr(loop, "_SAMPLE", 1000)
+    proposed: list[int] = []
+    propose = Population._breed
+
+    def counted(self: Population):
+        proposed.append(self._numbers)
+        return propose(self)
+
+    monkeypatch.setattr(Population, "_breed", counted)
+    if settings:
+        assert any(record["info"].get("closed") for record in stored)
+    for k in range(2, len(stored), 5):
+        records, population = run(config, Shuffled(k), stored[:k])
+        assert history(records) == history(whole), f"resumed after {k} records"
+        assert population.standings == driven.standings
+        assert population._tuning._open == driven._tuning._open
+    proposed.clear()
+    population = replay(config, stored, 1000)
+    assert proposed == [0]
+    assert (population.evaluations, population.hits) == (driven.evaluations, driven.hits)
+    assert list(population.individuals) == list(driven.individuals)
+
+
+def test_packs_of_older_versions_are_proposed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = json.loads(json.dumps(RECORDS))
+    for record in stored:
+        record["info"].pop("closed", None)
+    monkeypatch.setattr(loop, "_BEGINNING", 1)
+    monkeypatch.setattr(Population, "admit", None)
+    records, _ = run(CONFIG, None, stored[:9])
+    assert history(records) == history(RECORDS)
+
+
+def test_a_search_that_would_propose_something_else_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored = json.loads(json.dumps(RECORDS))
+    stored[6]["candidates"][0]["program"] = "def f(w, g):\n    return g\n"
+    number = stored[6]["pack"]
+    monkeypatch.setattr(loop, "_BEGINNING", 1)
+    with pytest.raises(CorruptArchive, match=f"pack {number} of the journal"):
+        replay(CONFIG, stored, number)
+    monkeypatch.setattr(loop, "_SAMPLE", number)
+    with pytest.raises(CorruptArchive, match=f"pack {number} of the journal"):
+        run(CONFIG, None, stored)
 
 
 def test_an_edited_program_is_refused() -> None:
