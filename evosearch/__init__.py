@@ -4,7 +4,7 @@
 
     run = evosearch.search(evosearch.preset("smoke"), "runs/first")
     best = run.top(1)[0]
-    print(best.score, best.stripped)
+    print(best.score, best.program)
 
 Names are imported when they are first used: `import evosearch` itself loads nothing heavy.
 """

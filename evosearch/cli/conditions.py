@@ -9,7 +9,7 @@ from evosearch.cli.output import progress_console
 from evosearch.errors import UsageError
 
 if TYPE_CHECKING:
-    from evosearch.cli.subject import Subject
+    from evosearch.cli.named_program import NamedProgram
     from evosearch.config.schema import Config
 
 __all__ = ["conditions", "note_held_out", "task_names"]
@@ -20,7 +20,9 @@ _FROM_RUN: Final = ("tiers", "tasks", "elasticity")
 """What is taken over from a run's configuration."""
 
 
-def conditions(subjects: Sequence[Subject], tasks: str | None, settings: Sequence[str]) -> Config:
+def conditions(
+    subjects: Sequence[NamedProgram], tasks: str | None, settings: Sequence[str]
+) -> Config:
     """Return a configuration of tasks, the first run's unless they are named; else the defaults.
 
     Args:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evosearch.cli.conditions import conditions, note_held_out
+from evosearch.cli.named_program import NamedProgram, Words, resolve
 from evosearch.cli.output import AsJson, print_json, progress_console, table, write
-from evosearch.cli.subject import Subject, Words, resolve
 from evosearch.config.preflight import check_tasks
 from evosearch.runs.progress import score_text
 from evosearch.training.score import EXCESS_LOSS
@@ -112,7 +112,7 @@ def compare(
 
 
 def _compare(
-    subjects: Sequence[Subject],
+    subjects: Sequence[NamedProgram],
     *,
     tasks: str | None,
     seeds: int,
@@ -125,11 +125,11 @@ def _compare(
     config = conditions(subjects, tasks, settings)
     check_tasks(config)
     console = progress_console()
-    texts = [str(subject.rules) for subject in subjects]
+    texts = [str(subject.program) for subject in subjects]
     note_held_out("evaluate", config.task_names, texts, seeds)
     with start_workers(workers, None, 0.0, config) as executor:
         return compare_programs(
-            [(subject.label, subject.rules) for subject in subjects],
+            [(subject.label, subject.program) for subject in subjects],
             config,
             executor,
             seeds=seeds,

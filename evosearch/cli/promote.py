@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evosearch.cli.conditions import note_held_out
+from evosearch.cli.named_program import NamedProgram, resolve
 from evosearch.cli.output import AsJson, print_json, progress_console, table, write
-from evosearch.cli.subject import Subject, resolve
 from evosearch.errors import DataError, UsageError
 from evosearch.runs.progress import score_text
 from evosearch.workers.start import start_workers
@@ -70,7 +70,7 @@ def promote(
     names = [name for found in splits.values() for name in found]
     config = configure({"tiers": [{"tasks": names}]}, settings or [], "the promotion")
     check_tasks(config)
-    programs = {subject.label: str(subject.rules) for subject in subjects}
+    programs = {subject.label: str(subject.program) for subject in subjects}
     console = progress_console()
     count = note_held_out("promote", names, programs.values(), seeds)
     with start_workers(workers, None, 0.0, config) as executor:
@@ -89,7 +89,7 @@ def promote(
         _print(promotion)
 
 
-def _subjects(words: Sequence[str]) -> list[Subject]:
+def _subjects(words: Sequence[str]) -> list[NamedProgram]:
     """Return the finalists: RUN ID ID..., or one a word."""
     run, *ids = words
     if ids and Path(run).is_dir() and all(word.removeprefix("#").isdigit() for word in ids):

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from evosearch.cli.named_program import AsGenome, Words, resolve
 from evosearch.cli.output import AsJson, print_json, progress_console, write
-from evosearch.cli.subject import Words, resolve
 from evosearch.errors import EvosearchError, UsageError
 from evosearch.runs.progress import score_text
 
 if TYPE_CHECKING:
-    from evosearch.cli.subject import Subject
+    from evosearch.cli.named_program import NamedProgram
     from evosearch.studies.noninferiority import Examination
 
 __all__ = ["export", "simplify"]
@@ -50,6 +50,7 @@ def simplify(
         str | None,
         typer.Option(metavar="A,B", help="What to train on; by default the run's, or cheap tasks."),
     ] = None,
+    genome: AsGenome = False,
     output: Output = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -59,8 +60,8 @@ def simplify(
     First by exact laws, checked on probes. Then what is left out or rounded is trained against the
     original on fresh seeds of the run's tasks (of cheap ones, for a program without a run), and
     stays out if nothing is lost beyond a margin; this takes some minutes. With -o, write the
-    simplified program's text to a file, which all commands read. A candidate's certificate is kept
-    in its run.
+    simplified program's text to a file, which all commands read. The certificate of a candidate's
+    program is kept in its run.
 
     Examples:
       evosearch simplify runs/quickstart-0 42 --exact
@@ -70,16 +71,16 @@ def simplify(
     from evosearch.recognize.recognize import recognize
     from evosearch.simplify import simplify as simplify_rules
 
-    chosen = resolve(subject)
+    chosen = resolve(subject, genome)
     _require_free(output, force)
     if exact and tasks is not None:
         raise UsageError("--exact trains nothing, so it takes no --tasks; leave one of them out")
-    simplified = simplify_rules(chosen.rules, recognize=recognize)
+    simplified = simplify_rules(chosen.program, recognize=recognize)
     if not exact:
         from evosearch.studies.ablate import approximate
 
         simplified = approximate(simplified, _examination(chosen, tasks), progress_console().print)
-    if chosen.run is not None and chosen.candidate is not None:
+    if chosen.run and chosen.candidate and not genome:
         _keep(chosen.run.directory / CERTIFICATES, chosen.candidate.id, simplified.to_json())
     if output is not None:
         _save(output, str(simplified.program))
@@ -117,7 +118,7 @@ def export(
     title = name or _title(chosen, output)
     details = _details(chosen) if format_ in _WITH_DETAILS else {}
     writer = getattr(import_module("evosearch.export"), _WRITERS[format_])
-    text = writer(chosen.rules, name=title, **details)
+    text = writer(chosen.program, name=title, **details)
     if output is not None:
         _save(output, text)
     if as_json:
@@ -127,7 +128,7 @@ def export(
         write(text.rstrip("\n"))
 
 
-def _examination(subject: Subject, tasks: str | None) -> Examination:
+def _examination(subject: NamedProgram, tasks: str | None) -> Examination:
     """Return how changes are measured: as the run measured, if there is one."""
     from evosearch.cli.conditions import conditions
     from evosearch.config.preflight import check_tasks
@@ -153,15 +154,15 @@ def _keep(folder: Path, id_: int, certificate: dict[str, Any]) -> None:
         progress_console().print(text, soft_wrap=True)
 
 
-def _title(subject: Subject, output: Path | None) -> str:
+def _title(subject: NamedProgram, output: Path | None) -> str:
     """Return what to call an optimizer: a known one by its name, another by its file or place."""
     free = output is not None and output.stem.lower() != "optimizer"  # torch has that class
     if output is not None and free and output.stem.isidentifier():
         return output.stem
-    return subject.rules.name if subject.candidate is None else subject.candidate.name
+    return subject.program.name if subject.candidate is None else subject.candidate.name
 
 
-def _details(subject: Subject) -> dict[str, Any]:
+def _details(subject: NamedProgram) -> dict[str, Any]:
     """Return what the search knows of a candidate besides its program."""
     run, candidate = subject.run, subject.candidate
     if run is None or candidate is None:

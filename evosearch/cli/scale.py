@@ -13,8 +13,8 @@ import typer
 
 from evosearch.cli.conditions import note_held_out
 from evosearch.cli.interrupt import INTERRUPTED, interruptible
+from evosearch.cli.named_program import resolve
 from evosearch.cli.output import AsJson, print_json, progress_console, table, write
-from evosearch.cli.subject import resolve
 from evosearch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _finalist(word: str) -> tuple[str, str]:
     path = Path(word)
     if path.suffix != ".json":
         subject = resolve([word])
-        return path.stem if path.is_file() else subject.label, str(subject.rules)
+        return path.stem if path.is_file() else subject.label, str(subject.program)
     try:
         program = json.loads(path.read_text(encoding="utf-8"))["export"]["program"]
     except (OSError, ValueError, KeyError, TypeError):

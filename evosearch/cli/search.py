@@ -15,6 +15,7 @@ import typer
 from evosearch.api import free_directory
 from evosearch.cli.conditions import note_held_out, task_names
 from evosearch.cli.interrupt import INTERRUPTED, interruptible
+from evosearch.cli.named_program import resolve
 from evosearch.cli.output import (
     AsJson,
     RunPath,
@@ -23,7 +24,6 @@ from evosearch.cli.output import (
     progress_console,
     write,
 )
-from evosearch.cli.subject import resolve
 from evosearch.config.preflight import check_tasks
 from evosearch.errors import UsageError
 from evosearch.runs.progress import ProgressView, score_text
@@ -104,7 +104,7 @@ def search(
     """
     changes = [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
     if start is not None:
-        changes.append(f"start={json.dumps(str(resolve([start]).rules))}")
+        changes.append(f"start={json.dumps(str(resolve([start]).program))}")
     chosen, label = _configuration(preset, config, changes, task_names(tasks))
     directory = run or free_directory(label, chosen.seed)
     require_vacant(directory)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evosearch.cli.named_program import AsGenome, NamedProgram, Words, resolve
 from evosearch.cli.output import AsJson, print_json, table, write
 from evosearch.cli.reading import print_lineage
-from evosearch.cli.subject import Subject, Words, resolve
 from evosearch.errors import UsageError
 from evosearch.runs.progress import score_text
 
@@ -22,31 +22,28 @@ __all__ = ["diff", "show"]
 _ANCESTORS = 8
 
 
-def show(subject: Words, as_json: AsJson = False) -> None:
+def show(subject: Words, genome: AsGenome = False, as_json: AsJson = False) -> None:
     """Show a program: text, scores, lineage, equations, cost.
 
     Examples:
       evosearch show runs/quickstart-0 42
       evosearch show runs/quickstart-0          its best candidate
+      evosearch show runs/quickstart-0 --genome
       evosearch show lion --json
       evosearch show my_optimizer.program
     """
-    from evosearch.language.liveness import strip_rules
-
     chosen = resolve(subject)
+    shown = chosen.genome if genome else chosen.program
     facts = _facts(chosen)
     if as_json:
         print_json(facts)
         return
     _print_origin(chosen, facts)
     # A candidate's rule has the name of the start it descends from, whatever became of it.
-    inherited = chosen.rules.name
+    inherited = chosen.program.name
     name = chosen.candidate.name if chosen.candidate else inherited
-    write("\nProgram:\n")
-    write(_indented(str(chosen.rules.renamed(name))))
-    if facts["canonical"] != facts["program"]:
-        write("\nWithout redundant statements, as it is evaluated and exported:\n")
-        write(_indented(str(strip_rules(chosen.rules).renamed(name))))
+    write("\nGenome:\n" if genome else "\nProgram:\n")
+    write(_indented(str(shown.renamed(name))))
     for rule, lines in facts["equations"].items():
         title = name if rule == inherited else rule
         write(f"\nEquations of `{title}` (parameter w <- w - lr * update):\n")
@@ -55,8 +52,8 @@ def show(subject: Words, as_json: AsJson = False) -> None:
         write("\nin LaTeX:\n")
         for line in lines:
             write(f"  {line['latex']}")
-    if chosen.rules.rest is None:
-        same = chosen.rules.matrix.rank_free
+    if chosen.program.rest is None:
+        same = chosen.program.matrix.rank_free
         rest = "the same rule" if same else "Adam with betas 0.9 and 0.95"
         write(f"\nAll other parameters: {rest}.")
     if chosen.run and chosen.candidate:
@@ -73,21 +70,21 @@ def diff(
         list[str],
         typer.Argument(metavar="RUN ID ID | A B", help="Two candidates, program files or names."),
     ],
+    genome: AsGenome = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what two programs do not have in common.
 
-    Redundant statements are left out.
+    Statements that change nothing are left out, unless genomes are asked for.
 
     Examples:
       evosearch diff runs/quickstart-0 17 42
       evosearch diff adamw runs/quickstart-0:42
     """
-    first, second = _pair(words)
-    parts = {
-        kind: _difference(left, right, (first.label, second.label))
-        for (kind, left), (_, right) in zip(_parts(first.rules), _parts(second.rules), strict=True)
-    }
+    first, second = _pair(words, genome)
+    labels = (first.label, second.label)
+    pairs = zip(_parts(first.program, genome), _parts(second.program, genome), strict=True)
+    parts = {kind: _difference(left, right, labels) for (kind, left), (_, right) in pairs}
     if as_json:
         print_json({"first": first.label, "second": second.label, "diff": parts})
         return
@@ -97,21 +94,21 @@ def diff(
         write()
 
 
-def _pair(words: list[str]) -> tuple[Subject, Subject]:
+def _pair(words: list[str], genome: bool) -> tuple[NamedProgram, NamedProgram]:
     if len(words) == 3:
         run, first, second = words
-        return resolve([run, first]), resolve([run, second])
+        return resolve([run, first], genome), resolve([run, second], genome)
     if len(words) == 2:
-        return resolve([words[0]]), resolve([words[1]])
+        return resolve([words[0]], genome), resolve([words[1]], genome)
     raise UsageError(f"expected RUN ID ID or two programs, found {len(words)} words")
 
 
-def _parts(rules: RuleSet) -> list[tuple[str, Rule]]:
-    """Return what trains which parameters, stripped and all under one name."""
+def _parts(rules: RuleSet, whole: bool) -> list[tuple[str, Rule]]:
+    """Return what trains which parameters, whole or without dead statements, under one name."""
     from evosearch.language.liveness import strip
 
     both = (("Hidden matrices", rules.matrix), ("Everything else", _rest(rules)))
-    return [(kind, strip(rule).renamed("rule")) for kind, rule in both]
+    return [(kind, (rule if whole else strip(rule)).renamed("rule")) for kind, rule in both]
 
 
 def _rest(rules: RuleSet) -> Rule:
@@ -125,20 +122,20 @@ def _difference(left: Rule, right: Rule, labels: tuple[str, str]) -> list[str]:
     return list(difflib.unified_diff(*lines, *labels, n=99, lineterm=""))
 
 
-def _facts(subject: Subject) -> dict[str, Any]:
+def _facts(subject: NamedProgram) -> dict[str, Any]:
     """Return all there is to say about a program as plain JSON."""
     from evosearch.equivalence.core import update_cost
     from evosearch.equivalence.fingerprint import fingerprint
     from evosearch.language.liveness import strip_rules
     from evosearch.recognize.recognize import recognize
 
-    rules = subject.rules
+    rules = subject.program
     stripped = strip_rules(rules)
     recognized = recognize(rules)
     facts: dict[str, Any] = {
         "name": rules.name,
         "program": str(rules),
-        "canonical": str(stripped),
+        "genome": None,
         "statements": stripped.size,
         "states": len(stripped.matrix.states),
         "state_memory": float(stripped.matrix.state_memory),
@@ -166,12 +163,13 @@ def _equations(rule: Rule) -> list[dict[str, str]]:
     return [{"sympy": str(equation), "latex": equation.latex} for equation in equations(rule)]
 
 
-def _print_origin(subject: Subject, facts: dict[str, Any]) -> None:
+def _print_origin(subject: NamedProgram, facts: dict[str, Any]) -> None:
     candidate = subject.candidate
     write(f"{subject.label}")
     if facts["recognized"]:
         write(f"This is       {facts['recognized']}")
-    write(f"Statements    {facts['statements']} that matter, of {subject.rules.size}")
+    whole = f"{candidate.genome.size} in its genome" if candidate else str(subject.program.size)
+    write(f"Statements    {facts['statements']} that matter, of {whole}")
     write(f"State memory  {facts['state_memory']:g} times the parameter's size")
     write(f"Cost          {facts['cost']:.3g} operations for each entry of a matrix and step")
     if candidate is None:

@@ -15,16 +15,16 @@ class Individual:
     """A candidate and where it came from."""
 
     id: int
-    text: str
+    genome_text: str
     """The genome, redundant statements included, as text: rules take more memory."""
     fingerprint: str
     parents: tuple[int, ...]
     mutation: str
 
     @property
-    def rules(self) -> RuleSet:
-        """The genome."""
-        return parsed(self.text)
+    def genome(self) -> RuleSet:
+        """The program as it was bred, redundant statements included."""
+        return parsed(self.genome_text)
 
 
 @dataclass(frozen=True)

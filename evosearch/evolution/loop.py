@@ -316,7 +316,7 @@ def _job(
     hurdles = (-BOUND,) * len(tiers) if pack.confirms else population.hurdles()
     return Job(
         candidates=tuple(
-            population.cores[individual.id].text if pack.confirms else individual.text
+            population.cores[individual.id].text if pack.confirms else individual.genome_text
             for individual in pack.individuals
         ),
         stages=tuple(Stage(tasks, hurdle) for tasks, hurdle in zip(tiers, hurdles, strict=True)),

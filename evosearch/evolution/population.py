@@ -120,7 +120,7 @@ class Population:
         """Update an individual's standing; one that fails, at first or later, has none."""
         first = individual.id == len(self._results)  # packs are committed in their order
         if individual.id == len(self.cores):  # a worker that was lost has not said it
-            self.cores.append(outcome.core or Core.of(individual.rules))
+            self.cores.append(outcome.core or Core.of(individual.genome))
         if first:
             self._results.append(_Results({}, 0))
         core, known = self.cores[individual.id], self._results[individual.id]
@@ -226,7 +226,7 @@ class Population:
         """Return a mutated child of a chosen parent, or of a cross of two."""
         parents = self._parents(island, ladder, rng)
         cores = rng.chance(self.config.population.cores)
-        genomes = [self.cores[parent.id].rules if cores else parent.rules for parent in parents]
+        genomes = [self.cores[parent.id].rules if cores else parent.genome for parent in parents]
         base = genomes[0] if len(genomes) == 1 else crossover(*genomes)
         child = offspring(base, self._space, rng, self._seen, self.config.population.drift)
         if child is None:

@@ -92,7 +92,7 @@ def outcomes_of(record: Mapping[str, Any], pack: Pack) -> tuple[Outcome, ...]:
     same = record["pack"] == pack.number and len(rows) == len(pack.individuals)
     for row, individual in zip(rows, pack.individuals, strict=False):
         same &= row["id"] == individual.id
-        same &= pack.confirms or row["program"] == individual.text
+        same &= pack.confirms or row["program"] == individual.genome_text
     if not same:
         raise CorruptArchive(
             f"pack {record['pack']} of the journal is not the pack {pack.number} that this version "
@@ -140,7 +140,7 @@ def _row(
     }
     if confirms:
         return row
-    core, program = population.cores[individual.id], individual.text
+    core, program = population.cores[individual.id], individual.genome_text
     return row | {
         "parents": list(individual.parents),
         "mutation": individual.mutation,

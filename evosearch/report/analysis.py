@@ -33,11 +33,11 @@ def front(run: Run) -> list[Candidate]:
 
 
 def change(run: Run, candidate: Candidate) -> str:
-    """Return the lines by which a candidate, as it is evaluated, differs from its first parent."""
+    """Return the lines by which a candidate's program differs from its first parent."""
     if not candidate.parents:
         return ""
     parent = run.candidate(candidate.parents[0])
-    pair = (parent.canonical.splitlines(), candidate.canonical.splitlines())
+    pair = (parent.program_text.splitlines(), candidate.program_text.splitlines())
     lines = [line for line in difflib.ndiff(*pair) if line[0] in "+-" and line[2:].strip()]
     return "\n".join(f"{line[0]} {line[2:].strip()}" for line in lines) or "nothing that matters"
 

@@ -139,7 +139,7 @@ def _in_full(run: Run, candidate: Candidate) -> Iterable[str]:
         rows.append((task, score_cell(score), str(len(measured)), ", ".join(rates), edge))
     columns = ("task", "score ± se", "seeds", "learning rate of matrices / rest", "")
     yield table(columns, rows, text=("task", "learning rate of matrices / rest", ""))
-    yield code(str(candidate.stripped.renamed(candidate.name)))
+    yield code(str(candidate.program.renamed(candidate.name)))
     yield code(_equations(candidate, longest=None))
     ancestors = run.ledger.ancestors(candidate.id)
     yield paragraph("Where it comes from, and what every step changed:", note=True)
@@ -160,7 +160,7 @@ def _in_full(run: Run, candidate: Candidate) -> Iterable[str]:
 def _equations(candidate: Candidate, longest: int | None = _EQUATIONS) -> str:
     from evosearch.language.latex import equations
 
-    rules = (candidate.stripped.matrix, candidate.stripped.rest)
+    rules = (candidate.program.matrix, candidate.program.rest)
     names = ("", "") if rules[1] is None else ("matrices: ", "the rest: ")
     lines = [
         name + ("; " if longest else "\n" + " " * len(name)).join(map(str, equations(rule)))

@@ -62,15 +62,15 @@ class Candidate:
     """Ids of what it was made from; none for the start."""
     mutation: str
     """How it was made from them."""
-    text: str
-    """Its program as it was bred, redundant statements included."""
-    canonical: str
-    """Its program as it was evaluated."""
+    program_text: str
+    """Its program: what was evaluated, without redundant statements."""
+    genome_text: str
+    """Its genome: the program as it was bred, redundant statements included."""
     fingerprint: str
     statements: int
-    """Statements of the canonical program."""
+    """Statements of the program."""
     states: int
-    """States of the canonical program's rule for matrices."""
+    """States of the program's rule for matrices."""
     state_memory: float
     """State entries for each entry of a matrix."""
     cost: float
@@ -96,8 +96,8 @@ class Candidate:
             id=row["id"],
             parents=tuple(row["parents"]),
             mutation=row["mutation"],
-            text=row["program"],
-            canonical=row["canonical"],
+            program_text=row["canonical"],
+            genome_text=row["program"],
             fingerprint=row["fingerprint"],
             statements=row["statements"],
             states=row["states"],
@@ -133,22 +133,22 @@ class Candidate:
 
     @cached_property
     def program(self) -> RuleSet:
-        """Its program as it was bred."""
+        """Its program: what was evaluated, without redundant statements."""
         from evosearch.language.parse import parse_rules
 
-        return parse_rules(self.text)
+        return parse_rules(self.program_text)
 
     @cached_property
-    def stripped(self) -> RuleSet:
-        """Its program as it was evaluated, without redundant statements."""
+    def genome(self) -> RuleSet:
+        """Its genome: the program as it was bred, redundant statements included."""
         from evosearch.language.parse import parse_rules
 
-        return parse_rules(self.canonical)
+        return parse_rules(self.genome_text)
 
     @property
     def recognized(self) -> Recognition | None:
         """The known optimizer that it is up to constants, or None."""
-        return _recognize(self.canonical)
+        return _recognize(self.program_text)
 
     @property
     def name(self) -> str:
@@ -183,7 +183,7 @@ class Candidate:
         from evosearch.export.load import to_optimizer
 
         lr, rest_lr = self.rates
-        return to_optimizer(self.stripped, name=self.name, lr=lr, rest_lr=rest_lr)
+        return to_optimizer(self.program, name=self.name, lr=lr, rest_lr=rest_lr)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
@@ -203,8 +203,8 @@ class Candidate:
             "parents": list(self.parents),
             "mutation": self.mutation,
             "fingerprint": self.fingerprint,
-            "program": self.text,
-            "canonical": self.canonical,
+            "program": self.program_text,
+            "genome": self.genome_text,
             "tasks": {
                 task: {"score": score.mean, "score_se": score.se}
                 for task, score in self.task_scores().items()

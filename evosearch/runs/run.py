@@ -3,7 +3,7 @@
     run = Run.create("runs/first", preset("quickstart"))
     run = run.search()
     for candidate in run.top(3):
-        print(candidate.id, candidate.score, candidate.stripped)
+        print(candidate.id, candidate.score, candidate.program)
 
 Its journal is the truth (`evosearch.storage.journal`), and everything said here follows from that.
 """

@@ -141,10 +141,10 @@ class Simplified:
         return "\n".join(lines) + "\n"
 
     def to_json(self) -> dict[str, Any]:
-        """Return raw and final text, the recognized name and all steps as plain data."""
+        """Return both programs' text, the recognized name and all steps as plain data."""
         return {
-            "raw": str(self.original),
-            "final": str(self.program),
+            "original": str(self.original),
+            "program": str(self.program),
             "name": None if self.recognition is None else str(self.recognition),
             "recognition": None if self.recognition is None else self.recognition.to_json(),
             "pseudo_code": pseudo_code(self.program),

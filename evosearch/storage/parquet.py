@@ -37,7 +37,7 @@ __all__ = [
     "write_part",
 ]
 
-FORMAT = 1
+FORMAT = 2
 """The version of the columns below and of the rows in them; it is not the journal's."""
 
 TABLES: dict[str, dict[str, tuple[pa.DataType, str]]] = {
@@ -46,11 +46,11 @@ TABLES: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "pack": (pa.int64(), "the pack it was first evaluated in"),
         "parents": (pa.list_(pa.int64()), "ids it was made from; none for a start program"),
         "mutation": (pa.string(), "how it was made from them"),
-        "program": (pa.string(), "the program as it was bred, redundant statements included"),
-        "canonical": (pa.string(), "the program as it was evaluated"),
+        "program": (pa.string(), "the program: what was evaluated"),
+        "genome": (pa.string(), "the program as it was bred, redundant statements included"),
         "fingerprint": (pa.string(), "hash of what it computes, modulo the learning rate"),
-        "statements": (pa.int32(), "statements of the canonical program"),
-        "states": (pa.int32(), "states of the canonical program"),
+        "statements": (pa.int32(), "statements of the program"),
+        "states": (pa.int32(), "states of the program's rule for matrices"),
         "state_memory": (pa.float64(), "state entries for each entry of a matrix"),
         "cost": (pa.float64(), "floating-point operations of an update for each entry of a matrix"),
         "status": (pa.string(), '"ok", or why there is no score'),

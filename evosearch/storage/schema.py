@@ -11,6 +11,8 @@
       {"id": 17, "rounds": 2, "score": 0.1, "score_se": 0.005, "results": [...]}]}
 
 A `reference` is tuned AdamW's end value on each replicate of a task; all precede the first pack.
+In the journal "program" is the genome, and "canonical" the program as it was evaluated: the words
+of the first release, kept so that digests of histories stay comparable. Nothing else says so.
 A `pack` introduces candidates; a `confirm` brings new results of known ones and replaces those of
 their fields that it repeats. Other keys are allowed and stay in the journal alone.
 """
@@ -30,6 +32,8 @@ Row = dict[str, Any]
 
 CARRIERS: Final = frozenset({"pack", "confirm"})
 """Kinds of records of committed packs, which are numbered in this order from 0."""
+_KEYS: Final = {"program": "canonical", "genome": "program"}
+"""Column to key of the candidates' texts, which have other names in the journal."""
 _SHARED = ("candidate", "task", "replicate", "seed", "score", "reference", "sequence")
 """What the trials of one candidate on one task and replicate have in common."""
 _OWN = {"learning_rate": "lr", "rest_learning_rate": "rest_lr", "ratio": "ratio", "value": "value"}
@@ -57,7 +61,8 @@ def candidate_rows(
     confirmed = {entry["id"] for record, entry in _entries(records) if record.kind == "confirm"}
     known = find(confirmed - born)
     for record, entry in _entries(records):
-        fields = {name: entry[name] for name in columns if name in entry}
+        keys = {name: _KEYS.get(name, name) for name in columns}
+        fields = {name: entry[key] for name, key in keys.items() if key in entry}
         if record.kind == "pack":
             row = {**fields, "pack": record.body.get("pack")}
         else:

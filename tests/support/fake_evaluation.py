@@ -118,7 +118,7 @@ def drive(
         tasks = [[str(ref) for ref in tier] for tier in config.tiers_of_tasks()]
         stages = list(zip(tasks, hurdles, strict=True))
         replicates = range(pack.round * seeds, (pack.round + 1) * seeds)
-        cores = [Core.of(individual.rules) for individual in pack.individuals]
+        cores = [Core.of(individual.genome) for individual in pack.individuals]
         outcomes = [outcome(core.text, stages, replicates, fails, core) for core in cores]
         population.commit(pack, outcomes)
         done.append(pack)

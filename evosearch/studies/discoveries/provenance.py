@@ -40,7 +40,7 @@ def provenance(
 
     run = Run.open(run_directory)
     candidate = run.candidate(id_)
-    simplified = simplify(candidate.stripped)
+    simplified = simplify(candidate.program)
     lr, rest_lr = candidate.rates
     if program is None:
         final = simplified.program
@@ -49,7 +49,7 @@ def provenance(
         rest_lr = None if rest_lr is None else float(f"{rest_lr * simplified.factor(kind):.2g}")
     else:
         final = parse_rules(program)
-    texts = {candidate.text, candidate.canonical, str(simplified.program), str(final)}
+    texts = {candidate.genome_text, candidate.program_text, str(simplified.program), str(final)}
     verdict = run_directory / "verdict.json"
     return {
         "note": note,
@@ -67,7 +67,7 @@ def provenance(
                 "parents": list(ancestor.parents),
                 "mutation": ancestor.mutation,
                 "score": ancestor.score,
-                "program": ancestor.canonical,
+                "program": ancestor.program_text,
             }
             for ancestor in run.ledger.ancestors(id_)
         ],

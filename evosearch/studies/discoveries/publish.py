@@ -130,7 +130,7 @@ def _section(name: str, record: Record) -> list[str]:
     known = f"; recognized as {candidate['recognized']}" if candidate["recognized"] else ""
     lines = [f"## {name}", "", f"{_origin(record)}{known}."]
     lines += [record["note"]] if record["note"] else []
-    bred, program = candidate["program"].rstrip(), record["export"]["program"].rstrip()
+    bred, program = candidate["genome"].rstrip(), record["export"]["program"].rstrip()
     if bred != program:
         lines += ["", "As bred:", "", "```python", bred, "```", "", "Simplified:"]
     lines += ["", "```python", program, "```", ""]

@@ -149,7 +149,7 @@ class _Hearing:
 
     def __init__(self, rounds: Rounds, recognizer: Recognizer) -> None:
         self.rounds = rounds
-        self._forms = {c.id: recognizer(c.stripped.matrix) for c in rounds.candidates.values()}
+        self._forms = {c.id: recognizer(c.program.matrix) for c in rounds.candidates.values()}
         self._simplified: dict[int, RuleSet] = {}
 
     def try_(self, form: Form) -> _Finding:
@@ -203,7 +203,7 @@ class _Hearing:
             "rounds": candidate.rounds,
             "statements": self._size(id_),
             "state_memory": self._memory(id_),
-            "program": candidate.text,
+            "program": candidate.program_text,
             "simplified": str(simplified),
         }
 
@@ -270,9 +270,9 @@ class _Hearing:
             from evosearch.simplify import simplify_rule
             from evosearch.simplify.algebra import Algebra
 
-            stripped = self.rounds.candidates[id_].stripped
-            matrix, *_ = simplify_rule(stripped.matrix, exact=False, algebra=Algebra(0.0))
-            self._simplified[id_] = RuleSet(matrix, stripped.rest)
+            program = self.rounds.candidates[id_].program
+            matrix, *_ = simplify_rule(program.matrix, exact=False, algebra=Algebra(0.0))
+            self._simplified[id_] = RuleSet(matrix, program.rest)
         return self._simplified[id_]
 
 

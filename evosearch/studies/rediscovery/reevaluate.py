@@ -120,7 +120,7 @@ class Rounds:
         seeds = self.config.evaluation.seeds
         replicates = tuple(range(round_ * seeds, (round_ + 1) * seeds))
         return Job(
-            candidates=tuple(self.candidates[i].canonical for i in ids),
+            candidates=tuple(self.candidates[i].program_text for i in ids),
             stages=tuple(Stage(tasks) for tasks in self.config.tiers_of_tasks()),
             replicates=replicates,
             run_seed=self.config.seed,

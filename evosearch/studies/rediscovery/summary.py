@@ -193,7 +193,7 @@ def _program(title: str, candidate: Mapping[str, Any]) -> list[str]:
     fitted = ", ".join(f"{k} {v:.4g}" for k, v in candidate["constants"].items())
     known = f", {form} with {fitted}" if form and fitted else f", {form}" if form else ""
     size = f"{candidate['statements']} statements, state memory {candidate['state_memory']}"
-    texts = [("As bred", candidate["program"]), ("Simplified", candidate["simplified"])]
+    texts = [("As evaluated", candidate["program"]), ("Simplified", candidate["simplified"])]
     lines = [f"{title}: #{candidate['id']}, score {_score(candidate)}, {size}{known}.", ""]
     for label, text in texts:
         lines += [

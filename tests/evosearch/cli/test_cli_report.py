@@ -42,7 +42,7 @@ def test_the_report_has_what_the_run_has(evosearch, small_run, tmp_path):
     page = Page(file.read_text(encoding="utf-8"))
     run = Run.open(small_run)
     text = "\n".join(page.words)
-    assert run.top(1)[0].canonical in text
+    assert run.top(1)[0].program_text in text
     for candidate in run.top(16):
         assert str(candidate.id) in page.words
     assert page.links

@@ -42,7 +42,7 @@ def test_a_candidate_is_shown_in_full(evosearch, as_json, small_run):
     for line in (*shown.splitlines(), "digits_mlp", "Lineage:", "u_t = "):
         assert line in text
     facts = as_json("show", small_run, best.id)
-    assert facts["program"] == best.text
+    assert facts["program"] == best.program_text
     assert facts["score"] == best.score
     assert facts["tasks"]["digits_mlp"]["score"] == pytest.approx(best.score)
     assert facts["lineage"][0] == best.id
@@ -77,7 +77,9 @@ def test_redundant_statements_are_told_apart(evosearch, tmp_path):
     file.write_text("def long(w, g, m):\n    x = square(g)\n    m = abs(x)\n    return g, m\n")
     text = evosearch("show", file).stdout
     assert "0 that matter, of 2" in text
-    assert "  def long(w, g):\n      return g" in text
+    assert "  def long(w, g, m):\n      x = square(g)" in text
+    refused = evosearch("show", file, "--genome", code=2).stderr
+    assert "expected a run's candidate with --genome" in refused
 
 
 def test_lineage_goes_back_to_the_start(evosearch, as_json, small_run):
@@ -150,7 +152,7 @@ def test_a_run_s_candidates_are_evaluated_in_the_run_s_unit(evosearch, as_json, 
     config = preset("smoke", ["budget.evaluations=2", "elasticity.digits_mlp=0.5"])
     run = Run.create(tmp_path / "elastic", config).search().directory
     program = tmp_path / "start.py"
-    program.write_text(Run.open(run).candidate(1).canonical)
+    program.write_text(Run.open(run).candidate(1).program_text)
     in_steps, in_loss = (as_json("evaluate", *what, *FAST) for what in ((run, 1), (program,)))
     assert "steps" in in_steps["unit"]
     assert "excess loss" in in_loss["unit"]

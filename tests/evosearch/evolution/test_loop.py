@@ -90,7 +90,7 @@ def test_records_tell_the_whole_story() -> None:
     rows = [row for record in packs if record["kind"] == "pack" for row in record["candidates"]]
     assert [row["id"] for row in rows] == list(range(CONFIG.budget.evaluations))
     for row, individual in zip(rows, POPULATION.individuals, strict=True):
-        assert row["program"] == str(individual.rules)
+        assert row["program"] == str(individual.genome)
         assert row["canonical"] == POPULATION.cores[individual.id].text
         assert row["fingerprint"] == individual.fingerprint
         assert row["parents"] == list(individual.parents)
@@ -218,7 +218,7 @@ def test_jobs_hold_programs_fresh_replicates_and_hurdles() -> None:
     records, population = run(CONFIG, LocalExecutor(keep))
     for record in records[2:]:
         texts = [
-            str(population.individuals[row["id"]].rules)
+            str(population.individuals[row["id"]].genome)
             if record["kind"] == "pack"
             else population.cores[row["id"]].text
             for row in record["candidates"]

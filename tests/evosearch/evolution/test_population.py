@@ -17,7 +17,7 @@ def test_the_start_is_the_first_individual() -> None:
     pack = next_pack(population)
     assert (pack.number, pack.round, len(pack.individuals)) == (0, 0, 3)
     first = pack.individuals[0]
-    assert (first.id, first.rules, first.parents) == (0, known("lion"), ())
+    assert (first.id, first.genome, first.parents) == (0, known("lion"), ())
     assert all(individual.parents == (0,) for individual in pack.individuals[1:])
 
 
@@ -39,10 +39,10 @@ def test_every_individual_is_legal_new_and_evaluated_once() -> None:
     assert len({individual.fingerprint for individual in individuals}) == 60
     space = population.config.space.space()
     for individual in individuals:
-        check_rules(individual.rules)
-        assert space.contains(individual.rules)
-        assert individual.fingerprint == fingerprint(individual.rules)
-        assert population.cores[individual.id].rules == shrink(individual.rules)
+        check_rules(individual.genome)
+        assert space.contains(individual.genome)
+        assert individual.fingerprint == fingerprint(individual.genome)
+        assert population.cores[individual.id].rules == shrink(individual.genome)
         assert all(parent < individual.id for parent in individual.parents)
     assert population.proposals == sum(pack.proposals for pack in packs)
     assert population.hits == sum(pack.hits for pack in packs) <= population.proposals
@@ -98,8 +98,8 @@ def test_tuned_children_are_their_parents_with_other_constants() -> None:
     for individual in tuned:
         (parent,) = (population.individuals[id_] for id_ in individual.parents)
         core = population.cores[parent.id].rules
-        assert form(individual.rules) == form(core)
-        assert individual.rules != core
+        assert form(individual.genome) == form(core)
+        assert individual.genome != core
 
 
 def test_until_an_island_has_filled_up_all_descend_from_the_start() -> None:

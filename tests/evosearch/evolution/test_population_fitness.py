@@ -106,7 +106,7 @@ def test_an_elite_that_fails_a_later_round_is_gone() -> None:
             population.commit(pack, [lost] * len(pack.individuals))
         else:
             assert not failed & {parent for i in pack.individuals for parent in i.parents if parent}
-            population.commit(pack, [scored(quality(str(i.rules))) for i in pack.individuals])
+            population.commit(pack, [scored(quality(str(i.genome))) for i in pack.individuals])
     assert failed
     assert not failed & population.standings.keys()
     assert population.evaluations == 60

@@ -80,7 +80,7 @@ def test_cores_are_found_elsewhere_and_those_of_a_record_are_believed(monkeypatc
         "evosearch.equivalence.core.shrink", lambda rules: found.append(rules) or rules
     )
     population = replay(config, records)
-    assert found == [population.individuals[0].rules]
+    assert found == [population.individuals[0].genome]
     assert list(population.cores) == list(driven.cores)
 
 
@@ -91,7 +91,7 @@ def test_the_core_of_a_candidate_whose_worker_was_lost_is_found_here() -> None:
     lost = Outcome(Status.CRASHED, "its worker died", 0, -BOUND, None, ())
     population.commit(pack, [lost] * 3)
     record = pack_record(pack, [lost] * 3, population, {})
-    texts = [Core.of(individual.rules).text for individual in pack.individuals]
+    texts = [Core.of(individual.genome).text for individual in pack.individuals]
     assert [row["canonical"] for row in record["candidates"]] == texts
 
 

@@ -41,11 +41,11 @@ def test_a_change_is_what_turns_the_parent_into_the_child(small_run):
     for candidate in run.ledger.candidates.values():
         if candidate.parents:
             lines = change(run, candidate).splitlines()
-            parent = run.candidate(candidate.parents[0]).canonical
+            parent = run.candidate(candidate.parents[0]).program_text
             for line in lines:
                 if line[0] in "+-":
-                    assert line[2:] in (candidate.canonical if line[0] == "+" else parent)
-            assert (lines == ["nothing that matters"]) == (parent == candidate.canonical)
+                    assert line[2:] in (candidate.program_text if line[0] == "+" else parent)
+            assert (lines == ["nothing that matters"]) == (parent == candidate.program_text)
 
 
 def test_every_child_is_counted_once(small_run):

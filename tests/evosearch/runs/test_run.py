@@ -39,7 +39,8 @@ def test_the_ledger_agrees_with_the_population(run):
         standing = population.standings[candidate.id]
         assert (candidate.score, candidate.error) == (standing.score, standing.error)
         assert (candidate.tier, candidate.rounds) == (standing.tier, standing.rounds)
-        assert candidate.program == population.individuals[candidate.id].rules
+        assert candidate.genome == population.individuals[candidate.id].genome
+        assert candidate.program == population.cores[candidate.id].rules
     assert run.ledger.proposals == population.proposals
     assert run.ledger.cache_hits == population.hits
     assert len(run.ledger.candidates) == population.evaluations
@@ -51,7 +52,7 @@ def test_the_ledger_agrees_with_the_archive(run):
     for row in table:
         candidate = run.candidate(row["id"])
         assert (candidate.score, candidate.error) == (row["score"], row["score_se"])
-        assert candidate.canonical == row["canonical"]
+        assert (candidate.program_text, candidate.genome_text) == (row["program"], row["genome"])
     best = run.top(1)[0]
     ancestors = lineage(run.directory, best.id)["id"].to_pylist()
     assert [c.id for c in run.ledger.ancestors(best.id)] == sorted(ancestors, reverse=True)

@@ -48,9 +48,9 @@ def test_something_learns_digits(run: evosearch.Run) -> None:
 
 def test_programs_are_what_their_rows_say(run: evosearch.Run) -> None:
     for candidate in run.ledger.candidates.values():
-        rules = evosearch.parse_rules(candidate.text)
-        core = evosearch.parse_rules(candidate.canonical)
-        assert str(rules) == candidate.text
+        rules = evosearch.parse_rules(candidate.genome_text)
+        core = evosearch.parse_rules(candidate.program_text)
+        assert str(rules) == candidate.genome_text
         assert fingerprint(rules) == fingerprint(core) == candidate.fingerprint
         assert candidate.statements == core.size
 

@@ -243,8 +243,8 @@ def test_the_story_and_its_data() -> None:
     assert "Multiply the learning rate by 10" in story
     assert "This is Nesterov SGD with momentum 0.9." in story
     data = json.loads(json.dumps(found.to_json(), allow_nan=False))
-    assert data["raw"] == str(known("nesterov"))
-    assert data["final"] == str(found.program)
+    assert data["original"] == str(known("nesterov"))
+    assert data["program"] == str(found.program)
     assert data["recognition"]["name"] == "nesterov"
     assert [step["accepted"] for step in data["steps"]] == [True] * len(found.steps)
 

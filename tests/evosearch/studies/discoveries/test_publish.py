@@ -85,7 +85,7 @@ def test_a_discovery_is_a_class_that_works(folder):
 def test_the_provenance_says_where_it_comes_from(folder):
     discover(folder)
     record = json.loads((folder / "lion.json").read_text())
-    assert record["candidate"]["program"] == BLOATED_LION
+    assert record["candidate"]["genome"] == BLOATED_LION
     assert record["export"]["program"].startswith("def lion(")
     assert "sign" in record["export"]["program"]
     assert " * 2.0" not in record["export"]["program"]

@@ -1,4 +1,4 @@
-"""What a command is about: a run's candidate, a file of program text, or a known optimizer.
+"""Programs as a command line names them: a run's candidate, a file, or a known optimizer.
 
 Wherever a command takes RUN ID it takes these:
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from evosearch.language.rule import RuleSet
     from evosearch.runs.candidate import Candidate
 
-__all__ = ["Subject", "Words", "resolve"]
+__all__ = ["AsGenome", "NamedProgram", "Words", "resolve"]
 
 Words = Annotated[
     list[str],
@@ -36,26 +36,58 @@ Words = Annotated[
 ]
 """The argument that `resolve` reads."""
 
+AsGenome = Annotated[
+    bool,
+    typer.Option(
+        "--genome", help="Of a candidate, its genome: with the statements that change nothing."
+    ),
+]
+"""The option that makes `resolve` read a candidate's genome."""
+
 
 @dataclass(frozen=True)
-class Subject:
-    """A program and where it comes from."""
+class NamedProgram:
+    """A program, what to call it and where it comes from."""
 
     label: str
     """What to call it in a table."""
-    rules: RuleSet
-    """As it was written or bred."""
+    program: RuleSet
+    """As it was written; of a candidate what was evaluated, or its genome if that was asked for."""
     run: Run | None = None
     candidate: Candidate | None = None
 
+    @property
+    def genome(self) -> RuleSet:
+        """A candidate's genome.
 
-def resolve(words: Sequence[str]) -> Subject:
+        Raises:
+            UsageError: It is no candidate.
+        """
+        if self.candidate is None:
+            raise UsageError(
+                f"expected a run's candidate with --genome, found {self.label}: a program that is "
+                "written or known has no genome besides; leave the option out"
+            )
+        return self.candidate.genome
+
+
+def resolve(words: Sequence[str], genome: bool = False) -> NamedProgram:
     """Return what the words of a command line name.
 
+    Args:
+        words: Of the command line.
+        genome: Whether to return a candidate's genome and not its program.
+
     Raises:
-        UsageError: They name nothing, or a program that is not well-formed.
+        UsageError: They name nothing, a program that is not well-formed, or, where a genome is
+            asked for, no candidate.
         RunError: They name a run that cannot be read.
     """
+    found = _resolve(words)
+    return replace(found, program=found.genome) if genome else found
+
+
+def _resolve(words: Sequence[str]) -> NamedProgram:
     if len(words) == 2:
         return _of_run(Path(words[0]), _id(words[1]))
     if len(words) != 1:
@@ -76,7 +108,7 @@ def resolve(words: Sequence[str]) -> Subject:
     return _of_name(word)
 
 
-def _of_run(directory: Path, id_: int | None) -> Subject:
+def _of_run(directory: Path, id_: int | None) -> NamedProgram:
     run = Run.open(directory)
     if id_ is None:
         best = run.ledger.best()
@@ -84,14 +116,14 @@ def _of_run(directory: Path, id_: int | None) -> Subject:
             raise UsageError(f"expected a candidate with a score in {directory}, found none yet")
         id_ = best.id
     candidate = run.candidate(id_)
-    return Subject(f"{directory}:{id_}", candidate.program, run, candidate)
+    return NamedProgram(f"{directory}:{id_}", candidate.program, run, candidate)
 
 
-def _of_text(label: str, text: str) -> Subject:
+def _of_text(label: str, text: str) -> NamedProgram:
     from evosearch.language.parse import parse_rules
 
     try:
-        return Subject(label, parse_rules(text))
+        return NamedProgram(label, parse_rules(text))
     except ProgramError as error:
         lines = text.splitlines()
         known = error.line is not None and 0 < error.line <= len(lines)
@@ -103,12 +135,12 @@ def _of_text(label: str, text: str) -> Subject:
         ) from None
 
 
-def _of_name(word: str) -> Subject:
+def _of_name(word: str) -> NamedProgram:
     from evosearch.language.known import KNOWN, known
 
     if word not in KNOWN and (Path(word).suffix or len(Path(word).parts) > 1):
         raise UsageError(f"expected a run or a program file at {word}, found nothing there")
-    return Subject(word, known(word))
+    return NamedProgram(word, known(word))
 
 
 def _read(path: Path) -> str:
