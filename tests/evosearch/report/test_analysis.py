@@ -1,9 +1,8 @@
 """Findings of a run, against what its journal says."""
 
-from evosearch.runs.excerpt import later
-
 from evosearch.report.analysis import change, front, yields
 from evosearch.report.render import render
+from evosearch.runs.excerpt import later
 from evosearch.runs.progress import score_text
 from evosearch.runs.run import Run
 from evosearch.storage.journal import read
