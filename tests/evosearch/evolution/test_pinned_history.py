@@ -81,7 +81,7 @@ def line(pack: Pack, population: Population) -> str:
     for individual in pack.individuals:
         standing = population.standings.get(individual.id)
         stands = "-" if standing is None else f"{standing.tier} {standing.score!r}"
-        words += [str(individual.id), individual.text, str(individual.parents), stands]
+        words += [str(individual.id), individual.genome_text, str(individual.parents), stands]
     return "\n".join(words)
 
 
