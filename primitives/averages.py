@@ -47,6 +47,7 @@ _AVERAGES: tuple[Op, ...] = (
         "x/(1 - a**t)",
         "x / (1 - beta^t): Adam's correction of an average of decay beta that started at 0.",
         inplace="{0}.div_(1 - {1} ** t)",
+        limits=(0.0, 0.9999999999999999),
         constants=(Constant.DECAY,),
         probes=((0.9,), (0.999,)),
         laws={

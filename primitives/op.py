@@ -29,6 +29,17 @@ class Constant(Enum):
     GAIN = "a factor or threshold; moves in its logarithm"
     EXPONENT = "a power; moves additively"
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """What lies outside is refused: a mistake, and no constant of the kind."""
+        match self:
+            case Constant.RATE | Constant.DECAY:
+                return -1e6, 1e6  # what simplification makes of averages may leave (0, 1)
+            case Constant.GAIN:
+                return 0.0, 1e30
+            case Constant.EXPONENT:
+                return -100.0, 100.0
+
 
 class Law(Enum):
     """An algebraic fact about an op.
@@ -167,6 +178,8 @@ class Op:
     """Constants to test with, a tuple for each case; required where the op takes constants."""
     domain: tuple[float, float] = (float("-inf"), float("inf"))
     """Closed interval in which all tensor arguments must lie for a finite result."""
+    limits: tuple[float, float] | None = None
+    """Closed interval for the constants, where it is not their kind's."""
     infix: str = ""
     """Python operator that stands for the op in program text, if any."""
     reference: str = ""
@@ -179,6 +192,13 @@ class Op:
     def arity(self) -> int:
         """The number of tensor arguments."""
         return self.signature.arity
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of its arguments in program text: x, y, z, then the constants' kinds."""
+        kinds = [kind.name.lower() for kind in self.constants]
+        unique = len(set(kinds)) == len(kinds)
+        return (*"xyz"[: self.arity], *(kinds if unique else "abc"[: len(kinds)]))
 
     @property
     def exact_laws(self) -> frozenset[Law]:

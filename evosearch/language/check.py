@@ -82,8 +82,12 @@ def check_rule(rule: Rule, positions: Sequence[tuple[int, int]] = ()) -> Rule:
     return rule
 
 
-def check_rules(rules: RuleSet) -> RuleSet:
+def check_rules(rules: RuleSet, positions: Sequence[tuple[int, int]] = ()) -> RuleSet:
     """Return the rule set unchanged if both rules are legal and the rest is rank-free.
+
+    Args:
+        rules: the rule set to judge.
+        positions: as in `check_rule`, of the last rule.
 
     Raises:
         ProgramError: says which rule is at fault and why.
@@ -92,13 +96,16 @@ def check_rules(rules: RuleSet) -> RuleSet:
     if rules.rest is not None:
         check_rule(rules.rest)
         states, body = rules.rest.states, rules.rest.body
-        faults = [f"`{s.op}`" for s in body if not OPS[s.op].rank_free]
-        faults += [f"a state of shape {s.shape}" for s in states if s.shape not in (FULL, SCALAR)]
+        faults = [(f"`{s.op}`", i) for i, s in enumerate(body) if not OPS[s.op].rank_free]
+        small = (s.shape for s in states if s.shape not in (FULL, SCALAR))
+        faults += [(f"a state of shape {shape}", len(body)) for shape in small]
         if faults:
-            raise ProgramError(
-                f"the `rest` rule uses {faults[0]}, which needs a matrix; the rest holds vectors "
+            what, index = faults[0]
+            message = (
+                f"the `rest` rule uses {what}, which needs a matrix; the rest holds vectors "
                 "and embeddings, so only elementwise ops and whole-tensor reductions fit there"
             )
+            raise _at(positions, index, message)
     return rules
 
 
@@ -148,7 +155,10 @@ def _fault(statement: Statement, shapes: dict[str, Shape]) -> str:
         return f"`{op.name}` takes {op.arity} tensors{constants}, found {found} arguments"
     for name in statement.reads:
         if name not in shapes:
-            return f"`{name}` is read before it is assigned"
+            return (
+                f"`{name}` is read before it is assigned; to keep it from step to step, make it a "
+                f"state: name it in the signature and in the return"
+            )
     for position, constant in enumerate(statement.args[op.arity :], start=op.arity + 1):
         if isinstance(constant, str):
             return f"argument {position} must be a number, found the variable `{constant}`"

@@ -45,6 +45,7 @@ def strip(rule: Rule) -> Rule:
         states=tuple(state for state in rule.states if state.name in live_states),
         body=tuple(s for s, live in zip(rule.body, marks, strict=True) if live),
         update=rule.update,
+        doc=rule.doc,
     )
 
 

@@ -46,7 +46,7 @@ def named(rules: RuleSet) -> RuleSet:
 def named_rule(rule: Rule) -> Rule:
     """Return the same rule with meaningful names of states and values."""
     values = _versions(rule)
-    taken = {*INPUTS, "u"}
+    taken = {*INPUTS, "u", *rule.constants}
     states: dict[str, str] = {}
     for state in sorted(rule.states, key=lambda s: _state_stem(values, s.name)):
         states[state.name] = _fresh(_state_stem(values, state.name), taken)
@@ -63,10 +63,10 @@ def named_rule(rule: Rule) -> Rule:
         else:
             target = _fresh(_stem(replace(statement, args=args), set(states.values())), taken)
         names[statement.target] = target
-        body.append(Statement(target, statement.op, args))
+        body.append(Statement(target, statement.op, args, statement.ties))
     shapes = {state.name: state.shape for state in rule.states}
     renamed = tuple(State(new, shapes[old]) for old, new in states.items())
-    return Rule(rule.name, renamed, tuple(body), names[rule.update])
+    return Rule(rule.name, renamed, tuple(body), names[rule.update], rule.doc)
 
 
 _Versions = list[tuple[Statement, dict[str, Statement]]]

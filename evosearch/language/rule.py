@@ -11,19 +11,22 @@ what is stored, logged and shown: ``parse_rules(str(p)) == p``.
         m = lerp(m, g, 0.01)
         return u, m
 
+A number may have a name, ``beta = 0.9`` at the top: then it is one constant wherever the name or
+``1 - beta`` stands, and is shown, tuned, mutated and exported once.
+
 The trainer applies ``w <- w - lr * u``; the learning rate and its schedule are not part of a rule.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 from primitives.shape import FULL, SCALAR, SHAPES, Shape
 from primitives.table import OPS
 
-__all__ = ["INPUTS", "REST", "Argument", "Rule", "RuleSet", "State", "Statement"]
+__all__ = ["INPUTS", "REST", "Argument", "Rule", "RuleSet", "State", "Statement", "Tie"]
 
 Argument = str | float
 """A variable's name, or a number."""
@@ -39,6 +42,27 @@ _ELEMENTWISE: Final = frozenset(op.name for op in OPS.values() if op.elementwise
 _SHAPE_NAMES: Final = {shape: name for name, shape in SHAPES.items()}
 
 
+class Tie(NamedTuple):
+    """What a number in a statement is tied to: a named constant of the rule, or 1 minus it."""
+
+    name: str
+    value: float
+    """The constant's value, which is the same wherever the rule names it."""
+    complement: bool = False
+
+    @property
+    def number(self) -> float:
+        """The number that stands in the statement."""
+        return 1.0 - self.value if self.complement else self.value
+
+    def moved(self, value: float) -> Tie:
+        """Return the same tie to the constant's new value."""
+        return Tie(self.name, value, self.complement)
+
+    def __str__(self) -> str:
+        return f"1 - {self.name}" if self.complement else self.name
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """One assignment, ``target = op(*args)``: tensor arguments first, then the op's constants."""
@@ -46,12 +70,18 @@ class Statement:
     target: str
     op: str
     args: tuple[Argument, ...]
+    ties: tuple[Tie | None, ...] = ()
+    """For each argument, the constant that it is tied to; empty where none is."""
 
     def __str__(self) -> str:
         op = OPS.get(self.op)
         words = [_word(argument) for argument in self.args]
-        if op is not None and op.infix:
-            return f"{self.target} = {words[0]} {op.infix} {words[1]}"
+        infix = op is not None and op.infix
+        for i, tie in enumerate(self.ties):
+            if tie is not None:
+                words[i] = f"({tie})" if infix and tie.complement else str(tie)
+        if infix:
+            return f"{self.target} = {words[0]} {infix} {words[1]}"
         return f"{self.target} = {self.op}({', '.join(words)})"
 
     @property
@@ -80,12 +110,27 @@ class Rule:
     body: tuple[Statement, ...]
     update: str
     """The variable that holds the update when the body has run."""
+    doc: str = field(default="", compare=False)
+    """What its author says of it; no part of what it is, and of its text."""
 
     def __str__(self) -> str:
         parameters = ", ".join([*INPUTS, *map(str, self.states)])
         results = ", ".join([self.update, *(state.name for state in self.states)])
-        lines = [f"def {self.name}({parameters}):", *map(str, self.body), f"return {results}"]
+        named = [f"{name} = {value!r}" for name, value in self.constants.items()]
+        head = f"def {self.name}({parameters}):"
+        lines = [head, *named, *map(str, self.body), f"return {results}"]
         return "\n    ".join(lines) + "\n"
+
+    @property
+    def constants(self) -> dict[str, float]:
+        """The named constants and their values, in the order in which they are first used."""
+        return {
+            tie.name: tie.value
+            for statement in self.body
+            if statement.ties
+            for tie in statement.ties
+            if tie is not None
+        }
 
     @cached_property
     def _hash(self) -> int:

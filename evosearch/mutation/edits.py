@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Final
 
 from evosearch.language.check import infer, result_shape
-from evosearch.language.rule import INPUTS, Argument, Rule, State, Statement
+from evosearch.language.rule import INPUTS, Argument, Rule, State, Statement, Tie
 from evosearch.mutation.constants import draw, perturb
 from evosearch.mutation.rng import Rng
 from evosearch.mutation.space import Space
@@ -86,7 +86,7 @@ def bypass(rule: Rule, i: int, heir: str | None) -> Rule:
     for k, statement in enumerate(rule.body[i + 1 :], start=i + 1):
         if gone.target in statement.args:
             args = tuple(heir if a == gone.target else a for a in statement.args)
-            body.append(Statement(statement.target, statement.op, args))
+            body.append(Statement(statement.target, statement.op, args, statement.ties))
         else:
             body.append(statement)
         if statement.target == gone.target:
@@ -107,9 +107,11 @@ def replace_op(rule: Rule, space: Space, rng: Rng) -> Rule | None:
     if not choices:
         return None
     op = rng.pick(choices)
-    same = op.constants == OPS[old.op].constants
-    constants = old.args[op.arity :] if same else tuple(draw(kind, rng) for kind in op.constants)
-    return _put(rule, i, Statement(old.target, op.name, old.args[: op.arity] + constants))
+    if op.constants == OPS[old.op].constants:
+        return _put(rule, i, Statement(old.target, op.name, old.args, old.ties))
+    constants = tuple(draw(kind, rng) for kind in op.constants)
+    args, ties = old.args[: op.arity] + constants, old.ties[: op.arity]
+    return _put(rule, i, Statement(old.target, op.name, args, _padded(ties, len(args))))
 
 
 def rewire(rule: Rule, space: Space, rng: Rng) -> Rule | None:
@@ -129,23 +131,74 @@ def change_constant(rule: Rule, space: Space, rng: Rng) -> Rule | None:
 
 
 def places(rule: Rule) -> list[Site]:
-    """Return where the rule's constants are."""
-    return [
-        (i, j) for i, s in enumerate(rule.body) for j, a in enumerate(s.args) if type(a) is float
-    ]
+    """Return where the rule's constants are; of a named one, where it is used first."""
+    found: list[Site] = []
+    seen: set[str] = set()
+    for i, s in enumerate(rule.body):
+        for j, a in enumerate(s.args):
+            if type(a) is not float:
+                continue
+            tie = s.ties[j] if s.ties else None
+            if tie is None:
+                found.append((i, j))
+            elif tie.name not in seen:
+                seen.add(tie.name)
+                found.append((i, j))
+    return found
 
 
 def reset(
     rule: Rule, place: Site, change: Callable[[Constant, float, Rng], float], rng: Rng
 ) -> Rule:
-    """Return the rule with one constant changed."""
+    """Return the rule with one constant changed, a named one wherever it is used."""
     i, j = place
     statement = rule.body[i]
-    op = OPS[statement.op]
-    kind = op.constants[j - op.arity] if j >= op.arity else Constant.GAIN
+    tie = statement.ties[j] if statement.ties else None
+    if tie is not None:
+        return _renumbered(rule, tie.name, change(_kind_of(rule, tie.name), tie.value, rng))
     args = list(statement.args)
-    args[j] = change(kind, float(statement.args[j]), rng)
-    return _put(rule, i, Statement(statement.target, statement.op, tuple(args)))
+    args[j] = change(_kind(statement, j), float(statement.args[j]), rng)
+    return _put(rule, i, Statement(statement.target, statement.op, tuple(args), statement.ties))
+
+
+def _kind(statement: Statement, j: int) -> Constant:
+    """Return what a number means where it stands; a literal operand is a gain."""
+    op = OPS[statement.op]
+    return op.constants[j - op.arity] if j >= op.arity else Constant.GAIN
+
+
+def _kind_of(rule: Rule, name: str) -> Constant:
+    """Return what a named constant means: one that is used with its complement is a decay rate."""
+    uses = [
+        (_kind(s, j), tie.complement)
+        for s in rule.body
+        for j, tie in enumerate(s.ties)
+        if tie is not None and tie.name == name
+    ]
+    kinds = {kind for kind, _ in uses}
+    if Constant.DECAY in kinds or (Constant.RATE, True) in uses:
+        return Constant.DECAY
+    if Constant.RATE in kinds:
+        return Constant.RATE
+    if Constant.EXPONENT in kinds:
+        return Constant.EXPONENT
+    return Constant.DECAY if any(complement for _, complement in uses) else Constant.GAIN
+
+
+def _renumbered(rule: Rule, name: str, value: float) -> Rule:
+    """Return the rule with another value for a named constant."""
+    body: list[Statement] = []
+    for s in rule.body:
+        if not any(tie is not None and tie.name == name for tie in s.ties):
+            body.append(s)
+            continue
+        args, ties = list(s.args), list(s.ties)
+        for j, tie in enumerate(s.ties):
+            if tie is not None and tie.name == name:
+                ties[j] = moved = tie.moved(value)
+                args[j] = moved.number
+        body.append(Statement(s.target, s.op, tuple(args), tuple(ties)))
+    return _rewritten(rule, tuple(body))
 
 
 def move(rule: Rule, space: Space, rng: Rng) -> Rule | None:
@@ -213,7 +266,15 @@ def _write(rule: Rule, site: Site, name: str) -> Rule:
     if i == len(rule.body):
         return Rule(rule.name, rule.states, rule.body, name)
     old = rule.body[i]
-    return _put(rule, i, Statement(old.target, old.op, (*old.args[:j], name, *old.args[j + 1 :])))
+    args, ties = (*old.args[:j], name, *old.args[j + 1 :]), old.ties
+    if ties and ties[j] is not None:
+        ties = _padded((*ties[:j], None, *ties[j + 1 :]), len(args))
+    return _put(rule, i, Statement(old.target, old.op, args, ties))
+
+
+def _padded(ties: tuple[Tie | None, ...], count: int) -> tuple[Tie | None, ...]:
+    """Return ties for so many arguments; none where no argument has one."""
+    return (*ties, *(None,) * (count - len(ties))) if any(ties) else ()
 
 
 def _put(rule: Rule, i: int, statement: Statement) -> Rule:
@@ -273,6 +334,7 @@ def _legal(
 
 def _fresh(rule: Rule, stem: str = "x") -> str:
     taken = {state.name for state in rule.states} | {s.target for s in rule.body}
+    taken |= rule.constants.keys()
     k = 1
     while f"{stem}{k}" in taken:
         k += 1

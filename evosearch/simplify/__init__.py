@@ -18,6 +18,7 @@ from typing import Final
 from evosearch.language.liveness import live_statements, strip
 from evosearch.language.naming import named_rule
 from evosearch.language.rule import Rule, RuleSet
+from evosearch.language.ties import retied
 from evosearch.simplify.algebra import Algebra, shared
 from evosearch.simplify.certificate import PairedTest, Recognized, Simplified, Step
 from evosearch.simplify.engine import Cause, Work
@@ -92,7 +93,7 @@ def simplify_rule(
     work.polish()
     if not exact:
         work.exhaust(INEXACT, _LOOSE)
-    return named_rule(work.finish()), (*opening, *work.steps), worst
+    return retied(named_rule(work.finish()), rule), (*opening, *work.steps), worst
 
 
 def _opening(rule: Rule, stripped: Rule, label: str, error: float) -> list[Step]:
