@@ -16,7 +16,7 @@ from typing import Final
 from evosearch.export.dataflow import Flow, Node
 from evosearch.language.check import infer
 from evosearch.language.liveness import strip
-from evosearch.language.rule import Rule
+from evosearch.language.rule import Rule, Tie
 from primitives.op import Law
 
 __all__ = ["ITERATIONS", "ORTHOGONALIZERS", "Hyper", "NamedRule", "Word", "name_constants"]
@@ -28,6 +28,11 @@ ORTHOGONALIZERS: Final = frozenset({*ITERATIONS, "polar_express"})
 """Ops that are mostly products of matrices, and that bear a lower precision."""
 
 _DECAYS: Final = ("beta", "momentum")
+
+_OPTIONS: Final = frozenset(
+    {"params", "lr", "betas", "weight_decay", "maximize", "foreach", "capturable", "differentiable"}
+)
+"""What every class has besides, and means something else by."""
 
 
 @dataclass(frozen=True)
@@ -85,18 +90,42 @@ class NamedRule:
 
 
 def name_constants(rule: Rule) -> NamedRule:
-    """Take a stripped rule's constants out and give them names."""
+    """Take a stripped rule's constants out and give them names: the program's own, if it has."""
     rule, weight_decay = _without_decay(rule)
     flow = Flow.of(rule)
-    found = list(_constants(flow))
-    names = _names([role for _, role in found])
     hypers: dict[str, Hyper] = {}
     words: dict[tuple[int, int], Word] = {}
-    for (place, role), name in zip(found, names, strict=True):
+    found: list[tuple[tuple[int, int], _Role]] = []
+    for place, role in _constants(flow):
+        tie = _tie(rule, place)
+        if tie is None:
+            found.append((place, role))
+        else:
+            name = _free(tie.name, _OPTIONS)
+            hypers.setdefault(name, Hyper(name, tie.value, role.doc, role.low, role.high))
+            words[place] = Word(name, tie.complement)
+    own = frozenset(hypers)
+    names = _names([role for _, role in found])
+    for (place, role), word in zip(found, names, strict=True):
+        name = _free(word, own)
         hypers.setdefault(name, Hyper(name, role.value, role.doc, role.low, role.high))
         words[place] = Word(name, role.complement)
     ordered = sorted(hypers.values(), key=lambda hyper: not hyper.name.startswith(_DECAYS))
     return NamedRule(flow, tuple(ordered), words, weight_decay)
+
+
+def _free(word: str, taken: frozenset[str]) -> str:
+    """Return a name that no constant of the program has."""
+    name, k = word, 1
+    while name in taken:
+        name, k = f"{word}_{k}", k + 1
+    return name
+
+
+def _tie(rule: Rule, place: tuple[int, int]) -> Tie | None:
+    """Return the named constant that a number is, if it is one."""
+    statement, position = rule.body[place[0]], place[1]
+    return statement.ties[position] if position < len(statement.ties) else None
 
 
 def _without_decay(rule: Rule) -> tuple[Rule, float]:

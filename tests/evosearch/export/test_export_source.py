@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from evolved_programs import evolved
 from exported_optimizers import module_of, optimizer_of
 
 from evosearch.errors import UsageError
 from evosearch.export import export
+from evosearch.export.load import to_optimizer
 from evosearch.language.known import KNOWN, known
 from evosearch.language.parse import parse_rules
 
@@ -209,3 +211,15 @@ def test_the_documented_table_is_fresh() -> None:
     table = "\n".join(line for line in done.stdout.splitlines() if line.startswith("|"))
     page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
     assert table in page, "run: python benchmarks/optimizer_conformance.py --write"
+
+
+def test_constants_are_exported_under_their_names():
+    text = (
+        "def f(w, g, m):\n    rho = 0.9\n    weight_decay = 0.3\n"
+        "    m = lerp(m, g, 1 - rho)\n    u = debias(m, rho)\n    r = g * weight_decay\n"
+        "    x = g * 0.2\n    u = u + r\n    u = u + x\n    return u, m\n"
+    )
+    optimizer = to_optimizer(parse_rules(text))([torch.nn.Parameter(torch.ones(3))])
+    options = optimizer.defaults
+    assert (options["rho"], options["weight_decay_1"], options["weight_decay"]) == (0.9, 0.3, 0.0)
+    assert options["scale"] == 0.2
