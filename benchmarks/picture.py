@@ -24,7 +24,7 @@ from evosearch.studies.compare import compare
 from evosearch.workers.start import start_workers
 
 PRESET, SEED = "rediscover-muon", 700
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 330, 58, 74, 40, 46
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 340, 52, 84, 46, 46
 LOWEST: Final = -0.4
 """Candidates below it are left out of the picture; their number is written under it."""
 
@@ -63,6 +63,11 @@ def scored(run: Run) -> list[Candidate]:
     return [c for c in found if c.score is not None and c.tier == last]
 
 
+def is_muon(candidate: Candidate) -> bool:
+    """Return whether a candidate is Muon, with whatever constants."""
+    return candidate.recognized is not None and candidate.recognized.name == "muon"
+
+
 def picture(candidates: Sequence[Candidate], levels: dict[str, float]) -> str:
     """Return the SVG text of scores over candidates.
 
@@ -88,8 +93,10 @@ def picture(candidates: Sequence[Candidate], levels: dict[str, float]) -> str:
             yield f'<path class="level" d="M{LEFT} {place}H{WIDTH - RIGHT}"/>'
             yield f'<text class="name" x="{WIDTH - RIGHT + 8}" y="{place + 6}">{name}</text>'
 
-    shown = [(c.id, s) for c, s in zip(candidates, scores, strict=True) if s >= LOWEST]
-    dots = "".join(f"M{x(i)} {y(s)}h0" for i, s in shown)
+    def dots(muon: bool) -> str:
+        found = [c for c in candidates if (c.score or 0.0) >= LOWEST and muon == is_muon(c)]
+        return "".join(f"M{x(c.id)} {y(c.score or 0.0)}h0" for c in found)
+
     line = f"M{x(candidates[0].id)} {y(best[0])}"
     for candidate, level, before in zip(candidates[1:], best[1:], best, strict=False):
         if level > before:
@@ -101,20 +108,23 @@ def picture(candidates: Sequence[Candidate], levels: dict[str, float]) -> str:
         f'<text x="{x(n)}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{n}</text>'
         for n in range(0, end + 1, 200)
     )
-    hidden = len(scores) - len(shown)
+    hidden = sum(score < LOWEST for score in scores)
     below = f" ({hidden} lie below the picture)" if hidden else ""
     middle = (LEFT + WIDTH - RIGHT) / 2
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" \
 height="{HEIGHT}" role="img" font-family="system-ui, sans-serif" font-size="14" fill="#455a64">
-<title>Scores of {len(scores)} candidates of one search; the best pass Lion and reach Muon</title>
-<style>.level{{stroke:#90a4ae;stroke-dasharray:5 4}}.name{{font-size:17px;font-weight:600}}</style>
+<title>Scores of {len(scores)} programs of one search from AdamW, which finds Muon again</title>
+<style>.level{{stroke:#90a4ae;stroke-dasharray:5 4}}.name{{font-size:17px;font-weight:600}}
+.dots{{stroke-width:4.5;stroke-linecap:round;fill:none}}</style>
 <rect width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#fff"/>
-<text x="{LEFT}" y="24" font-size="16" fill="#263238">\
-Score against AdamW with tuned learning rates: each dot a program, the line the best so far</text>
+<text x="16" y="27" font-size="16" fill="#263238">Score against AdamW; \
+<tspan fill="#c2410c" font-weight="600">orange</tspan>: programs that are Muon; \
+line: best so far</text>
 {axes}{"".join(marks())}
-<path d="{dots}" stroke="#5c8bb0" stroke-opacity=".55" stroke-width="4" stroke-linecap="round"/>
-<path d="{line}H{x(end)}" fill="none" stroke="#c2410c" stroke-width="2.5"/>
+<path class="dots" d="{dots(muon=False)}" stroke="#7ba3c0"/>
+<path class="dots" d="{dots(muon=True)}" stroke="#e07a3f"/>
+<path d="{line}H{x(end)}" fill="none" stroke="#37474f" stroke-width="2"/>
 <text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">candidates trained{below}</text>
 </svg>
 """

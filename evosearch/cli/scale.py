@@ -89,9 +89,11 @@ def scale(
     programs = _programs(finalists or [])
     test = ScaleTest(ref, programs, seeds, trials, seed, config.evaluation.grid())
     where = directory or Path("runs") / f"scale-{task}"
-    _announce(test, small, where)
+    cost = _cost(test, small, where)
     if plan:
+        write(cost)
         return
+    progress_console().print(cost, soft_wrap=True)
     try:
         with interruptible():
             summary = _measure(test, small, where, workers, shares)
@@ -141,24 +143,22 @@ def _finalist(word: str) -> tuple[str, str]:
     return (f"{path.stem} as found" if path.stem in KNOWN else path.stem), program
 
 
-def _announce(test: ScaleTest, small: Config, where: Path) -> None:
-    """Say how large the test is and what it costs."""
+def _cost(test: ScaleTest, small: Config, where: Path) -> str:
+    """Return how large the test is and what it costs, in words."""
     from evosearch.studies.scale.lr_search import largest
     from evosearch.studies.scale.protocol import costs
     from evosearch.studies.scale.table import size
 
-    console = progress_console()
     task, found = test.problem, costs(test)
     parameters = sum(parameter.numel for parameter in task.parameters)
     runs = test.trials + test.seeds
     searched = dict(zip(("parameters", "steps"), largest(small), strict=True))
     scale = size({"parameters": parameters, "steps": task.steps, "search": searched})
-    console.print(
+    return (
         f"{test.task}: {scale}. {len(test.programs)} "
         f"optimizers x ({test.trials} trials + {test.seeds} seeds), {min(found.values()):.0f} to "
         f"{max(found.values()):.0f} s a run: about {sum(found.values()) * runs / 60:.0f} "
-        f"core-minutes without what is in {where} already, and some for the search's tasks.",
-        soft_wrap=True,
+        f"core-minutes without what is in {where} already, and some for the search's tasks."
     )
 
 

@@ -49,7 +49,7 @@ def test_it_compares_and_notes_the_look_once(scale, tmp_path):
 def test_a_plan_trains_nothing(scale, tmp_path):
     found = scale("new.json", "--plan")
     assert found.exit_code == 0, found.output
-    assert "5 optimizers x (5 trials + 2 seeds)" in found.stderr
+    assert "5 optimizers x (5 trials + 2 seeds)" in found.stdout
     assert not (tmp_path / "runs").exists()
     assert looks(tmp_path / "held_out.jsonl") == []
 
