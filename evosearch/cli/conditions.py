@@ -56,7 +56,15 @@ def task_names(text: str | None) -> list[str] | None:
     return names
 
 
-def note_held_out(purpose: str, tasks: Iterable[str], programs: Iterable[str], seeds: int) -> int:
+def note_held_out(
+    purpose: str,
+    tasks: Iterable[str],
+    programs: Iterable[str],
+    seeds: int,
+    *,
+    finalists: Iterable[str] = (),
+    plan: str = "",
+) -> int:
     """Note a look at those of the tasks that are held out; return how many there were so far.
 
     Args:
@@ -64,10 +72,12 @@ def note_held_out(purpose: str, tasks: Iterable[str], programs: Iterable[str], s
         tasks: Names of registered tasks.
         programs: Texts of what is evaluated.
         seeds: Paired seeds a task.
+        finalists: What the claims will be about.
+        plan: How they will be tested.
     """
     from evosearch.studies.held_out import LOG, note_look
 
-    count = note_look(purpose, tasks, programs, seeds)
+    count = note_look(purpose, tasks, programs, seeds, finalists=finalists, plan=plan)
     if count:
         text = f"Look {count} at held-out tasks, noted in {LOG}."
         progress_console().print(text, soft_wrap=True)

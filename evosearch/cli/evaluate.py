@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -18,10 +18,13 @@ from evosearch.workers.start import start_workers
 if TYPE_CHECKING:
     from evosearch.studies.compare import Comparison, Contender
     from evosearch.training.score import Score
+    from evosearch.training.tuner import Tuned
 
 __all__ = ["compare", "evaluate"]
 
 _FAILED = 1
+TRIALS: Final = 64
+"""Enough for seven axes."""
 
 Tasks = Annotated[
     str | None,
@@ -33,7 +36,16 @@ Seeds = Annotated[int, typer.Option(min=2, help="Paired seeds a task.")]
 Seed = Annotated[int, typer.Option(help="What the seeds are drawn from; never those of a search.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. evaluation.rates=7."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. tasks.char_lm.batch=4."),
+]
+Trials = Annotated[
+    int, typer.Option(min=1, help="Settings of rates and constants that each may try on a task.")
+]
+Constants = Annotated[
+    bool, typer.Option("--tune-constants", help="Tune the optimizers' constants as AdamW's are.")
+]
+Fine = Annotated[
+    bool, typer.Option("--fine", help="Refine learning rates to a factor of the square root of 2.")
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that evaluate; 1: no Ray.")]
 
@@ -44,13 +56,18 @@ def evaluate(
     tasks: Tasks = None,
     seeds: Seeds = 4,
     seed: Seed = 0,
+    trials: Trials = TRIALS,
+    tune_constants: Constants = False,
+    fine: Fine = False,
     settings: Settings = None,
     workers: Workers = 1,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a program against tuned AdamW on fresh seeds.
 
-    Both are tuned with the same freedom. The score is the log of AdamW's excess loss over the
+    AdamW is tuned over betas, weight decay and warm-up on every task, the program over its learning
+    rates alone unless you say otherwise; both may try as much. What they are tuned on are as many
+    seeds as the result is of, but others. The score is the log of AdamW's excess loss over the
     program's, or, of a run that counts in steps, of how many times as many AdamW would need:
     positive is better than AdamW. Exit code 1 if the program has no score.
 
@@ -61,7 +78,13 @@ def evaluate(
     """
     chosen = resolve(subject)
     comparison = _compare(
-        [chosen], tasks=tasks, seeds=seeds, seed=seed, settings=settings or [], workers=workers
+        [chosen],
+        tasks=tasks,
+        seeds=seeds,
+        seed=seed,
+        settings=settings or [],
+        workers=workers,
+        effort=(trials, tune_constants, fine),
     )
     (contender,) = comparison.contenders
     if as_json:
@@ -72,7 +95,11 @@ def evaluate(
         _print_tasks(comparison, contender)
         write(f"\n{contender.label}: {_score(contender.total)}, the mean over tasks")
         write(f"A score is the log of {comparison.unit}.")
-        if seed == 0 and not settings and comparison.unit == EXCESS_LOSS:
+        if (
+            seed == 0
+            and not (settings or fine or tune_constants)
+            and comparison.unit == EXCESS_LOSS
+        ):
             _print_stored(contender, seeds)
     if contender.failure:
         raise typer.Exit(_FAILED)
@@ -89,13 +116,17 @@ def compare(
     tasks: Tasks = None,
     seeds: Seeds = 4,
     seed: Seed = 0,
+    trials: Trials = TRIALS,
+    tune_constants: Constants = False,
+    fine: Fine = False,
     settings: Settings = None,
     workers: Workers = 1,
     as_json: AsJson = False,
 ) -> None:
     """Compare optimizers on the same tasks and seeds.
 
-    Each has its own best learning rate; scores are against tuned AdamW.
+    Each has its own best learning rates, or with `--tune-constants` its best constants as well;
+    scores are against tuned AdamW. All may try as much, on other seeds than the result is of.
 
     Examples:
       evosearch compare adamw lion muon signum
@@ -103,7 +134,13 @@ def compare(
     """
     subjects = [resolve([word]) for word in optimizers]
     comparison = _compare(
-        subjects, tasks=tasks, seeds=seeds, seed=seed, settings=settings or [], workers=workers
+        subjects,
+        tasks=tasks,
+        seeds=seeds,
+        seed=seed,
+        settings=settings or [],
+        workers=workers,
+        effort=(trials, tune_constants, fine),
     )
     if as_json:
         print_json(comparison.to_json())
@@ -119,9 +156,12 @@ def _compare(
     seed: int,
     settings: list[str],
     workers: int,
+    effort: tuple[int, bool, bool],
 ) -> Comparison:
     from evosearch.studies.compare import compare as compare_programs
+    from evosearch.training.tuner import Descent
 
+    trials, constants, fine = effort
     config = conditions(subjects, tasks, settings)
     check_tasks(config)
     console = progress_console()
@@ -134,6 +174,8 @@ def _compare(
             executor,
             seeds=seeds,
             seed=seed,
+            descent=Descent(trials, fine),
+            constants=constants,
             report=console.print,
         )
 
@@ -144,23 +186,28 @@ def _print_tasks(comparison: Comparison, contender: Contender) -> None:
 
     rows = []
     for task, scores in contender.scores.items():
-        results = [result for result in contender.results if result.task == task]
-        values = [trial.value for r in results if (trial := r.trials[r.best]).value is not None]
-        best = results[0].trials[results[0].best]
-        reference = comparison.references[task]
+        tuned, reference = contender.tuned[task], comparison.references[task]
         rows.append(
             (
                 task,
                 _score(mean_score(scores)),
                 len(scores),
-                f"{_mean(values):.4f}",
+                f"{_mean(tuned.values):.4f}",
                 f"{_mean(reference.values):.4f}",
-                f"{best.lr:.2g} / {best.rest_lr:.2g}",
-                "at the grid's edge" if results[0].edge else "",
+                f"{tuned.attempt.lr:.2g} / {tuned.attempt.rest_lr:.2g}",
+                _remark(tuned),
             )
         )
     columns = ("task", "score ± se", "seeds", "value", "AdamW", "lr of matrices / rest", "")
     table(columns, rows, left=("task", "lr of matrices / rest", ""))
+    for task, reference in comparison.references.items():
+        if remark := _remark(reference):
+            write(f"AdamW on {task}: {remark}")
+
+
+def _remark(tuned: Tuned) -> str:
+    """Return where the best lies at an edge, because trials ran out."""
+    return f"not settled: {', '.join(tuned.edges)}; give more --trials" if tuned.edges else ""
 
 
 def _print_stored(contender: Contender, seeds: int) -> None:
@@ -189,7 +236,8 @@ def _print_contenders(comparison: Comparison) -> None:
         if contender.failure:
             rows.append((contender.label, contender.failure, *("" for _ in tasks), ""))
             continue
-        behind = "" if contender is leader else _score(contender.ahead_of(leader))
+        lead = contender.ahead_of(leader)
+        behind = "" if contender is leader else score_text(lead.mean, lead.error)
         cells = [_score(mean_score(contender.scores[task])) for task in tasks]
         rows.append((contender.label, _score(contender.total), *cells, behind))
     table(("optimizer", "score ± se", *tasks, "against the first"), rows, left=("optimizer",))

@@ -18,6 +18,7 @@ from evosearch.workers.start import start_workers
 
 if TYPE_CHECKING:
     from evosearch.studies.promote import Promotion
+    from evosearch.studies.statistics import Difference
 
 __all__ = ["promote"]
 
@@ -39,9 +40,17 @@ def promote(
         int, typer.Option(min=2, help="Paired seeds a task to test on, and as many to tune on.")
     ] = 8,
     seed: Annotated[int, typer.Option(help="What they are drawn from; never a search's.")] = 0,
+    trials: Annotated[
+        int, typer.Option(min=1, help="Settings of rates and constants that each may try.")
+    ] = 64,
+    fine: Annotated[
+        bool, typer.Option("--fine", help="Refine rates to a factor of the square root of 2.")
+    ] = False,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. evaluation.rates=7."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a key, e.g. tasks.char_lm.batch=4."
+        ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes; 1: no Ray.")] = 1,
     output: Annotated[
@@ -52,9 +61,10 @@ def promote(
 ) -> None:
     """Test finalists against tuned AdamW, Lion and Muon on select and held-out tasks.
 
-    Finalists keep their constants; each baseline is the best of ten settings on each task.
-    Differences are paired by seed, tests one-sided, p values corrected for all comparisons (Holm);
-    "better" means p < 0.01. Every use of held-out tasks is noted in ./held_out.jsonl.
+    Finalists keep their constants; each baseline's are tuned on each task, and everybody's learning
+    rates, on other seeds than the result is of. Differences are paired by seed, tests one-sided, p
+    values corrected for all comparisons (Holm). "Better" means p < 0.01 over seeds; "in general"
+    means p < 0.05 over tasks besides. Every use of held-out tasks is noted before it is known.
 
     Examples:
       evosearch promote runs/quickstart-0 42 17
@@ -63,7 +73,9 @@ def promote(
     from evosearch.config.preflight import check_tasks
     from evosearch.config.schema import configure
     from evosearch.storage.atomic_write import write_atomic
+    from evosearch.studies.promote import BASELINES, LEVEL, TASK_LEVEL
     from evosearch.studies.promote import promote as test
+    from evosearch.training.tuner import Descent
 
     subjects = _subjects(finalists)
     splits = _splits(tasks)
@@ -72,10 +84,21 @@ def promote(
     check_tasks(config)
     programs = {subject.label: str(subject.program) for subject in subjects}
     console = progress_console()
-    count = note_held_out("promote", names, programs.values(), seeds)
+    plan = (
+        f"{trials} trials each; one-sided paired t test over seeds, level {LEVEL}, and over tasks, "
+        f"level {TASK_LEVEL}, against tuned {', '.join(BASELINES)}, Holm over all of a split"
+    )
+    count = note_held_out("promote", names, programs.values(), seeds, finalists=programs, plan=plan)
     with start_workers(workers, None, 0.0, config) as executor:
         promotion = test(
-            programs, splits, config, executor, seeds=seeds, seed=seed, report=console.print
+            programs,
+            splits,
+            config,
+            executor,
+            seeds=seeds,
+            seed=seed,
+            descent=Descent(trials, fine),
+            report=console.print,
         )
     result = promotion.to_json() | {"look": count, "settings": settings or []}
     if output is not None:
@@ -145,10 +168,26 @@ def _print(promotion: Promotion) -> None:
                 finding.baseline,
                 score_text(finding.lead.mean, finding.lead.error),
                 f"{finding.p:.2g}",
-                "better" if finding.better else "",
+                f"{finding.p_tasks:.2g}",
+                "better in general" if finding.general else "better" if finding.better else "",
             )
             for finding in found
         ]
-        columns = ("finalist", "against", "ahead ± se", "p (Holm)", "")
+        columns = ("finalist", "against", "ahead ± se", "p, seeds", "p, tasks", "")
         table(columns, tests, left=("finalist", "against", ""))
         write()
+        effects = [
+            (f.finalist, f.baseline, task, score_text(lead.mean, lead.error), _interval(lead))
+            for f in found
+            for task, lead in f.leads.items()
+        ]
+        columns = ("finalist", "against", "task", "ahead ± se", "95 % interval")
+        table(columns, effects, left=("finalist", "against", "task"))
+        write()
+
+
+def _interval(lead: Difference) -> str:
+    from evosearch.studies.statistics import interval
+
+    ends = interval(lead)
+    return "" if ends is None else f"{ends[0]:+.3f} to {ends[1]:+.3f}"

@@ -81,7 +81,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _tasks_exist(self) -> Config:
-        from proxy_tasks.registry import get
+        from proxy_tasks.registry import TASKS, get
 
         for name in self.task_names:
             get(name, **self.tasks.get(name, {}))
@@ -89,6 +89,8 @@ class Config(Section):
                 raise ValueError(f"task `{name}` is listed {self.task_names.count(name)} times")
         for name in self.tasks:
             member("task of this search", name, self.task_names)
+        for name in self.reference.constants:  # a preset's may be of tasks that `--set` left out
+            member("task", name, TASKS)
         return self
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BudgetConfig",
+    "ConstantsConfig",
     "EliteConfig",
     "EvaluationConfig",
     "Factor",
@@ -115,20 +117,41 @@ class EvaluationConfig(Section):
         return Grid(rates=self.rates, ratios=self.ratios, extensions=self.extensions)
 
 
-class ReferenceConfig(Section):
-    """AdamW, tuned: the best of these constants on each task, with the same grid as candidates."""
+class ConstantsConfig(Section):
+    """AdamW's constants."""
 
+    betas: tuple[Decay, Decay]
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    warmup: Annotated[float, Field(ge=0.0)] = 0.0
+    """Steps of linear warm-up."""
+
+
+class ReferenceConfig(Section):
+    """AdamW, which scores refer to: its learning rates are tuned as candidates' are."""
+
+    constants: Mapping[str, ConstantsConfig] = {}
+    """By task, the constants that tuning chose, once and for all runs;
+    `python -m evosearch.studies.references` prints them. Where a task has none, the best of those
+    below is taken."""
     betas: Annotated[tuple[tuple[Decay, Decay], ...], Field(min_length=1)] = (
         (0.9, 0.999),
-        (0.9, 0.99),
         (0.9, 0.95),
         (0.8, 0.99),
-        (0.95, 0.99),
+        (0.5, 0.98),
+        (0.5, 0.999),
     )
     weight_decay: Annotated[tuple[Annotated[float, Field(ge=0.0)], ...], Field(min_length=1)] = (
         0.0,
         0.01,
     )
+
+    def programs(self, task: str) -> tuple[str, ...]:
+        """Return the programs of which the best on a task is its reference."""
+        from evosearch.training.baseline import adamw
+
+        if known := self.constants.get(task):
+            return (adamw(known.betas, known.weight_decay, known.warmup),)
+        return tuple(adamw(b, d) for d in self.weight_decay for b in self.betas)
 
 
 class PopulationConfig(Section):

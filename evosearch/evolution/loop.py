@@ -36,7 +36,7 @@ from evosearch.evolution.records import (
     pack_record,
 )
 from evosearch.storage.schema import CARRIERS
-from evosearch.training.baseline import Baseline, BaselineJob, adamw
+from evosearch.training.baseline import Baseline, BaselineJob
 from evosearch.training.job import Job, Outcome, Stage
 from evosearch.training.score import BOUND
 from evosearch.workers.executor import Executor, Timed
@@ -279,12 +279,14 @@ class _Recorded:
 
 def baseline_jobs(config: Config) -> tuple[BaselineJob, ...]:
     """Return one job for each task of a search."""
-    settings, evaluation = config.reference, config.evaluation
-    programs = tuple(adamw(b, d) for d in settings.weight_decay for b in settings.betas)
+    evaluation = config.evaluation
     refs = [ref for tier in config.tiers_of_tasks() for ref in tier]
     grid, rounds = evaluation.grid(), config.elites.rounds
     return tuple(
-        BaselineJob(programs, ref, config.seed, evaluation.seeds, rounds, grid) for ref in refs
+        BaselineJob(
+            config.reference.programs(ref.name), ref, config.seed, evaluation.seeds, rounds, grid
+        )
+        for ref in refs
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -12,10 +11,9 @@ from evosearch.errors import UsageError
 from evosearch.language.library import LIBRARY
 from evosearch.language.liveness import strip
 from evosearch.language.parse import parse_rules
-from evosearch.language.rule import INPUTS, Argument, Rule, RuleSet, Statement
-from primitives.table import OPS
+from evosearch.language.rule import Rule, RuleSet
 
-__all__ = ["KNOWN", "default_rest", "family", "known", "resolve", "rest_of", "variant"]
+__all__ = ["KNOWN", "default_rest", "known", "resolve", "rest_of"]
 
 KNOWN: Final = tuple(LIBRARY)
 """The names of the known optimizers, simplest first."""
@@ -44,48 +42,6 @@ def resolve(program: str) -> RuleSet:
         UsageError: neither a known name nor a legal program.
     """
     return parse_rules(program) if "def " in program else known(program)
-
-
-def variant(rule: Rule, constants: Iterable[float], decay: float = 0.0) -> Rule:
-    """Return a rule with other constants and, unless it is 0, with a weight decay added.
-
-    Args:
-        rule: The rule.
-        constants: What stands for its first constants, in their order; the others stay.
-        decay: The update becomes ``u + decay * w``.
-    """
-    values = iter(constants)
-
-    def put(place: int, argument: Argument, arity: int) -> Argument:
-        constant = isinstance(argument, float) and place >= arity
-        return next(values, argument) if constant else argument
-
-    body = [
-        Statement(s.target, s.op, tuple(put(i, a, OPS[s.op].arity) for i, a in enumerate(s.args)))
-        for s in rule.body
-    ]
-    if not decay:
-        return Rule(rule.name, rule.states, tuple(body), rule.update)
-    taken = {*INPUTS, *(s.target for s in body), *(state.name for state in rule.states)}
-    name = next(name for name in ("d", "r", "decay") if name not in taken)
-    body += [Statement(name, "mul", ("w", decay)), Statement("u", "add", (rule.update, name))]
-    return Rule(rule.name, rule.states, tuple(body), "u")
-
-
-def family(name: str) -> tuple[str, ...]:
-    """Return the program texts over which a known optimizer is tuned; none: it has no family.
-
-    The first has the library's constants.
-    """
-    row = LIBRARY[name]
-    if row.family is None:
-        return ()
-    plain = known(row.family.without_decay or name).matrix.renamed(name)
-    return tuple(
-        str(variant(plain, constants, decay))
-        for decay in row.family.decays
-        for constants in row.family.constants
-    )
 
 
 @cache

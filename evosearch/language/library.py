@@ -3,7 +3,8 @@
 A row and a file of program text (`evosearch/language/programs/<name>.program`) make a known
 optimizer; whatever a command, an export, a study or a test wants to know of it is derived from the
 row. What a row cannot hold itself, because it lies on a higher floor, it names: the form that
-recognizes it (`evosearch.recognize.forms.FORMS`) and the reference that it must follow.
+recognizes it (`evosearch.recognize.forms.FORMS`) and the reference that it must follow. What a
+baseline is tuned over lies higher, too (`evosearch.studies.baseline_families`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
-__all__ = ["LIBRARY", "Family", "KnownOptimizer", "Reference", "Sought", "Use", "sought", "used_as"]
+__all__ = ["LIBRARY", "KnownOptimizer", "Reference", "Sought", "Use", "sought", "used_as"]
 
 
 class Use(StrEnum):
@@ -35,18 +36,6 @@ class Reference:
     """Keyword arguments besides the rate."""
     tolerance: float = 1e-12
     """Largest relative difference of the weights over 100 steps in float64."""
-
-
-@dataclass(frozen=True)
-class Family:
-    """The constants over which a baseline is tuned, as many members as AdamW's has."""
-
-    constants: tuple[tuple[float, ...], ...]
-    """For each setting, what stands for the program's first constants, in their order."""
-    decays: tuple[float, ...]
-    """Weight decays that each setting is tried with."""
-    without_decay: str = ""
-    """The known optimizer that this one is with weight decay, where its program has it already."""
 
 
 @dataclass(frozen=True)
@@ -75,25 +64,10 @@ class KnownOptimizer:
     """The form that recognizes it with any constants; empty: only as it stands here."""
     class_name: str = ""
     """Name of its exported class, where that is not the capitalized words of its name."""
-    family: Family | None = None
-    """The constants that it is tuned over where it serves as a baseline."""
     sought: Sought | None = None
     """What counts as found, where a search can be asked to rediscover it."""
     uses: frozenset[Use] = frozenset()
 
-
-_DECAYS: Final = (0.0, 0.01)
-"""Weight decay of updates whose entries are about 1."""
-_COUPLED: Final = (0.0, 5e-4)
-"""Weight decay of updates in the gradient's units."""
-_HEAVY_BALL: Final = (0.9, 0.95, 0.99, 0.8, 0.5)
-_ADAMW: Final = (  # betas (0.9, 0.999), (0.9, 0.99), (0.9, 0.95), (0.8, 0.99), (0.95, 0.99)
-    (0.1, 0.001, 0.9, 0.999),
-    (0.1, 0.01, 0.9, 0.99),
-    (0.1, 0.05, 0.9, 0.95),
-    (0.2, 0.01, 0.8, 0.99),
-    (0.05, 0.01, 0.95, 0.99),
-)
 
 _ROWS: Final = (
     KnownOptimizer(
@@ -103,7 +77,6 @@ _ROWS: Final = (
         lr=0.1,
         form="linear",
         references=(Reference("torch.optim.SGD"),),
-        family=Family(((),), _COUPLED),
         uses=frozenset({Use.START}),
     ),
     KnownOptimizer(
@@ -112,7 +85,6 @@ _ROWS: Final = (
         lr=0.1,
         form="linear",
         references=(Reference("torch.optim.SGD", {"momentum": 0.9}),),
-        family=Family(tuple((b,) for b in _HEAVY_BALL), _COUPLED),
         uses=frozenset({Use.START, Use.SCALE_TEST}),
     ),
     KnownOptimizer(
@@ -121,7 +93,6 @@ _ROWS: Final = (
         lr=0.1,
         form="linear",
         references=(Reference("torch.optim.SGD", {"momentum": 0.9, "nesterov": True}),),
-        family=Family(tuple((b, b) for b in _HEAVY_BALL), _COUPLED),
     ),
     KnownOptimizer(
         name="rmsprop",
@@ -142,7 +113,6 @@ _ROWS: Final = (
         class_name="AdamW",
         form="adaptive",
         references=(Reference("torch.optim.AdamW", {"betas": (0.9, 0.999), "weight_decay": 0.01}),),
-        family=Family(_ADAMW, (0.01, 0.0), without_decay="adam"),
         uses=frozenset({Use.START, Use.PROMOTION, Use.SCALE_TEST}),
     ),
     KnownOptimizer(
@@ -158,7 +128,6 @@ _ROWS: Final = (
         lr=1e-4,
         form="sign",
         references=(Reference("reference_optimizers.Signum", {"momentum": 0.9}),),
-        family=Family(((0.1,), (0.05,), (0.01,), (0.2,), (0.5,)), _DECAYS),
     ),
     KnownOptimizer(
         name="lion",
@@ -166,7 +135,6 @@ _ROWS: Final = (
         lr=1e-4,
         form="sign",
         references=(Reference("lion_pytorch.Lion", {"betas": (0.9, 0.99), "weight_decay": 0.0}),),
-        family=Family(((0.1, 0.01), (0.05, 0.02), (0.1, 0.1), (0.2, 0.05), (0.3, 0.02)), _DECAYS),
         sought=Sought(relatives=("signum",)),
         uses=frozenset({Use.PROMOTION, Use.SCALE_TEST}),
     ),
@@ -179,7 +147,6 @@ _ROWS: Final = (
             Reference("muon.SingleDeviceMuon", {"momentum": 0.95}, tolerance=1e-6),
             Reference("torch.optim.Muon", {"momentum": 0.95, "weight_decay": 0.0}, tolerance=1e-6),
         ),
-        family=Family(((0.05, 0.95), (0.1, 0.9), (0.02, 0.98), (0.2, 0.8), (0.4, 0.6)), _DECAYS),
         sought=Sought(without_decay=True),
         uses=frozenset({Use.PROMOTION, Use.SCALE_TEST}),
     ),

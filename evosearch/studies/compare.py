@@ -1,26 +1,62 @@
 """Optimizers side by side: each tuned alike on the same tasks and seeds, against tuned AdamW.
 
-The seeds are drawn apart from those of every search, so a candidate meets data here that took no
-part in its selection.
+Everybody is tuned by `evosearch.training.tuner` with the same allowance of trials, on seeds of
+their own, and reported on others. All are drawn apart from those of every search, so a candidate
+meets data here that took no part in its selection.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 from evosearch.config.schema import Config
+from evosearch.language.known import KNOWN, known
 from evosearch.language.rule import RuleSet
-from evosearch.training.baseline import Baseline, BaselineJob, adamw
-from evosearch.training.job import Job, Outcome, Stage, Status, TaskResult
-from evosearch.training.score import Score, combine, mean_score
+from evosearch.studies.baseline_families import FAMILIES
+from evosearch.studies.statistics import Difference, difference
+from evosearch.training.score import Score, combine, mean_score, paired
 from evosearch.training.seeds import derive
+from evosearch.training.tunable import Tunable
+from evosearch.training.tuner import Descent, Tuned, TuningJob
 from evosearch.workers.executor import Executor
 
-__all__ = ["Comparison", "Contender", "compare"]
+__all__ = ["Comparison", "Conditions", "Contender", "compare", "tunable", "tune_all"]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under what conditions optimizers are compared, the same for all."""
+
+    seeds: int
+    """Paired seeds a task to report on, and as many others to tune on."""
+    seed: int = 0
+    """What they are drawn from."""
+    purpose: str = "comparison"
+    """What else they are drawn from, so that no study uses another's."""
+    descent: Descent = field(default_factory=Descent)
+
+    def job(self, optimizer: Tunable, task: Any) -> TuningJob:
+        """Return the tuning of an optimizer on a task."""
+        tuning, reporting = (tuple(range(k * self.seeds, (k + 1) * self.seeds)) for k in (0, 1))
+        run_seed = derive(self.purpose, self.seed)
+        return TuningJob(optimizer, task, run_seed, tuning, reporting, self.descent)
+
+
+def tunable(rules: RuleSet, *, constants: bool) -> Tunable:
+    """Return a program as what is tuned.
+
+    Args:
+        rules: The program.
+        constants: Whether its constants are tuned as well: over its family, if it is a baseline.
+    """
+    if not constants:
+        return Tunable.fixed(str(rules))
+    name = next((name for name in FAMILIES if name in KNOWN and known(name) == rules), None)
+    return FAMILIES[name] if name else Tunable.of(str(rules))
 
 
 @dataclass(frozen=True)
@@ -29,50 +65,38 @@ class Contender:
 
     label: str
     rules: RuleSet
-    outcomes: tuple[Outcome, ...]
-    """One a task."""
+    tuned: Mapping[str, Tuned]
+    """By task."""
+    scores: Mapping[str, list[float]]
+    """Scores on each task by seed, in the same order for all contenders; empty if it failed."""
 
     @property
     def failure(self) -> str:
         """Why it has no score; empty where it has one."""
-        failed = [o for o in self.outcomes if o.status is not Status.OK]
-        return f"{failed[0].status}: {failed[0].message}" if failed else ""
-
-    @property
-    def results(self) -> tuple[TaskResult, ...]:
-        """Its results, one a task and seed."""
-        return tuple(result for outcome in self.outcomes for result in outcome.tasks)
+        failed = [f"{task}: {t.failure}" for task, t in self.tuned.items() if t.failure]
+        return failed[0] if failed else ""
 
     @cached_property
-    def scores(self) -> dict[str, list[float]]:
-        """Scores on each task by seed, in the same order for all contenders."""
-        scores: dict[str, list[float]] = {}
-        for result in self.results:
-            scores.setdefault(result.task, []).append(result.score)
-        return scores
-
-    @property
     def total(self) -> Score | None:
         """The mean over tasks; None if it failed."""
         return None if self.failure else combine([mean_score(s) for s in self.scores.values()])
 
-    def ahead_of(self, other: Contender) -> Score:
+    def ahead_of(self, other: Contender) -> Difference:
         """Return by how much its score is better than another's, paired by seed.
 
         Neither of them failed.
         """
-        differences = [
-            mean_score([a - b for a, b in zip(mine, other.scores[task], strict=True)])
+        return difference(
+            [a - b for a, b in zip(mine, other.scores[task], strict=True)]
             for task, mine in self.scores.items()
-        ]
-        return combine(differences)
+        )
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Optimizers on the same tasks and seeds."""
 
-    references: Mapping[str, Baseline]
+    references: Mapping[str, Tuned]
     """Tuned AdamW on each task."""
     contenders: tuple[Contender, ...]
     """Best first; those that failed come last."""
@@ -83,10 +107,7 @@ class Comparison:
         """Return it as plain JSON."""
         return {
             "unit": self.unit,
-            "references": {
-                task: {"program": b.program, "values": list(b.values), "edge": b.edge}
-                for task, b in self.references.items()
-            },
+            "references": {task: _plain(tuned) for task, tuned in self.references.items()},
             "contenders": [self._row(contender) for contender in self.contenders],
         }
 
@@ -98,8 +119,18 @@ class Comparison:
             "failure": contender.failure or None,
             "score": total.mean if total else None,
             "score_se": total.se if total else None,
-            "results": [result.to_json() for result in contender.results],
+            "scores": dict(contender.scores),
+            "tuned": {task: _plain(tuned) for task, tuned in contender.tuned.items()},
         }
+
+
+def _plain(tuned: Tuned) -> dict[str, Any]:
+    """Return what came out of tuning, without the trials that were not chosen."""
+    chosen = asdict(tuned.attempt) if tuned.trials else None
+    kept = {"edges": list(tuned.edges), "trials": len(tuned.trials)}
+    values = [value if math.isfinite(value) else None for value in tuned.values]
+    end = {"seeds": list(tuned.seeds), "values": values}
+    return {"chosen": chosen, **end, **kept, "failure": tuned.failure or None}
 
 
 def compare(
@@ -109,55 +140,79 @@ def compare(
     *,
     seeds: int,
     seed: int,
+    descent: Descent | None = None,
+    constants: bool = False,
     report: Callable[[str], None] = lambda _: None,
 ) -> Comparison:
-    """Tune AdamW and every optimizer on each task with the same grid and seeds.
+    """Tune AdamW and every optimizer on each task with the same allowance and seeds.
 
     Args:
         optimizers: Labels and programs.
-        config: Its tasks, its grid and the constants that AdamW is tuned over.
+        config: Its tasks.
         executor: Where it is computed.
-        seeds: Paired seeds a task.
+        seeds: Paired seeds a task to report on, and as many to tune on.
         seed: What they are drawn from.
+        descent: How far each is tuned.
+        constants: Whether the optimizers' constants are tuned as AdamW's are, or stay.
         report: Is told what happens, in sentences.
 
     Raises:
         RuntimeError: AdamW fails on a task.
     """
-    tasks = [task for tier in config.tiers_of_tasks() for task in tier]
-    run_seed, grid = derive("comparison", seed), config.evaluation.grid()
-    constants = config.reference
-    programs = tuple(adamw(b, d) for d in constants.weight_decay for b in constants.betas)
-    for i, task in enumerate(tasks):
-        report(f"tuning AdamW on {task}")
-        executor.submit(-1 - i, BaselineJob(programs, task, run_seed, seeds, 1, grid))
-    references: dict[str, Baseline] = {}
-    for i, task in enumerate(tasks):
-        baseline, seconds = executor.collect(-1 - i)
-        assert isinstance(baseline, Baseline)
-        references[str(task)] = baseline
-        report(f"tuned AdamW on {task} in {seconds:.1f} s")
-        for j, (_, rules) in enumerate(optimizers):
-            job = Job(
-                (str(rules),),
-                (Stage((task,)),),
-                tuple(range(seeds)),
-                run_seed,
-                {str(task): baseline.values},
-                grid,
-            )
-            executor.submit(i * len(optimizers) + j, job)
-    outcomes: list[list[Outcome]] = [[] for _ in optimizers]
-    for i, task in enumerate(tasks):
-        for j, (label, _) in enumerate(optimizers):
-            outcome, seconds = executor.collect(i * len(optimizers) + j)
-            assert isinstance(outcome, tuple)
-            outcomes[j] += outcome
-            report(f"evaluated {label} on {task} in {seconds:.1f} s")
-    found = [
-        Contender(label, rules, tuple(outcomes[j])) for j, (label, rules) in enumerate(optimizers)
-    ]
+    tunables = {str(i): tunable(r, constants=constants) for i, (_, r) in enumerate(optimizers)}
+    conditions = Conditions(seeds, seed, descent=descent or Descent())
+    names = {str(i): label for i, (label, _) in enumerate(optimizers)}
+    tuned = tune_all(tunables, config, executor, conditions, name=names.__getitem__, report=report)
+    references = {task: row.pop("") for task, row in tuned.items()}
+    found = []
+    for i, (label, rules) in enumerate(optimizers):
+        mine = {task: row[str(i)] for task, row in tuned.items()}
+        failed = any(t.failure for t in mine.values())
+        scores = {} if failed else _scores(mine, references, config)
+        found.append(Contender(label, rules, mine, scores))
     return Comparison(references, tuple(sorted(found, key=_order)), config.unit)
+
+
+def tune_all(
+    tunables: Mapping[str, Tunable],
+    config: Config,
+    executor: Executor,
+    conditions: Conditions,
+    *,
+    name: Callable[[str], str] = str,
+    report: Callable[[str], None] = lambda _: None,
+) -> dict[str, dict[str, Tuned]]:
+    """Tune AdamW's family, under the key "", and all others on each task of a configuration.
+
+    Raises:
+        RuntimeError: AdamW fails on a task.
+    """
+    everybody = {"": FAMILIES["adamw"], **tunables}
+    refs = [ref for tier in config.tiers_of_tasks() for ref in tier]
+    numbers: dict[tuple[str, str], int] = {}
+    for ref in refs:
+        for key, optimizer in everybody.items():
+            numbers[str(ref), key] = number = len(numbers)
+            executor.submit(number, conditions.job(optimizer, ref))
+    found: dict[str, dict[str, Tuned]] = {}
+    for (task, key), number in numbers.items():
+        result, seconds = executor.collect(number)
+        assert isinstance(result, Tuned)
+        found.setdefault(task, {})[key] = result
+        report(f"tuned {name(key) if key else 'AdamW'} on {task} in {seconds:.1f} s")
+        if not key and result.failure:
+            raise RuntimeError(f"AdamW fails on {task}: {result.failure}; choose another task")
+    return found
+
+
+def _scores(
+    mine: Mapping[str, Tuned], references: Mapping[str, Tuned], config: Config
+) -> dict[str, list[float]]:
+    refs = {str(ref): ref for tier in config.tiers_of_tasks() for ref in tier}
+    return {
+        task: paired(tuned.values, references[task].values, tuned.floor, refs[task].elasticity)
+        for task, tuned in mine.items()
+    }
 
 
 def _order(contender: Contender) -> float:

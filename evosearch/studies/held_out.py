@@ -1,7 +1,8 @@
-"""How often held-out tasks were looked at: a file that every look is appended to.
+"""The ledger of held-out tasks: a file that every look is appended to before its result is known.
 
-A held-out task is worth the less the more often it was used, so each use is written down before its
-result is known. The file belongs into version control, beside the claims that rest on it.
+A held-out task is worth the less the more often it was used, and a test is worth little that was
+chosen after its figures. So each use is registered with its finalists and its test. The file
+belongs into version control, beside the claims that rest on it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,14 @@ LOG: Final = Path("held_out.jsonl")
 
 
 def note_look(
-    purpose: str, tasks: Iterable[str], programs: Iterable[str], seeds: int, log: Path = LOG
+    purpose: str,
+    tasks: Iterable[str],
+    programs: Iterable[str],
+    seeds: int,
+    log: Path = LOG,
+    *,
+    finalists: Iterable[str] = (),
+    plan: str = "",
 ) -> int:
     """Append a look at those of the tasks that are held out, and return how many there were so far.
 
@@ -36,6 +44,8 @@ def note_look(
         programs: Texts of what is evaluated.
         seeds: Paired seeds a task.
         log: The file.
+        finalists: Names of those that the claims will be about.
+        plan: How they will be tested.
 
     Raises:
         DataError: The file cannot be read or written.
@@ -55,6 +65,8 @@ def note_look(
         "programs": [hashlib.sha256(text.encode()).hexdigest()[:16] for text in programs],
         "seeds": seeds,
     }
+    look |= {"finalists": found} if (found := list(finalists)) else {}
+    look |= {"plan": plan} if plan else {}
     try:
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:

@@ -1,33 +1,38 @@
 """Promotion: whether finalists beat tuned baselines on tasks that took no part in finding them.
 
-Finalists keep their constants. Baselines are tuned on each task: all members of their families (as
-many as AdamW has) on some seeds, the best of them on others, where the finalists are tried as well.
-Learning rates are tuned for everybody alike. Differences are paired by seed, tests are one-sided,
-and p values are corrected for all comparisons of a split (Holm).
+Finalists keep their constants; baselines are tuned over their families. Everybody's learning rates
+are tuned with the same allowance of trials, on other seeds than those of the result. Differences
+are paired by seed, tests are one-sided, and p values are corrected for all comparisons of a split
+(Holm).
+
+Seeds of one task say how sure an effect is on that task, however many they are. Whether it holds on
+a task that nobody has tried, only other tasks can say: hence a second test, over the tasks' means.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from evosearch.config.schema import Config
 from evosearch.language.library import Use, used_as
 from evosearch.studies.baseline_families import FAMILIES
-from evosearch.studies.statistics import Difference, difference, holm
-from evosearch.training.baseline import BaselineJob
-from evosearch.training.job import Job, Outcome, Stage, Status
-from evosearch.training.score import BOUND, combine, mean_score
-from evosearch.training.seeds import derive
-from evosearch.workers.executor import Executor, Result, Work
+from evosearch.studies.compare import Conditions, tune_all
+from evosearch.studies.statistics import Difference, difference, holm, interval
+from evosearch.training.score import BOUND, combine, mean_score, paired
+from evosearch.training.tunable import Tunable
+from evosearch.training.tuner import Descent, Tuned
+from evosearch.workers.executor import Executor
 
-__all__ = ["BASELINES", "LEVEL", "Finding", "Promotion", "promote"]
+__all__ = ["BASELINES", "LEVEL", "TASK_LEVEL", "Finding", "Promotion", "promote"]
 
 BASELINES: Final = used_as(Use.PROMOTION)
 """What a finalist is compared with."""
 LEVEL: Final = 0.01
-"""Corrected p value below which a finalist is said to beat a baseline."""
+"""Corrected p value over seeds below which a finalist is said to beat a baseline on the tasks."""
+TASK_LEVEL: Final = 0.05
+"""Corrected p value over tasks, below which it is said to beat it beyond them."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +42,24 @@ class Finding:
     finalist: str
     baseline: str
     split: str
+    leads: Mapping[str, Difference]
+    """By task."""
     lead: Difference
+    """The mean over these tasks."""
     p: float
-    """One-sided, corrected for all comparisons of the split."""
+    """One-sided over seeds, corrected for all comparisons of the split."""
+    p_tasks: float
+    """One-sided over the tasks' means, corrected alike; 1 where there is a single task."""
 
     @property
     def better(self) -> bool:
-        """Whether the finalist beats the baseline."""
+        """Whether the finalist beats the baseline on these tasks."""
         return self.p < LEVEL
+
+    @property
+    def general(self) -> bool:
+        """Whether that may be said of other tasks of their kind."""
+        return self.better and self.p_tasks < TASK_LEVEL
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON."""
@@ -52,12 +67,18 @@ class Finding:
             "finalist": self.finalist,
             "baseline": self.baseline,
             "split": self.split,
+            "tasks": {
+                task: {"ahead": lead.mean, "ahead_se": lead.error, "interval": interval(lead)}
+                for task, lead in self.leads.items()
+            },
             "ahead": self.lead.mean,
             "ahead_se": self.lead.error,
             "pairs": self.lead.pairs,
             "p": self.lead.p,
             "p_holm": self.p,
+            "p_tasks_holm": self.p_tasks,
             "better": self.better,
+            "general": self.general,
         }
 
 
@@ -67,12 +88,13 @@ class Promotion:
 
     seed: int
     seeds: int
+    trials: int
     splits: Mapping[str, tuple[str, ...]]
     """Tasks of each split."""
     programs: Mapping[str, str]
     """Finalists' texts."""
-    tuned: Mapping[str, Mapping[str, str]]
-    """The best member of each baseline's family, by task."""
+    tuned: Mapping[str, Mapping[str, Tuned]]
+    """Everybody as tuned, by task and label."""
     scores: Mapping[str, Mapping[str, tuple[float, ...]]]
     """Score against tuned AdamW by seed, for finalists and "tuned ..." baselines, by task."""
     findings: tuple[Finding, ...]
@@ -94,10 +116,19 @@ class Promotion:
         return {
             "seed": self.seed,
             "seeds": self.seeds,
+            "trials": self.trials,
             "level": LEVEL,
+            "task_level": TASK_LEVEL,
             "splits": {split: list(tasks) for split, tasks in self.splits.items()},
             "programs": dict(self.programs),
-            "tuned": {task: dict(best) for task, best in self.tuned.items()},
+            "tuned": {
+                task: {
+                    label: asdict(tuned.attempt) | {"edges": list(tuned.edges)}
+                    for label, tuned in row.items()
+                    if not tuned.failure
+                }
+                for task, row in self.tuned.items()
+            },
             "totals": totals,
             "scores": {
                 label: {task: list(values) for task, values in by_task.items()}
@@ -115,6 +146,7 @@ def promote(
     *,
     seeds: int,
     seed: int = 0,
+    descent: Descent | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> Promotion:
     """Evaluate finalists and tuned baselines, and test the differences.
@@ -122,36 +154,46 @@ def promote(
     Args:
         finalists: Labels and program texts.
         splits: Tasks by the name of their split.
-        config: Gives the grid of learning rates and the tasks' overrides.
+        config: Gives the tasks' overrides.
         executor: Where it is computed.
         seeds: Paired seeds a task for tuning, and as many for testing.
         seed: What they are drawn from, apart from those of every search.
+        descent: How far everybody is tuned.
         report: Is told what happens, in sentences.
 
     Raises:
         RuntimeError: AdamW fails on a task.
     """
-    names = [name for tasks in splits.values() for name in tasks]
-    table = _Table(config, executor, derive("promotion", seed), seeds)
-    table.tune(names)
+    descent = descent or Descent()
+    tunables = {label: Tunable.fixed(text) for label, text in finalists.items()}
+    tunables |= {_tuned(name): FAMILIES[name] for name in BASELINES if name != "adamw"}
+    conditions = Conditions(seeds, seed, "promotion", descent)
+    found = tune_all(tunables, config, executor, conditions, report=report)
     scores: dict[str, dict[str, tuple[float, ...]]] = {}
-    tuned: dict[str, dict[str, str]] = {}
-    for name in names:
-        tuned[name] = table.tuned(name)
-        report(f"tuned {', '.join(BASELINES)} on {name}")
-        table.try_(name, [*finalists.values(), *tuned[name].values()])
-    for name in names:
-        tried = table.tried(name)
-        for label, values in zip([*finalists, *map(_tuned, BASELINES)], tried, strict=True):
-            scores.setdefault(label, {})[name] = values
-        report(f"tried {', '.join(finalists)} on {name}")
+    tuned: dict[str, dict[str, Tuned]] = {}
+    for name in (name for tasks in splits.values() for name in tasks):
+        ref = config.task(name)
+        row = found[str(ref)]
+        reference = row.pop("")
+        tuned[name] = {**row, _tuned("adamw"): reference}
+        for label in [*finalists, *map(_tuned, BASELINES)]:
+            one = tuned[name][label]
+            # One that failed lost everywhere.
+            values = (
+                (-BOUND,) * seeds
+                if one.failure
+                else paired(one.values, reference.values, one.floor, ref.elasticity)
+            )
+            scores.setdefault(label, {})[name] = tuple(values)
+    kept = {split: tuple(tasks) for split, tasks in splits.items()}
     findings = [
         finding
         for split, tasks in splits.items()
         for finding in _test(split, tasks, list(finalists), scores)
     ]
-    kept = {split: tuple(tasks) for split, tasks in splits.items()}
-    return Promotion(seed, seeds, kept, dict(finalists), tuned, scores, tuple(findings))
+    return Promotion(
+        seed, seeds, descent.trials, kept, dict(finalists), tuned, scores, tuple(findings)
+    )
 
 
 def _test(
@@ -161,89 +203,25 @@ def _test(
     scores: Mapping[str, Mapping[str, Sequence[float]]],
 ) -> list[Finding]:
     pairs = [(finalist, baseline) for finalist in finalists for baseline in BASELINES]
-    leads = [
-        difference(
-            [a - b for a, b in zip(scores[x][task], scores[_tuned(y)][task], strict=True)]
+    apart = [
+        {
+            task: [a - b for a, b in zip(scores[x][task], scores[_tuned(y)][task], strict=True)]
             for task in tasks
-        )
+        }
         for x, y in pairs
     ]
-    corrected = holm([lead.p for lead in leads])
+    leads = [difference(by_task.values()) for by_task in apart]
+    over_tasks = [
+        difference([[sum(values) / len(values) for values in by_task.values()]]).p
+        for by_task in apart
+    ]
+    by_seeds, by_tasks = (holm(ps) for ps in ([lead.p for lead in leads], over_tasks))
     return [
-        Finding(x, y, split, lead, p)
-        for (x, y), lead, p in zip(pairs, leads, corrected, strict=True)
+        Finding(x, y, split, {k: difference([v]) for k, v in by_task.items()}, lead, p, q)
+        for (x, y), by_task, lead, p, q in zip(pairs, apart, leads, by_seeds, by_tasks, strict=True)
     ]
 
 
 def _tuned(family: str) -> str:
     """Return the label of a baseline, which a finalist's cannot be."""
     return f"tuned {family}"
-
-
-class _Table:
-    """Jobs of a promotion by task, all submitted before any is waited for."""
-
-    def __init__(self, config: Config, executor: Executor, run_seed: int, seeds: int) -> None:
-        self._config = config
-        self._executor = executor
-        self._run_seed = run_seed
-        self._seeds = seeds
-        self._grid = config.evaluation.grid()
-        self._numbers: dict[tuple[str, str], int] = {}
-        self._references: dict[str, tuple[float, ...]] = {}
-
-    def tune(self, names: Sequence[str]) -> None:
-        """Begin to tune all baselines on these tasks: AdamW first, whom scores refer to."""
-        for name in names:
-            programs, ref = FAMILIES["adamw"], self._config.task(name)
-            job = BaselineJob(programs, ref, self._run_seed, self._seeds, 2, self._grid)
-            self._submit(name, "adamw", job)
-        for name in names:
-            baseline = self._collect(name, "adamw")
-            assert not isinstance(baseline, tuple)
-            self._references[name] = baseline.values
-            for family in BASELINES:
-                self._submit(name, f"tune {family}", self._job(name, FAMILIES[family], 0))
-
-    def tuned(self, name: str) -> dict[str, str]:
-        """Return the best member of each baseline's family on a task."""
-        best: dict[str, str] = {}
-        for family in BASELINES:
-            outcomes = self._outcomes(name, f"tune {family}")
-            scores = [outcome.score for outcome in outcomes]
-            best[family] = FAMILIES[family][scores.index(max(scores))]
-        return best
-
-    def try_(self, name: str, programs: Sequence[str]) -> None:
-        """Begin to evaluate programs on a task's other seeds."""
-        self._submit(name, "try", self._job(name, programs, 1))
-
-    def tried(self, name: str) -> list[tuple[float, ...]]:
-        """Return the scores of each program by seed; one that failed lost everywhere."""
-        return [
-            tuple(result.score for result in outcome.tasks)
-            if outcome.status is Status.OK
-            else (-BOUND,) * self._seeds
-            for outcome in self._outcomes(name, "try")
-        ]
-
-    def _job(self, name: str, programs: Sequence[str], round_: int) -> Job:
-        ref, n = self._config.task(name), self._seeds
-        replicates = tuple(range(round_ * n, (round_ + 1) * n))
-        values = tuple(self._references[name][r] for r in replicates)
-        stages = (Stage((ref,)),)
-        return Job(
-            tuple(programs), stages, replicates, self._run_seed, {str(ref): values}, self._grid
-        )
-
-    def _submit(self, name: str, purpose: str, job: Work) -> None:
-        self._numbers[name, purpose] = number = len(self._numbers)
-        self._executor.submit(number, job)
-
-    def _collect(self, name: str, purpose: str) -> Result:
-        return self._executor.collect(self._numbers[name, purpose])[0]
-
-    def _outcomes(self, name: str, purpose: str) -> tuple[Outcome, ...]:
-        outcomes = self._collect(name, purpose)
-        assert isinstance(outcomes, tuple)
-        return outcomes

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["CONFIDENCE", "Difference", "difference", "holm", "wilson"]
+__all__ = ["CONFIDENCE", "Difference", "difference", "fisher", "holm", "interval", "wilson"]
 
 CONFIDENCE: Final = 0.95
 """Confidence at which one program is said to be better than another, one-sided."""
@@ -67,6 +67,24 @@ def difference(tasks: Iterable[Sequence[float]]) -> Difference:
     spread = math.fsum(v**2 / (len(s) - 1) for v, s in zip(parts, samples, strict=True))
     freedom = total**2 / spread if spread else float(pairs - k)
     return Difference(mean, math.sqrt(total) / k, freedom, pairs)
+
+
+def interval(found: Difference, level: float = CONFIDENCE) -> tuple[float, float] | None:
+    """Return the two-sided interval of a difference (Student's t); None where it has no error."""
+    if found.error is None or not found.freedom:
+        return None
+    from scipy.special import stdtrit
+
+    half = found.error * float(stdtrit(found.freedom, 0.5 + level / 2))
+    return found.mean - half, found.mean + half
+
+
+def fisher(hits: int, trials: int, others: int, other_trials: int) -> float:
+    """Return the p value of Fisher's exact test of two shares of successes, two-sided."""
+    from scipy.stats import fisher_exact
+
+    table = [[hits, trials - hits], [others, other_trials - others]]
+    return float(fisher_exact(table).pvalue)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def wilson(hits: int, trials: int, z: float = 1.96) -> tuple[float, float]:

@@ -1,8 +1,8 @@
-"""The reference of all scores: AdamW, tuned as freely as a candidate may be.
+"""The reference of a search's scores: AdamW with constants that were chosen before.
 
-On each task every combination of constants gets the same grid of learning rates as a candidate, and
-the best on the first round's seeds is the reference on all rounds. A candidate's constants are
-chosen on those same seeds, so neither side has an advantage on fresh ones.
+Its learning rates are found as a candidate's are, on the same grid and seeds. Its constants a
+preset commits for each task (`python -m evosearch.studies.references` chooses them); where none
+are committed, the best of a short list on the first round's seeds is the reference on all rounds.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evosearch.language.known import known, variant
 from evosearch.training.job import TaskRef
 from evosearch.training.lr_grid import Grid
 from evosearch.training.score import log_excess
@@ -47,11 +46,29 @@ class Baseline:
     """The other programs with their mean log excess minus the best's."""
 
 
-def adamw(betas: tuple[float, float], weight_decay: float) -> str:
-    """Return AdamW's text with these constants."""
+def adamw(
+    betas: tuple[float, float], weight_decay: float = 0.0, warmup: float = 0.0, *, eps: float = 1e-8
+) -> str:
+    """Return AdamW's text with these constants, and so many steps of linear warm-up."""
     first, second = betas
-    constants = (round(1 - first, 9), round(1 - second, 9), first, second)
-    return str(variant(known("adam").matrix.renamed("adamw"), constants, weight_decay))
+    text = (
+        "def adamw(w, g, m, v):\n"
+        f"    m = lerp(m, g, {round(1.0 - first, 9)})\n"
+        "    g2 = square(g)\n"
+        f"    v = lerp(v, g2, {round(1.0 - second, 9)})\n"
+        f"    a = debias(m, {first})\n"
+        f"    b = debias(v, {second})\n"
+        "    s = sqrt(b)\n"
+        f"    d = s + {eps}\n"
+        "    u = a / d\n"
+    )
+    if warmup:
+        text += (
+            f"    k = step()\n    k = k * {1.0 / warmup}\n    k = minimum(k, 1.0)\n    u = u * k\n"
+        )
+    if weight_decay:
+        text += f"    r = w * {weight_decay}\n    u = u + r\n"
+    return f"{text}    return u, m, v\n"
 
 
 def tune_baseline(job: BaselineJob, device: str = "cpu") -> Baseline:

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Protocol
 from evosearch.errors import ClusterError, DataError
 from evosearch.training.baseline import Baseline, BaselineJob, tune_baseline
 from evosearch.training.job import Job, Outcome
+from evosearch.training.tuner import Tuned, TuningJob, tune
 
 if TYPE_CHECKING:
     from evosearch.config.schema import Config
 
 __all__ = ["Executor", "LocalExecutor", "Result", "Timed", "Work", "perform", "prepare"]
 
-Work = Job | BaselineJob
-Result = tuple[Outcome, ...] | Baseline
+Work = Job | BaselineJob | TuningJob
+Result = tuple[Outcome, ...] | Baseline | Tuned
 Timed = tuple[Result, float]
 """A result and the seconds that a worker spent on it."""
 
@@ -44,6 +45,8 @@ def perform(job: Work, device: str = "cpu") -> Timed:
     start = time.perf_counter()
     if isinstance(job, Job):
         return evaluate(job, device=device), time.perf_counter() - start
+    if isinstance(job, TuningJob):
+        return tune(job, device), time.perf_counter() - start
     return tune_baseline(job, device), time.perf_counter() - start
 
 

@@ -15,6 +15,7 @@ from evosearch.errors import ClusterError
 from evosearch.training.baseline import Baseline
 from evosearch.training.job import Job, Outcome, Status
 from evosearch.training.score import BOUND
+from evosearch.training.tuner import Tuned
 from evosearch.workers.executor import Timed, Work
 
 __all__ = ["Piece", "Pieces"]
@@ -39,7 +40,8 @@ class _Open:
 
     size: int
     outcomes: dict[int, Outcome]
-    baseline: Baseline | None = None
+    whole: Baseline | Tuned | None = None
+    """The result of a job that has no candidates."""
     seconds: float = 0.0
 
 
@@ -57,13 +59,13 @@ class Pieces:
     def complete(self, number: int) -> bool:
         """Whether all of a job is known."""
         job = self._open[number]
-        return job.baseline is not None or len(job.outcomes) == job.size
+        return job.whole is not None or len(job.outcomes) == job.size
 
     def take(self, number: int) -> Timed:
         """Return a complete job's result and the seconds spent on it, and forget it."""
         job = self._open.pop(number)
-        if job.baseline is not None:
-            return job.baseline, job.seconds
+        if job.whole is not None:
+            return job.whole, job.seconds
         return tuple(job.outcomes[i] for i in range(job.size)), job.seconds
 
     def land(self, piece: Piece, result: Timed) -> None:
@@ -71,8 +73,8 @@ class Pieces:
         value, seconds = result
         job = self._open[piece.number]
         job.seconds += seconds
-        if isinstance(value, Baseline):
-            job.baseline = value
+        if isinstance(value, Baseline | Tuned):
+            job.whole = value
         else:
             job.outcomes |= dict(enumerate(value, start=piece.first))
 
@@ -80,7 +82,7 @@ class Pieces:
         """Return what to compute next, in this order, after a piece's worker was lost.
 
         Raises:
-            ClusterError: The tuning of a baseline was lost twice; there is no search without it.
+            ClusterError: What tunes an optimizer was lost twice; nothing can be said without it.
         """
         job = piece.job
         if isinstance(job, Job) and len(job.candidates) > 1:
@@ -92,7 +94,7 @@ class Pieces:
             return [replace(piece, attempt=piece.attempt + 1)]
         if not isinstance(job, Job):
             raise ClusterError(
-                f"the baseline of task {job.task} could not be tuned: {message}, twice. Give a "
+                f"an optimizer could not be tuned on task {job.task}: {message}, twice. Give a "
                 "pack more time (`--set budget.seconds_per_pack=...`) or more memory"
             )
         outcome = Outcome(status, message, 0, -BOUND, None, ())

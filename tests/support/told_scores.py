@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from evosearch.language.liveness import strip_rules
 from evosearch.runs.run import Run
 from evosearch.runs.state import FINISHED
 from evosearch.storage.journal import Journal
+from evosearch.studies.baseline_families import FAMILIES
 from evosearch.training.baseline import Baseline, BaselineJob
 from evosearch.training.job import Outcome, Status, TaskResult, TrialResult
 from evosearch.training.seeds import derive
+from evosearch.training.tuner import Attempt, Tuned, TuningJob
 from evosearch.workers.executor import LocalExecutor, Timed, Work
 
 TASK = "least_squares"
@@ -48,6 +51,7 @@ class Teller:
         self.failing = failing
         self.evaluated: list[tuple[str, int]] = []
         """Programs with the first replicate that they were evaluated on."""
+        self.tunings: list[TuningJob] = []
 
     def executor(self) -> LocalExecutor:
         return LocalExecutor(self._perform)
@@ -68,7 +72,23 @@ class Teller:
         mean = sum(result.score for result in results) / len(results)
         return Outcome(Status.OK, "", tier, mean, 0.1, results)
 
+    def tuned(self, job: TuningJob) -> Tuned:
+        """Return what is told of an optimizer by its start; AdamW's family is level 0."""
+        text, n = job.optimizer.start, len(job.reporting)
+        seeds = tuple(job.reporting)
+        if text in self.failing:
+            return Tuned(str(job.task), 0.0, seeds, (), (), 0, (), "told to")
+        adamw = text == FAMILIES["adamw"].start and len(job.optimizer.axes) > 0
+        scores = [0.0] * n if adamw else [self.score(text, r) for r in job.reporting]
+        values = tuple(0.5 * math.exp(-score) for score in scores)
+        constants = tuple(axis.values[axis.first] for axis in job.optimizer.axes)
+        trial = Attempt(text, constants, 0.1, 0.1, -scores[0])
+        return Tuned(str(job.task), 0.0, seeds, values, (trial,), 0, ())
+
     def _perform(self, job: Work) -> Timed:
+        if isinstance(job, TuningJob):
+            self.tunings.append(job)
+            return self.tuned(job), 1.0
         if isinstance(job, BaselineJob):
             values = (0.5,) * (job.seeds * job.rounds)
             return Baseline(str(job.task), job.programs[0], values, False, ()), 1.0

@@ -113,3 +113,10 @@ def test_every_task_gets_every_constant() -> None:
         assert len(set(job.programs)) == combinations
         assert (job.seeds, job.rounds) == (config.evaluation.seeds, config.elites.rounds)
         assert job.grid == config.evaluation.grid()
+
+
+def test_constants_that_are_committed_are_the_references() -> None:
+    known = '{"digits_mlp": {"betas": [0.5, 0.98], "weight_decay": 0.1, "warmup": 10}}'
+    first, second = baseline_jobs(config_of(f"reference.constants={known}"))
+    assert first.programs == (adamw((0.5, 0.98), 0.1, 10.0),)
+    assert len(second.programs) > 1

@@ -1,0 +1,268 @@
+"""The tuner: one way to tune whatever is compared, so that nobody has more freedom than another.
+
+Coordinate descent from the textbook's constants: the best point so far has its neighbours tried,
+along the learning rate, the ratio of the rest's rate to it, and every constant that may be tuned,
+until none of them is better or the allowance of trials is spent. Everybody has the same allowance.
+Each axis continues beyond its list, so the best of a finished descent has neighbours on all sides;
+where trials ran out before, the axes that still have an untried one are named as edges.
+
+"Tuned" is said of what comes out of here and of nothing else. Constants and rates are chosen on
+seeds of their own; the values that are reported are of other seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from evosearch.training.batching import train_entries
+from evosearch.training.evaluate import compile_text
+from evosearch.training.job import TaskRef
+from evosearch.training.lanes import Entry, Trial, arithmetic
+from evosearch.training.lr_grid import UpdateSize, measure
+from evosearch.training.score import log_excess
+from evosearch.training.seeds import evaluation_seed
+from evosearch.training.tunable import Tunable
+from evosearch.training.update import UpdateRules
+from proxy_tasks.registry import get
+from proxy_tasks.task import Task
+
+__all__ = ["Attempt", "Descent", "Place", "Tuned", "TuningJob", "tune"]
+
+_FINE: Final = math.sqrt(2.0)
+"""A learning rate's smallest step."""
+_COARSE: Final = 3
+"""Small steps in a large one: a factor of 2.8."""
+_OPENING: Final = (-2, -1, 0, 1, 2)
+"""Large steps from the centre that are tried first."""
+_RATIO: Final = 3.0
+"""Step of the ratio between how far the rest and the hidden matrices move."""
+
+Place = tuple[int, ...]
+"""Positions of the learning rate, the ratio and each constant; the start is 0, 0 and the firsts."""
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How far tuning goes, the same for everybody."""
+
+    trials: int = 64
+    """Points that may be tried."""
+    fine: bool = False
+    """Whether learning rates are refined to a factor of the square root of 2 in the end."""
+
+    def ahead(
+        self, tunable: Tunable, tried: Mapping[Place, float], *, ratio: bool
+    ) -> tuple[Place, ...]:
+        """Return the points to try next; empty once nothing is left or allowed.
+
+        Args:
+            tunable: Gives the constants.
+            tried: Levels of the points so far; less is better.
+            ratio: Whether the task has matrices and a rest, hence a ratio.
+        """
+        if not tried:
+            firsts = tuple(axis.first for axis in tunable.axes)
+            return tuple((k * _COARSE, 0, *firsts) for k in _OPENING)[: self.trials]
+        room = max(0, self.trials - len(tried))
+        return tuple(place for place, _ in self._open(tunable, tried, ratio=ratio))[:room]
+
+    def edges(
+        self, tunable: Tunable, tried: Mapping[Place, float], *, ratio: bool
+    ) -> tuple[str, ...]:
+        """Return the names of the axes along which the best has an untried neighbour."""
+        return tuple(dict.fromkeys(axis for _, axis in self._open(tunable, tried, ratio=ratio)))
+
+    def _open(
+        self, tunable: Tunable, tried: Mapping[Place, float], *, ratio: bool
+    ) -> list[tuple[Place, str]]:
+        """Return the untried neighbours of the best point, each with its axis."""
+        best = min(tried, key=lambda place: tried[place])
+        refined = any(place[0] % _COARSE for place in tried)
+        names = ("learning rate", "ratio", *(axis.name for axis in tunable.axes))
+        around = [_neighbours(best, k, 1) for k in range(len(names))]
+        around[1] = around[1] if ratio else []
+        coarse = [_neighbours(best, 0, _COARSE), *around[1:]]
+        found = _untried(coarse, names, tunable, tried)
+        if self.fine and (refined or not found):
+            found = _untried(around, names, tunable, tried)
+        return found
+
+
+def _neighbours(place: Place, axis: int, step: int) -> list[Place]:
+    return [(*place[:axis], place[axis] + way, *place[axis + 1 :]) for way in (-step, step)]
+
+
+def _untried(
+    around: Sequence[Sequence[Place]],
+    names: Sequence[str],
+    tunable: Tunable,
+    tried: Mapping[Place, float],
+) -> list[tuple[Place, str]]:
+    return [
+        (place, name)
+        for name, places in zip(names, around, strict=True)
+        for place in places
+        if place not in tried and tunable.text(place[2:]) is not None
+    ]
+
+
+@dataclass(frozen=True)
+class TuningJob:
+    """An optimizer to tune on a task and to report."""
+
+    optimizer: Tunable
+    task: TaskRef
+    run_seed: int
+    tuning: tuple[int, ...]
+    """Replicates that constants and rates are chosen on."""
+    reporting: tuple[int, ...]
+    """Replicates that the result is of; none of them took part in the choice."""
+    descent: Descent = field(default_factory=Descent)
+
+    def __post_init__(self) -> None:
+        if not self.tuning or not self.reporting or set(self.tuning) & set(self.reporting):
+            raise ValueError(
+                f"tuning on replicates {self.tuning} and reporting {self.reporting}; expected "
+                "some of each, and none in both"
+            )
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A trial of a descent."""
+
+    program: str
+    constants: tuple[float, ...]
+    """The value of each axis."""
+    lr: float
+    """Learning rate of the hidden matrices; of all parameters where a task has no such matrix."""
+    rest_lr: float
+    level: float
+    """Mean log excess on the tuning seeds."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """An optimizer as tuned on a task."""
+
+    task: str
+    floor: float
+    """What no optimizer can get below on the task."""
+    seeds: tuple[int, ...]
+    """The reporting seeds."""
+    values: tuple[float, ...]
+    """End values on them; infinite where it diverged."""
+    trials: tuple[Attempt, ...]
+    best: int
+    edges: tuple[str, ...]
+    """Axes at whose edge the best lies, because trials ran out."""
+    failure: str = ""
+    """Why it has no values; empty where it has."""
+
+    @property
+    def attempt(self) -> Attempt:
+        """The trial that was chosen."""
+        return self.trials[self.best]
+
+
+def tune(job: TuningJob, device: str = "cpu") -> Tuned:
+    """Tune an optimizer on some seeds and train the best trial on the others.
+
+    An optimizer that fails gets no values, and the reason.
+    """
+    task = get(job.task.name, **job.task.overrides)
+    with arithmetic():
+        return _Tuning(job, task, device).run()
+
+
+class _Tuning:
+    """One descent."""
+
+    def __init__(self, job: TuningJob, task: Task, device: str) -> None:
+        self._job, self._task, self._device = job, task, device
+        self._rules: dict[str, UpdateRules] = {}
+        self._size: UpdateSize | None = None
+        self._attempts: dict[Place, Attempt] = {}
+
+    def run(self) -> Tuned:
+        job, key, floor = self._job, str(self._job.task), self._task.floor
+        seeds = tuple(self._seeds(job.reporting))
+        try:
+            # The centre is the start's own update size. Constants move at the same learning rate:
+            # a size measured over a few steps is not that of a long memory.
+            self._size = measure(self._compiled(job.optimizer.start), self._task)
+        except (ArithmeticError, RuntimeError) as error:
+            return Tuned(key, floor, seeds, (), (), 0, (), f"{type(error).__name__}: {error}")
+        if self._size.degenerate:
+            return Tuned(key, floor, seeds, (), (), 0, (), "its update is zero or not finite")
+        ratio = self._size.matrix is not None and self._size.rest is not None
+        levels: dict[Place, float] = {}
+        while ahead := job.descent.ahead(job.optimizer, levels, ratio=ratio):
+            for place, values in zip(ahead, self._train(ahead, job.tuning), strict=True):
+                levels[place] = sum(log_excess(v, self._task.floor) for v in values) / len(values)
+                self._attempts[place] = replace(self._attempt(place), level=levels[place])
+        best = min(levels, key=lambda place: levels[place])
+        (values,) = self._train((best,), job.reporting)
+        failure = "" if any(map(math.isfinite, values)) else "no finite value"
+        return Tuned(
+            key,
+            floor,
+            seeds,
+            () if failure else tuple(values),
+            tuple(self._attempts.values()),
+            list(levels).index(best),
+            job.descent.edges(job.optimizer, levels, ratio=ratio),
+            failure,
+        )
+
+    def _train(self, places: Sequence[Place], replicates: Sequence[int]) -> list[list[float]]:
+        """Return the end values of each point on these replicates; infinite where one failed."""
+        seeds = self._seeds(replicates)
+        groups: dict[str, list[Place]] = {}
+        for place in places:
+            groups.setdefault(self._text(place), []).append(place)
+        entries = [
+            Entry(self._compiled(text), tuple(map(self._trial, group)))
+            for text, group in groups.items()
+        ]
+        found: dict[Place, list[float]] = {}
+        trained = train_entries(self._task, seeds, entries, self._device)
+        for group, values in zip(groups.values(), trained, strict=True):
+            lost = [[math.inf] * len(seeds)] * len(group)
+            rows = lost if isinstance(values, Exception) else values.tolist()
+            for place, row in zip(group, rows, strict=True):
+                found[place] = [v if math.isfinite(v) else math.inf for v in row]
+        return [found[place] for place in places]
+
+    def _seeds(self, replicates: Sequence[int]) -> list[int]:
+        job = self._job
+        return [evaluation_seed(job.run_seed, str(job.task), r) for r in replicates]
+
+    def _attempt(self, place: Place) -> Attempt:
+        trial = self._trial(place)
+        values = self._job.optimizer.values(place[2:])
+        assert values is not None
+        text, lr = self._text(place), trial.matrix or trial.rest
+        return Attempt(text, values, lr, trial.rest, math.nan)
+
+    def _trial(self, place: Place) -> Trial:
+        size = self._size
+        assert size is not None
+        step = self._task.step_size * _FINE ** place[0]
+        return Trial(
+            matrix=0.0 if size.matrix is None else step / size.matrix,
+            rest=0.0 if size.rest is None else _RATIO ** place[1] * step / size.rest,
+        )
+
+    def _text(self, place: Place) -> str:
+        text = self._job.optimizer.text(place[2:])
+        assert text is not None
+        return text
+
+    def _compiled(self, text: str) -> UpdateRules:
+        if text not in self._rules:
+            self._rules[text] = compile_text(text)
+        return self._rules[text]
