@@ -17,7 +17,7 @@ from evosearch.errors import UsageError
 from evosearch.export.torch_file import class_name
 from evosearch.language.interpret import initial_states, run
 from evosearch.language.known import KNOWN, default_rest, known, resolve, rest_of
-from evosearch.language.library import LIBRARY, Reference, Use
+from evosearch.language.library import LIBRARY, Reference
 from evosearch.language.liveness import strip_rules
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import Rule, RuleSet
