@@ -10,6 +10,7 @@ from primitives.row import elementwise
 __all__ = ["FAMILIES"]
 
 _ADAM = "https://arxiv.org/abs/1412.6980"
+_SOAP = "https://arxiv.org/abs/2409.11321"
 
 _AVERAGES: tuple[Op, ...] = (
     elementwise(
@@ -60,6 +61,32 @@ _AVERAGES: tuple[Op, ...] = (
             Law.MULTIPLE,
         },
         reference=_ADAM,
+    ),
+    elementwise(
+        "blend",
+        "{0} + {2} * ({1} - {0})",
+        lambda x, y, z: x + z * (y - x),
+        "x + z*(y - x)",
+        "x + z (y - x): lerp with a rate that is a tensor, such as one that changes with the step.",
+        arity=3,
+        broadcast=True,
+        flops=3,
+        drawn=False,
+        reference="https://docs.pytorch.org/docs/stable/generated/torch.lerp.html",
+    ),
+    elementwise(
+        "every",
+        "every({0}, {1}, {2}, t)",
+        lambda x, y, k, t: np.where((t - 1) % k == 0, x, y),
+        "Piecewise((x, Eq(Mod(t - 1, a), 0)), (y, True))",
+        "x on the first step and every k-th step after it, y on the others. What only x needs is "
+        "computed on those steps alone.",
+        arity=2,
+        constants=(Constant.PERIOD,),
+        probes=((3.0,), (1.0,)),
+        laws={Law.LINEAR, Law.IDEMPOTENT, Law.MONOTONE},
+        drawn=False,
+        reference=_SOAP,
     ),
     Op(
         name="step",

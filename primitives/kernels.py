@@ -20,6 +20,7 @@ __all__ = [
     "clip_to",
     "cosine",
     "eig_basis",
+    "every",
     "identity",
     "inverse_root",
     "max_abs",
@@ -92,6 +93,17 @@ def cosine(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         size = torch.linalg.vector_norm(v, dim=dims, keepdim=True)
         product = torch.where(size == 0, 0.0, product / size)
     return product
+
+
+def every(x: torch.Tensor, y: torch.Tensor, period: float, t: float | torch.Tensor) -> torch.Tensor:
+    """Return x on step 1 and every period-th step after it, else y, in new memory.
+
+    Where the step t is a number, the one that is not taken is not looked at.
+    """
+    due = (t - 1) % period == 0
+    if isinstance(due, torch.Tensor):
+        return torch.where(due.to(x.device), x, y)
+    return (x if due else y).clone()
 
 
 def identity(x: torch.Tensor, dim: int) -> torch.Tensor:

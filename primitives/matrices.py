@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from primitives import oracle
-from primitives.op import Cost, Law, Op, Signature
+from primitives.op import Constant, Cost, Law, Op, Signature
 
 __all__ = ["FAMILIES"]
 
@@ -15,6 +15,7 @@ _MUON: Final = "https://kellerjordan.github.io/posts/muon/"
 _MOONLIGHT: Final = "https://arxiv.org/abs/2502.16982"
 _SHAMPOO: Final = "https://arxiv.org/abs/1802.09568"
 _SOAP: Final = "https://arxiv.org/abs/2409.11321"
+_SCION: Final = "https://arxiv.org/abs/2502.07529"
 _KRON: Final = "https://arxiv.org/abs/1512.04202"
 _LINALG: Final = "https://docs.pytorch.org/docs/stable/generated/torch.{}.html"
 
@@ -23,6 +24,10 @@ _LINEAR = frozenset({Law.LINEAR, Law.ODD, Law.HOMOGENEOUS, Law.ZERO_PRESERVING})
 _CONSTANT = frozenset(
     {Law.EVEN, Law.SIGN_BLIND, Law.SCALE_INVARIANT}
     | {Law.IDEMPOTENT, Law.NONNEGATIVE, Law.MONOTONE}
+)
+
+_CONSTANT_SIZE = frozenset(
+    {Law.EVEN, Law.SIGN_BLIND, Law.SCALE_INVARIANT, Law.NONNEGATIVE, Law.POSITIVE, Law.MONOTONE}
 )
 
 _PRODUCTS: tuple[Op, ...] = (
@@ -71,6 +76,30 @@ _PRODUCTS: tuple[Op, ...] = (
         degree=2,
         laws=frozenset({Law.EVEN, Law.ZERO_PRESERVING}),
         reference=_SHAMPOO,
+    ),
+    Op(
+        name="rows",
+        signature=Signature("ij->11"),
+        torch="{0}.new_full((*{0}.shape[:-2], 1, 1), {0}.shape[-2])",
+        numpy=lambda x: np.full((*x.shape[:-2], 1, 1), float(x.shape[-2])),
+        sympy="",
+        doc="The number of rows.",
+        cost=Cost("1", "1"),
+        laws=_CONSTANT_SIZE,
+        drawn=False,
+        reference=_SCION,
+    ),
+    Op(
+        name="cols",
+        signature=Signature("ij->11"),
+        torch="{0}.new_full((*{0}.shape[:-2], 1, 1), {0}.shape[-1])",
+        numpy=lambda x: np.full((*x.shape[:-2], 1, 1), float(x.shape[-1])),
+        sympy="",
+        doc="The number of columns.",
+        cost=Cost("1", "1"),
+        laws=_CONSTANT_SIZE,
+        drawn=False,
+        reference=_SCION,
     ),
     Op(
         name="identity_left",
@@ -134,6 +163,21 @@ def _quintic(steps: int) -> Cost:
 
 
 _ORTHOGONALISATION: tuple[Op, ...] = (
+    Op(
+        name="quintic",
+        signature=Signature("ij->ij"),
+        torch="quintic({0}, [({1}, {2}, {3})])",
+        numpy=oracle.quintic,
+        sympy="",
+        doc="a x + (b x x^T + c (x x^T)^2) x: one step of Newton-Schulz, with coefficients of "
+        "one's own.",
+        cost=_quintic(1),
+        constants=(Constant.COEFFICIENT,) * 3,
+        probes=((3.4445, -4.7750, 2.0315), (1.5, -0.5, 0.0)),
+        laws=frozenset({Law.ODD, Law.TRANSPOSE_EQUIVARIANT, Law.ZERO_PRESERVING}),
+        drawn=False,
+        reference=_MUON,
+    ),
     Op(
         name="newton_schulz3",
         signature=Signature("ij->ij"),

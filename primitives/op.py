@@ -28,6 +28,8 @@ class Constant(Enum):
     DECAY = "a decay rate beta in (0, 1); moves in log(1 - beta)"
     GAIN = "a factor or threshold; moves in its logarithm"
     EXPONENT = "a power; moves additively"
+    COEFFICIENT = "a coefficient of a polynomial, of either sign; moves in its logarithm"
+    PERIOD = "a number of steps, 1 or more; moves in its logarithm, to a whole number"
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -39,6 +41,10 @@ class Constant(Enum):
                 return 0.0, 1e30
             case Constant.EXPONENT:
                 return -100.0, 100.0
+            case Constant.COEFFICIENT:
+                return -1e6, 1e6
+            case Constant.PERIOD:
+                return 1.0, 1e6
 
 
 class Law(Enum):
@@ -180,6 +186,8 @@ class Op:
     """Closed interval in which all tensor arguments must lie for a finite result."""
     limits: tuple[float, float] | None = None
     """Closed interval for the constants, where it is not their kind's."""
+    drawn: bool = True
+    """Whether a search draws it where its space does not say which ops it has."""
     infix: str = ""
     """Python operator that stands for the op in program text, if any."""
     reference: str = ""

@@ -23,6 +23,7 @@ __all__ = [
     "newton_schulz",
     "norm",
     "polar_express",
+    "quintic",
     "rms",
     "rsqrt",
     "safe_div",
@@ -102,6 +103,11 @@ def _iterate(x: Array, coefficients: tuple[tuple[float, float, float], ...]) -> 
         series = b * gram + c * gram @ gram
         x = a * x + (series @ x if wide else x @ series)
     return x
+
+
+def quintic(x: Array, a: float, b: float, c: float) -> Array:
+    """One step of a quintic iteration: a X + (b G + c G^2) X, for G = X X^T."""
+    return _iterate(x, ((a, b, c),))
 
 
 def newton_schulz(x: Array, steps: int) -> Array:

@@ -45,7 +45,7 @@ class SpaceConfig(Section):
     """What programs may say."""
 
     ops: tuple[str, ...] = ()
-    """Names of ops; empty means all."""
+    """Names of ops; empty means all that a search draws by default (`primitives.op.Op.drawn`)."""
     max_statements: Positive = 24
     max_states: Annotated[int, Field(ge=0)] = 2
     spare_states: Annotated[int, Field(ge=0)] = 0

@@ -9,6 +9,7 @@ from typing import Final
 
 from evosearch.equivalence.shrink import shrink
 from evosearch.language.check import infer
+from evosearch.language.liveness import periods
 from evosearch.language.parse_cache import parsed
 from evosearch.language.rule import INPUTS, Argument, Rule, RuleSet
 from primitives.shape import SCALAR, Shape
@@ -96,11 +97,12 @@ def update_cost(rules: RuleSet) -> float:
     assert results is not None, "individuals are legal"
     shapes = dict(INPUTS) | {state.name: state.shape for state in rules.matrix.states}
     flops = 0.0
-    for statement, result in zip(rules.matrix.body, results, strict=True):
+    often = periods(rules.matrix)
+    for statement, result, period in zip(rules.matrix.body, results, often, strict=True):
         op = OPS[statement.op]
         operands = statement.args[: op.arity]
         found = [shapes[a] if isinstance(a, str) else SCALAR for a in operands]
-        flops += _flops(statement.op, tuple(found))
+        flops += _flops(statement.op, tuple(found)) / period
         shapes[statement.target] = result
     return flops / _SIDE**2
 

@@ -77,6 +77,12 @@ def newton_schulz(x, steps):
     return y.T if tall else y
 
 
+def quintic(x, a, b, c):
+    """Move the singular values s of a matrix to a s + b s^3 + c s^5."""
+    gram = x @ x.T
+    return a * x + (b * gram + c * (gram @ gram)) @ x
+
+
 def polar_express(x):
     """Approximate the orthogonal polar factor of a matrix in five minimax quintic steps.
 

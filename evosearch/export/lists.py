@@ -210,8 +210,11 @@ class _Writer:
             else:
                 arguments.append(str(self.named.word(node, i)))
         arguments += map(str, self._constants(node, op))
-        text = template.format(*arguments)
         used = "xyz"[: len(lists)]
+        if op.uses_step:  # each tensor counts its own steps
+            template, used = re.sub(r"\bt\b", "s", template), f"{used}s"
+            lists.append("t")
+        text = template.format(*arguments)
         if re.fullmatch(rf"[\w.]+\({', '.join(used)}\)", text):
             self._assign(node, f"list(map({text.partition('(')[0]}, {', '.join(lists)}))")
         elif len(lists) == 1:

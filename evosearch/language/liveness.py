@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from evosearch.language.rule import Argument, Rule, RuleSet
 
-__all__ = ["live_statements", "strip", "strip_rules"]
+__all__ = ["live_statements", "periods", "strip", "strip_rules"]
 
 
 def live_statements(rule: Rule) -> tuple[tuple[bool, ...], frozenset[str]]:
@@ -32,6 +32,25 @@ def live_statements(rule: Rule) -> tuple[tuple[bool, ...], frozenset[str]]:
         if reached <= live_states:
             return tuple(marks), live_states
         live_states = live_states | reached
+
+
+def periods(rule: Rule) -> tuple[float, ...]:
+    """Return, for each statement, on every how many steps its value is needed; 1: on all.
+
+    What only the first operand of `every` is made of is needed on the steps on which that is taken.
+    """
+    result = [0.0] * len(rule.body)  # not needed at all, as far as is known
+    needed: dict[str, float] = {state.name: 1.0 for state in rule.states} | {rule.update: 1.0}
+    for i in range(len(rule.body) - 1, -1, -1):
+        statement = rule.body[i]
+        own = result[i] = needed.pop(statement.target, 1.0)
+        for j, name in enumerate(statement.args):
+            if not isinstance(name, str):
+                continue
+            rare = own == 1.0 and statement.op == "every" and j == 0
+            period = float(statement.args[2]) if rare else own
+            needed[name] = period if needed.get(name, period) == period else 1.0
+    return tuple(result)
 
 
 @lru_cache(maxsize=4096)

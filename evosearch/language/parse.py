@@ -24,7 +24,7 @@ import numpy as np
 from evosearch.errors import ProgramError
 from evosearch.language.check import check_rule, check_rules
 from evosearch.language.rule import INPUTS, REST, Argument, Rule, RuleSet, State, Statement, Tie
-from primitives.shape import FULL, SHAPES, Shape
+from primitives.shape import FULL, LEFT, RIGHT, SHAPES, Shape
 from primitives.table import OPS
 
 __all__ = ["MAX_STATEMENTS", "parse_rules", "valid_name"]
@@ -50,6 +50,8 @@ _FOLDED: Final[dict[type[ast.operator], Callable[[float, float], float]]] = {
 }
 _POWERS: Final = {2.0: "square", 3.0: "cube", 0.5: "sqrt", -0.5: "rsqrt"}
 """Exponents that have an op of their own."""
+_IDENTITIES: Final = {LEFT: "identity_left", RIGHT: "identity_right"}
+"""What makes an identity matrix of a shape."""
 _ALIASES: Final = {"max": "maximum", "min": "minimum"}
 """Names of Python's for ops."""
 _REMEDIES: Final[tuple[tuple[tuple[type[ast.AST], ...], str], ...]] = (
@@ -192,7 +194,7 @@ class _Reader:
     def _states(self) -> tuple[State, ...]:
         arguments = self.node.args
         extra = arguments.posonlyargs or arguments.kwonlyargs or arguments.vararg
-        if extra or arguments.kwarg or arguments.defaults:
+        if extra or arguments.kwarg or len(arguments.defaults) > max(0, len(arguments.args) - 2):
             _refuse(self.node, "a rule takes plain parameters only: `w, g` and its states")
         names = [a.arg for a in arguments.args]
         if names[:2] != list(INPUTS):
@@ -210,7 +212,33 @@ class _Reader:
             states.append(State(a.arg, self._shape(a)))
         if len({s.name for s in states}) < len(states):
             _refuse(self.node, "two states have the same name")
+        defaults = arguments.defaults
+        started = states[len(states) - len(defaults) :] if defaults else []
+        for state, start in zip(started, defaults, strict=True):
+            self._start(state, start)
         return tuple(states)
+
+    def _start(self, state: State, node: ast.expr) -> None:
+        """Let a state begin with a value: on the first step, that is what is read in its place."""
+        value = self._constant(node, 0)
+        if value is not None:
+            if value.value == 0.0:
+                return
+            start: _Value = value
+        elif isinstance(node, ast.Name) and node.id in INPUTS and state.shape == FULL:
+            start = node.id
+        elif isinstance(node, ast.Name) and node.id == "identity" and state.shape in _IDENTITIES:
+            start = self._emit(node, None, _IDENTITIES[state.shape], ["g"])
+        else:
+            _refuse(
+                node,
+                f"`{state.name}` of shape {state.shape} may start as a number, "
+                "as `g` or `w` where it has the parameter's shape, "
+                "or as `identity` where it is square",
+            )
+        clock = self._emit(node, None, "step", [])
+        first = self._emit(node, None, "sub", [_Number(1.5), clock])
+        self._emit(node, state.name, "select", [first, start, state.name])
 
     def _shape(self, node: ast.arg) -> Shape:
         if node.annotation is None:

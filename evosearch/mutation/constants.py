@@ -29,6 +29,10 @@ def draw(kind: Constant, rng: Rng) -> float:
             return tidy(10.0 ** (1.5 * rng.normal()))
         case Constant.EXPONENT:
             return rng.pick((-1.0, -0.5, 0.25, 0.5, 0.75, 1.5, 2.0))
+        case Constant.COEFFICIENT:
+            return tidy(math.copysign(10.0 ** (0.5 * rng.normal()), rng.normal()))
+        case Constant.PERIOD:
+            return rng.pick((2.0, 5.0, 10.0, 20.0, 50.0, 100.0))
 
 
 def perturb(kind: Constant, value: float, rng: Rng, scale: float = 1.0) -> float:
@@ -38,7 +42,9 @@ def perturb(kind: Constant, value: float, rng: Rng, scale: float = 1.0) -> float
     move = scale * _SPREAD * rng.normal()
     if kind is Constant.EXPONENT:
         return tidy(value + 0.5 * move)
-    if kind is Constant.GAIN or not 0.0 < value < 1.0:
+    if kind is Constant.PERIOD:
+        return float(max(1, round(value * math.exp(move))))
+    if kind in (Constant.GAIN, Constant.COEFFICIENT) or not 0.0 < value < 1.0:
         return draw(kind, rng) if value == 0.0 else tidy(value * math.exp(move))
     if kind is Constant.DECAY:
         return tidy(1.0 - min(1.0, (1.0 - value) * math.exp(move)))

@@ -20,7 +20,7 @@ Scope = Literal["both", "matrix", "single"]
 class Space:
     """A search space over one op table; a subset of ops is a list of names."""
 
-    ops: tuple[str, ...] = tuple(OPS)
+    ops: tuple[str, ...] = tuple(name for name, op in OPS.items() if op.drawn)
     max_statements: int = 24
     """Statements in one rule, redundant ones included."""
     max_states: int = 2

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from evosearch.language.check import infer
 from evosearch.language.known import rest_of
-from evosearch.language.liveness import strip
+from evosearch.language.liveness import periods, strip
 from evosearch.language.rule import Argument, Rule, RuleSet, Statement
 from evosearch.training.vm.assemble import Assembly, assemble
 from primitives.op import Law
@@ -112,7 +112,14 @@ def source(rule: Rule, name: str) -> str:
     states = [state.name for state in rule.states]
     lines = [f"def {name}({', '.join(['w', 'g', 't', *states])}):"]
     plans = zip(rule.body, positive_denominators(rule), _reusable(rule), strict=True)
-    lines += [line(s, plain=plain, reuse=reuse) for s, plain, reuse in plans]
+    often = periods(rule)
+    for (s, plain, reuse), period in zip(plans, often, strict=True):
+        text = line(s, plain=plain, reuse=reuse)
+        if period == 1.0:
+            lines.append(text)
+        else:  # a step that is a tensor is not known here; then both values of `every` are computed
+            due = f"isinstance(t, torch.Tensor) or (t - 1) % {period!r} == 0"
+            lines += [f"if {due}:", f"    {text}", "else:", f"    {s.target} = None"]
     lines += [f"return {', '.join([rule.update, *states])},"]
     return "\n    ".join(lines) + "\n"
 

@@ -33,6 +33,7 @@ def test_source_stands_alone(name):
         "identity": (random(3, 3), -1),
         "max_abs": (random(3, 3), -1),
         "select": (random(3, 3), 1.0, random(3, 3)),
+        "every": (random(3, 3), random(3, 3), 3.0, 5),
     }.get(name, (random(3, 3), random(3, 3))[: code.co_argcount])
     if name == "signed_power":
         args = (random(3, 3), 0.3)

@@ -203,4 +203,4 @@ def test_cost_grows_with_the_matrix(op):
     assert entries > 0
     if op.arity:
         assert more_flops >= flops
-        assert more_entries > entries
+        assert more_entries > entries or op.cost.entries == "1"  # a size is looked up

@@ -18,10 +18,12 @@ KINDS = list(Constant)
 def test_fresh_constants_lie_in_their_range(kind: Constant) -> None:
     values = [draw(kind, Rng("draw", k)) for k in range(500)]
     ranges = {Constant.RATE: (0, 1), Constant.DECAY: (0.5, 1), Constant.GAIN: (0, math.inf)}
+    ranges |= {Constant.COEFFICIENT: (-1e3, 1e3), Constant.PERIOD: (1, 100)}
     low, high = ranges.get(kind, (-1.0, 2.0))
     assert all(low <= value <= high for value in values)
     assert all(value == tidy(value) for value in values)
-    assert len(set(values)) > (5 if kind is Constant.EXPONENT else 200)
+    few = kind in (Constant.EXPONENT, Constant.PERIOD)
+    assert len(set(values)) > (5 if few else 200)
 
 
 def test_fresh_rates_are_small_or_near_one() -> None:

@@ -23,7 +23,18 @@ from proxy_tasks.kernels.dispatch import by_torch, processor_tile
 from proxy_tasks.kernels.vm_instructions import INSTRUCTIONS
 
 EXACT = {"add", "sub", "mul", "div", "neg", "abs", "sign", "minimum", "maximum", "clip", "clip_to"}
-EXACT |= {"select", "square", "cube", "sqrt", "rsqrt", "lerp", "heavy_ball", "debias", "step"}
+EXACT |= {
+    "select",
+    "square",
+    "cube",
+    "sqrt",
+    "rsqrt",
+    "lerp",
+    "heavy_ball",
+    "debias",
+    "step",
+    "blend",
+}
 """The ops that the machine knows: those that IEEE arithmetic determines."""
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.3, -2.5, 1e-40, 3e38, float("inf"), -float("inf"), float("nan"))
 
