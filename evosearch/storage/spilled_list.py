@@ -1,4 +1,4 @@
-"""A list of values that lie in a temporary file, but for those used last.
+"""A list of values that lie in a temporary file, but for those put in or fetched last.
 
 A search keeps something of every candidate that it hardly ever looks at again, and there may be a
 million of them: as objects of Python a few kilobytes each, here a dozen bytes each.

@@ -94,6 +94,54 @@ def test_the_rate_is_that_of_the_last_looks(tmp_path, small_run):
     writer.write(1)
     sight = watching.look(110.0)
     assert (sight.rate, sight.left) == (0.4, 8 / 0.4)
+    sight = watching.look(130.0)  # nothing new: the mean over all these looks
+    assert (sight.rate, sight.left) == (4 / 30, 8 / (4 / 30))
+    writer.journal.close()
+    stopped = watching.look(140.0)
+    assert stopped.state == "stopped"
+    assert stopped.rate == 0.1
+    assert stopped.left is None  # nobody is at it
+
+
+def test_there_is_no_rate_without_time_or_without_candidates(tmp_path, small_run):
+    writer = Writer(small_run, tmp_path / "run")
+    watching = Watch(tmp_path / "run")
+    watching.look(5.0)
+    assert watching.look(8.0).rate is None
+    writer.write(3)
+    watching = Watch(tmp_path / "run")
+    watching.look(8.0)
+    writer.write(1)
+    assert watching.look(8.0).rate is None  # a clock too coarse to tell the looks apart
+    writer.journal.close()
+
+
+def test_a_rate_forgets_what_was_long_ago(tmp_path, small_run, monkeypatch):
+    monkeypatch.setattr("evosearch.runs.watch._LOOKS", 3)
+    writer = Writer(small_run, tmp_path / "run")
+    writer.write(2)
+    watching = Watch(tmp_path / "run")
+    for now in (0.0, 100.0, 110.0):
+        watching.look(now)
+    writer.write(1)
+    assert watching.look(120.0).rate == 4 / 20
+    writer.journal.close()
+
+
+def test_who_loses_its_standing_is_shown_no_more(tmp_path, small_run):
+    writer = Writer(small_run, tmp_path / "run")
+    watching = Watch(tmp_path / "run")
+    while writer.records[0]["kind"] != "confirm":
+        writer.write(1)
+    before = watching.look(0.0)
+    best = before.top[0]
+    lost = {"status": "timeout", "score": None, "score_se": None, "rounds": 0, "results": []}
+    row = {"id": best.id, "tier": 0, "message": "no result", **lost}
+    writer.records[0] = {**writer.records[0], "candidates": [row]}
+    writer.write(1)
+    after = watching.look(1.0)
+    assert list(after.top) == Run.open(tmp_path / "run").top(5)
+    assert best.id not in {candidate.id for candidate in (*after.top, *after.front)}
     writer.journal.close()
 
 

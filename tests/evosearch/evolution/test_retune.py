@@ -84,3 +84,57 @@ def test_a_closed_form_is_left_alone_until_it_improves() -> None:
     assert tuning.pick(2, Rng(0)) is None
     tuning.put(1, Core.known(signum(0.2)), 0.5, first=True)
     assert tuning.pick(2, Rng(0)) == 1
+
+
+def test_a_re_evaluation_of_another_than_the_best_tires_nobody() -> None:
+    tuning = Tuning(fatigue=0.1)
+    tuning.put(0, Core.known(known("lion")), 0.0, first=True)
+    tuning.put(1, Core.known(NORMALIZED), 0.25, first=True)
+    tuning.put(2, Core.known(normalized(0.2)), 0.0, first=True)
+    for _ in range(5):
+        tuning.put(2, Core.known(normalized(0.2)), 0.1, first=False)
+    assert tuning.pick(3, Rng(0)) == 1  # 0.25 less one failure is above 0.0, less two it is not
+    tuning.put(3, Core.known(normalized(0.3)), 0.0, first=True)
+    tuning.put(4, Core.known(normalized(0.4)), 0.0, first=True)
+    assert tuning.pick(3, Rng(0)) == 0
+
+
+def test_a_re_evaluation_may_make_another_the_best() -> None:
+    tuning = Tuning(fatigue=0.1)
+    tuning.put(0, Core.known(signum(0.1)), 0.0, first=True)
+    tuning.put(1, Core.known(signum(0.2)), -1.0, first=True)
+    tuning.put(1, Core.known(signum(0.2)), 0.5, first=False)
+    assert tuning.pick(2, Rng(0)) == 1
+
+
+def test_an_equal_score_is_a_failure_and_of_equal_forms_the_first_is_tried() -> None:
+    tuning = Tuning(fatigue=0.1)
+    tuning.put(0, Core.known(known("lion")), 0.0, first=True)
+    tuning.put(1, Core.known(NORMALIZED), 0.0, first=True)
+    assert tuning.pick(3, Rng(0)) == 0
+    tuning.put(
+        2, Core.known(parse_rules(str(known("lion")).replace("0.1", "0.2"))), 0.0, first=True
+    )
+    assert tuning.pick(3, Rng(0)) == 1
+
+
+def test_after_a_success_a_form_is_as_fresh_as_at_first() -> None:
+    tuning = Tuning(fatigue=0.1)
+    tuning.put(0, Core.known(known("lion")), 0.0, first=True)
+    tuning.put(1, Core.known(NORMALIZED), 0.0, first=True)
+    for id_ in (2, 3, 4):
+        tuning.put(id_, Core.known(normalized(0.1 * id_)), -1.0, first=True)
+    tuning.put(5, Core.known(normalized(0.7)), 0.15, first=True)
+    assert tuning.pick(3, Rng(0)) == 5
+    tuning.put(6, Core.known(normalized(0.8)), 0.0, first=True)
+    assert tuning.pick(3, Rng(0)) == 5
+    tuning.put(7, Core.known(normalized(0.9)), 0.0, first=True)
+    assert tuning.pick(3, Rng(0)) == 0
+
+
+def test_sizes_whose_forms_are_all_closed_are_not_drawn() -> None:
+    tuning = Tuning(fatigue=0.1)
+    tuning.put(0, Core.known(signum(0.1)), 0.0, first=True)
+    tuning.put(1, Core.known(known("lion")), 0.0, first=True)
+    tuning.close(form(signum(0.1)))
+    assert {tuning.pick(3, Rng(k)) for k in range(20)} == {1}

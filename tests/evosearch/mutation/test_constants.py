@@ -107,3 +107,10 @@ def test_three_digits_of_the_distance_from_zero_or_one(value: float, expected: f
 def test_tidying_twice_changes_nothing(value: float) -> None:
     assert tidy(tidy(value)) == tidy(value)
     assert abs(tidy(value) - value) <= 0.005 * abs(value) + 1e-12
+
+
+@pytest.mark.parametrize("kind", [Constant.RATE, Constant.DECAY, Constant.GAIN])
+def test_zero_has_no_neighbours_in_a_logarithm_so_it_is_drawn_afresh(kind: Constant) -> None:
+    values = [perturb(kind, 0.0, Rng("zero", k)) for k in range(200)]
+    assert all(value != 0.0 for value in values)
+    assert len(set(values)) > 150

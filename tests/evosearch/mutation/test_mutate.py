@@ -15,7 +15,7 @@ from evosearch.language.liveness import strip
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import Rule, RuleSet
 from evosearch.mutation.edits import EDITS, bypass
-from evosearch.mutation.mutate import crossover, mutate
+from evosearch.mutation.mutate import crossover, mutate, retune
 from evosearch.mutation.rng import Rng
 from evosearch.mutation.space import Space
 
@@ -207,3 +207,36 @@ def test_no_edit_names_an_optimizer() -> None:
 def test_every_known_optimizer_can_be_a_parent(name: str) -> None:
     for child, _ in children(known(name), WIDE, 50):
         check_rules(child)
+
+
+def constants(rules: RuleSet) -> list[float]:
+    return [a for rule in rules.rules for s in rule.body for a in s.args if type(a) is float]
+
+
+def test_retuning_changes_one_constant_for_certain_and_every_second_of_the_others() -> None:
+    before = constants(ADAMW)
+    changed = Counter[int]()
+    counts = Counter[int]()
+    for k in range(400):
+        child = retune(ADAMW, Space(scope="single"), Rng("retune", k))
+        assert child is not None
+        moved = [i for i, (a, b) in enumerate(zip(before, constants(child), strict=True)) if a != b]
+        counts[len(moved)] += 1
+        changed.update(moved)
+    assert len(before) == 6
+    assert 0 not in counts
+    assert set(counts) == {1, 2, 3, 4, 5, 6}
+    assert 3.3 < changed.total() / 400 < 3.7  # one, and half of the other five
+    assert all(190 < changed[i] < 280 for i in range(6))
+
+
+def test_retuned_constants_move_a_little_or_far() -> None:
+    """A step's scale is drawn anew for each child, and two in five constants are drawn afresh."""
+    text = "def r(w, g, m):\n    m = lerp(m, g, 0.1)\n    return m, m\n"
+    children = [retune(parse_rules(text), Space(scope="single"), Rng("far", k)) for k in range(600)]
+    values = [constants(child)[0] for child in children if child is not None]
+    assert len(values) == 600
+    near = sum(0.08 < value < 0.125 for value in values)
+    high = sum(value > 0.5 for value in values)  # which a move seldom reaches
+    assert 80 < near < 200
+    assert 110 < high < 200

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import tempfile
+import weakref
 
 import pytest
 from hypothesis import given, settings
@@ -76,3 +78,37 @@ def test_a_full_disk_is_said_and_tried_again(monkeypatch: pytest.MonkeyPatch) ->
     found[0] = "c" * 150
     found.append("d")
     assert list(found) == ["c" * 150, "d"]
+
+
+class Thing:
+    """Something whose life can be watched."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+@pytest.mark.usefixtures("small")
+def test_only_the_values_put_in_or_fetched_last_stay_in_memory() -> None:
+    found = Shelf[Thing]()
+    alive: list[weakref.ref[Thing]] = []
+
+    def used(thing: Thing) -> int:
+        alive.append(weakref.ref(thing))
+        return thing.number
+
+    def left() -> list[int]:
+        gc.collect()
+        return [thing.number for thing in (reference() for reference in alive) if thing is not None]
+
+    for number in range(20):
+        thing = Thing(number)
+        found.append(thing)
+        used(thing)
+    del thing
+    assert left() == [17, 18, 19]
+    assert used(found[4]) == 4
+    assert left() == [18, 19, 4]
+    found[18] = Thing(-18)
+    assert used(found[18]) == -18
+    assert used(found[5]) == 5
+    assert left() == [4, -18, 5]

@@ -125,6 +125,39 @@ def test_a_diverging_lane_leaves_the_others_alone():
     assert torch.equal(values(found), values(expected))
 
 
+@pytest.mark.parametrize("rules", [both(SGD), both(ADAM), Rules(MATRIX, ADAM)])
+def test_every_trial_has_its_own_rates_and_those_of_zero_move_nothing(rules):
+    task = Regression()
+    trials = (
+        Trial(1e-3, 2e-3),
+        Trial(4e-3, 0.0),
+        Trial(0.0, 0.0),
+        Trial(0.0, 8e-3),
+        Trial(1e-2, 0.1),
+    )
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def watch(step, weights):
+        if step == task.steps:
+            seen.append({name: w.detach().clone() for name, w in weights.items()})
+
+    problem = Problem.of(task, (1,))
+    train(
+        problem, [Entry(both(SGD), TRIALS), Entry(rules, trials), Entry(both(SGD), TRIALS)], watch
+    )
+    for trial in trials:
+        train(problem, [Entry(rules, (trial,))], watch)
+    together, *alone = seen
+    initial = task.initialize(1)
+    for name in together:
+        hidden = name in ("first", "middle")
+        for i, trial in enumerate(trials):
+            end = together[name][3 + i]
+            assert torch.equal(end, alone[i][name][0])
+            rate = trial.matrix if hidden else trial.rest
+            assert torch.equal(end, initial[name]) is (rate == 0.0)
+
+
 def test_a_rule_may_keep_its_inputs_as_states():
     def delayed(w, g, t, last, weights):
         return last + 0.1 * (w - weights), g, w
