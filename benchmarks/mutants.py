@@ -48,7 +48,7 @@ PAGE: Final = ROOT / "docs" / "mutants.md"
 _EVOLUTION: Final = "tests/evosearch/evolution"
 _SEARCH: Final = tuple(
     f"{_EVOLUTION}/test_{name}.py"
-    for name in ("pinned_history", "population_fitness", "population")
+    for name in ("pinned_history", "population_fitness", "population", "records")
 )
 TARGETS: Final = {
     "evosearch.evolution.population": _SEARCH,
@@ -66,7 +66,7 @@ TARGETS: Final = {
 
 _LOADED: Final = ("torch", "hypothesis", "pytest", "_pytest.unittest", "evosearch.mutation.mutate")
 """What every mutant's process finds loaded; none of it knows a module in TARGETS."""
-_CPU_SECONDS: Final = 60
+_CPU_SECONDS: Final = 25
 """What a mutant's tests may compute; all of them take ten. Some mutants never end."""
 _WALL_SECONDS: Final = 600
 _MEMORY: Final = 6 * 2**30
@@ -363,7 +363,8 @@ class Results:
         if path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
                 row = json.loads(line)
-                self._fates[row.pop("mutant")] = Fate(**row)
+                key = row.pop("mutant")
+                self._fates[key] = Fate(**row)
 
     def killed(self, mutant: Mutant) -> Fate | None:
         """Return how a mutant was killed, or None where none was or it survived."""

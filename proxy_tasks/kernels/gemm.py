@@ -52,6 +52,8 @@ def products(tile: Tile, third: Third, *, relu: bool) -> str:
     with code.loop(lanes) as lane, code.loop(count) as number:
         record = code.at(records, b.mul(number.index, code.whole(_FLOATS)))
         fields = code.fields(record, _TYPES)
+        # A b that all lanes share is copied in the first lane alone; but of several products one
+        # may write the b of the next (as Newton-Schulz does), so that it is new in every lane.
         first = b.icmp_signed("==", lane.index, code.whole(0))
         _Product(code, tile, third, relu, fields).write(lane.index, b.or_(several, first))
     return code.text()
@@ -103,6 +105,7 @@ class _Product:
             stride = b.select(packs, code.whole(columns), self.b_row)
             out_j, c_j = code.at(out, j), code.at(c, b.mul(j, self.c_column))
             left = b.sub(self.n, j)
+            # The last columns may fit into one vector; half the work of a tile is saved then.
             wide = b.icmp_signed(">", left, code.whole(self.tile.width))
             with b.if_else(wide) as (two, one):
                 with two:
@@ -113,6 +116,7 @@ class _Product:
     def _panel(self, vectors: int, top: _Place) -> None:
         """Write the tiles of so many vectors of columns, from the top down."""
         code, b, done = self.code, self.code.builder, self.code.whole(0)
+        # As many of the highest tiles as fit, then of the next: what is left gets ever lower.
         for height in self.tile.heights:
             count = b.sdiv(b.sub(self.m, done), code.whole(height))
             with code.loop(count) as block:
@@ -148,6 +152,8 @@ class _Product:
             with entire:
                 for (r, column), value in zip(offsets, sums, strict=True):
                     self._finish(value, place, code.whole(r), code.whole(column))
+            # Vectors must not be written beyond the last column, where the next row or lane lies.
+            # So the tile goes to scratch, which there is whenever n is no multiple of a vector.
             with partial:
                 for (r, column), value in zip(offsets, sums, strict=True):
                     offset = code.whole(r * self.tile.columns + column)
@@ -207,6 +213,9 @@ class _Product:
                             self._write_block(rows, target)
                         with turned:
                             self._write_block(transposed(code, rows), target)
+                # A block that is not whole, or that has no rows or columns in one piece, goes entry
+                # by entry. Where a matrix ends, memory may end: for a column that does not exist
+                # the block's first is read, and 0 written.
                 with edge:
                     left = b.sub(self.k, p)
                     height = b.select(b.icmp_signed("<", left, side), left, side)

@@ -22,7 +22,7 @@ INTEGER = ir.IntType(64)
 FLOAT = ir.FloatType()
 POINTER = ir.PointerType()
 
-_INDEX = ir.IntType(32)
+_INDEX = ir.IntType(32)  # the only integers that the order of a shuffle may be given in
 
 
 @dataclass
@@ -64,6 +64,7 @@ class Code:
         b, values, offset = self.builder, [], 0
         for kind in types:
             place = self.at(record, self.whole(offset))
+            # Python's bytes begin anywhere, and a record with one float in it ends between words.
             values.append(b.load(place, typ=kind, align=4))
             offset += 1 if kind == FLOAT else 2
         return values
@@ -92,6 +93,8 @@ class Code:
         head, body, after = (b.append_basic_block(part) for part in ("head", "body", "after"))
         b.branch(head)
         b.position_at_end(head)
+        # Values are never assigned to in this representation. A variable of a loop is a phi: its
+        # value comes from before the loop or from the last iteration, whichever was run last.
         index = b.phi(INTEGER)
         index.add_incoming(self.whole(0), before)
         phis = [b.phi(value.type) for value in carried]
@@ -101,6 +104,7 @@ class Code:
         b.position_at_end(body)
         loop = Loop(index, phis, list(phis))
         yield loop
+        # b.block is not `body` any more where the body has loops or branches of its own.
         index.add_incoming(b.add(index, self.whole(step)), b.block)
         for phi, value in zip(phis, loop.following, strict=True):
             phi.add_incoming(value, b.block)

@@ -57,4 +57,5 @@ def compile_function(text: str, name: str) -> Callable[[bytes], None]:
     engine = binding.create_mcjit_compiler(module, machine)
     engine.finalize_object()
     _kept.append(engine)
+    # A pointer to char is passed as the address of the bytes themselves, zeros among them or not.
     return ctypes.CFUNCTYPE(None, ctypes.c_char_p)(engine.get_function_address(name))

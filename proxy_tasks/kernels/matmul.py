@@ -51,6 +51,7 @@ def _own(
     if c is not None:
         if c.shape != out.shape:
             c = c.expand(lanes, m, n)
+        # The kernel reads c in vectors, or one entry a row for a bias, which expands to stride 0.
         if c.stride(2) != (third is not Third.BIAS):
             c = c.contiguous()
     product, _kept = _record(tile, out, a, b, c, alpha=alpha, beta=beta)

@@ -57,7 +57,7 @@ def softmax(name: str, *, targets: bool) -> str:
 
         with code.loop(rows.length, WIDTH, [code.filled(-float("inf"))]) as j:
             j.following = [larger(code.read_vector(code.at(x, j.index)), j.carried[0])]
-        largest = code.spread(fold(code, j.carried[0], larger))
+        largest = code.spread(fold(code, j.carried[0], larger))  # so that no power overflows
         with code.loop(rows.length, WIDTH, [code.filled(0.0)]) as j:
             difference = b.fsub(code.read_vector(code.at(x, j.index)), largest)
             power = exp(code, difference)
@@ -69,6 +69,7 @@ def softmax(name: str, *, targets: bool) -> str:
             code.write(b.fmul(code.read_vector(place), scale), place)
         if targets:
             target = code.read_whole(rows.pointers[2], row.index)
+            # Compared without a sign, a negative target is a large one: one test sees both ends.
             exists = b.icmp_unsigned("<", target, rows.length)
             place = code.at(out, b.select(exists, target, code.whole(0)))
             value = code.read(place)

@@ -40,17 +40,19 @@ def exp(code: Code, x: Value) -> Value:
     rounder = code.filled(1.5 * 2.0**23)  # added to a small number it leaves the last bits to n
     shifted = code.multiply_add(x, code.filled(1.4426950408889634), rounder)
     n = b.fsub(shifted, rounder)
+    # log 2 in two parts, the first of so few bits that n times it is exact: r keeps its digits.
     r = code.multiply_add(n, code.filled(-0.693359375), x)
     r = code.multiply_add(n, code.filled(2.12194440e-4), r)
     series = code.filled(_EXP[0])
     for coefficient in _EXP[1:]:
         series = code.multiply_add(series, r, code.filled(coefficient))
     power = code.multiply_add(series, b.fmul(r, r), b.fadd(r, code.filled(1.0)))
+    # The exponent of a float begins at bit 23, so this adds n to it: a product with 2^n.
     exponent = b.shl(code.bits(shifted), code.filled_bits(23))
     power = b.bitcast(b.add(code.bits(power), exponent), code.vector)
     tiny = b.fcmp_ordered("<", x, code.filled(-87.0))
     power = b.select(tiny, code.filled(0.0), power)
-    return b.select(b.fcmp_unordered("!=", x, x), x, power)
+    return b.select(b.fcmp_unordered("!=", x, x), x, power)  # a NaN, which no number equals
 
 
 def transposed(code: Code, rows: Sequence[Value]) -> list[Value]:

@@ -25,6 +25,8 @@ def machine(name: str) -> str:
     rows, columns, streams, numbers, registers, count, scratch = code.fields(
         code.argument, [*[INTEGER] * 6, POINTER]
     )
+    # Offsets count floats, and a word of 8 bytes is two: 7 words, then 2 for each stream, then 5
+    # for each instruction.
     table = code.at(code.argument, code.whole(2 * 7))
     program = code.at(table, b.mul(streams, code.whole(2 * 2)))
     constants = code.at(program, b.mul(count, code.whole(2 * 5)))
@@ -42,6 +44,7 @@ def machine(name: str) -> str:
     with code.loop(own) as i:
         buffer = code.at(buffers, b.mul(i.index, code.whole(PART)))
         set_slot(b.add(streams, i.index), buffer)
+    # A number is a vector of equal entries, so that instructions need not tell one from another.
     with code.loop(numbers) as i:
         buffer = slot(b.add(streams, i.index))
         number = code.spread(code.read(code.at(constants, i.index)))
@@ -61,6 +64,7 @@ def machine(name: str) -> str:
             record = code.at(program, b.mul(i.index, code.whole(10)))
             which, *places = code.fields(record, [INTEGER] * 5)
             target, x, y, z = map(slot, places)
+            # The instruction is looked up once for a whole part of a vector, not for each entry.
             with code.cases(which, len(INSTRUCTIONS)) as cases:
                 for _, operation in zip(cases, INSTRUCTIONS.values(), strict=True):
                     sources = (x, y, z)[: operation.arity]

@@ -23,6 +23,7 @@ __all__ = [
     "next_pack",
     "noise",
     "outcome",
+    "outcomes_of_pack",
     "perform",
     "quality",
     "scored",
@@ -106,21 +107,27 @@ def perform(job: Work, fails: Callable[[str], bool] = lambda _: False) -> Timed:
     return tuple(outcome(core.text, stages, job.replicates, fails, core) for core in cores), 0.5
 
 
+def outcomes_of_pack(
+    population: Population, pack: Pack, fails: Callable[[str], bool] = lambda _: False
+) -> list[Outcome]:
+    """Return what becomes of a pack, with the hurdles of this moment."""
+    config = population.config
+    seeds = config.evaluation.seeds
+    hurdles = [-BOUND] * len(config.tiers) if pack.confirms else population.hurdles()
+    tasks = [[str(ref) for ref in tier] for tier in config.tiers_of_tasks()]
+    stages = list(zip(tasks, hurdles, strict=True))
+    replicates = range(pack.round * seeds, (pack.round + 1) * seeds)
+    cores = [Core.of(individual.genome) for individual in pack.individuals]
+    return [outcome(core.text, stages, replicates, fails, core) for core in cores]
+
+
 def drive(
     population: Population, packs: int = 10_000, fails: Callable[[str], bool] = lambda _: False
 ) -> list[Pack]:
     """Propose and commit with a window of one, and return the packs."""
-    config = population.config
-    seeds = config.evaluation.seeds
     done: list[Pack] = []
     while len(done) < packs and (pack := population.propose()) is not None:
-        hurdles = [-BOUND] * len(config.tiers) if pack.confirms else population.hurdles()
-        tasks = [[str(ref) for ref in tier] for tier in config.tiers_of_tasks()]
-        stages = list(zip(tasks, hurdles, strict=True))
-        replicates = range(pack.round * seeds, (pack.round + 1) * seeds)
-        cores = [Core.of(individual.genome) for individual in pack.individuals]
-        outcomes = [outcome(core.text, stages, replicates, fails, core) for core in cores]
-        population.commit(pack, outcomes)
+        population.commit(pack, outcomes_of_pack(population, pack, fails))
         done.append(pack)
     return done
 

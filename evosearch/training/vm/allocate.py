@@ -53,7 +53,10 @@ def allocate(
     used = 0
     instructions: list[Instruction] = []
     for i, (name, operands) in enumerate(code):
+        # An instruction has three operands; those beyond its arity name slot 0 and are not read.
         x, y, z, *_ = *(places[slot] for slot in operands), 0, 0, 0
+        # Freed before the result is placed: a result may take the slot of its own operand, since
+        # each of its entries is written after the same entry of the operands was read.
         free += [
             places[slot] for slot in set(operands) if last[slot] == i and places[slot] >= first
         ]

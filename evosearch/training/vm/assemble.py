@@ -81,6 +81,7 @@ class _Assembler:
             self.values[statement.target] = self._slot(
                 self._expression(_parsed(statement.op), arguments)
             )
+        # Statements only name results. What lies where is decided now that all readers are known.
         ends = [self._slot(self.values[state.name]) for state in self.rule.states]
         ends.append(self._slot(self.values[self.rule.update]))
         homes = [Slot("stream", len(INPUTS) + i) for i in range(len(ends))]
@@ -112,6 +113,8 @@ class _Assembler:
         aside |= {end: self._emit("copy", end) for end in aside if end.kind == "stream"}
         targets: dict[int, int] = {}
         for end, home in ((aside[end], home) for end, home in moved):
+            # Its home still holds the state of the last step. A result is computed right there
+            # only if nobody reads that afterwards, and only the first of two homes it may have.
             late = any(home in operands for _, operands in self.code[end.place + 1 :])
             if end.kind == "result" and end.place not in targets and not late:
                 targets[end.place] = home.place
@@ -154,6 +157,7 @@ class _Assembler:
                 return self._call(name, [value(x) for x in inner])
             case ast.Call(ast.Attribute(inner, "add_"), [other], keywords=[]):
                 return self._emit("add", value(inner), value(other))
+            # torch rounds x.add_(y, alpha=a) once, so it is no multiplication and an addition.
             case ast.Call(ast.Attribute(inner, "add_"), [other], [ast.keyword("alpha", factor)]):
                 return self._emit("multiply_add", value(other), value(factor), value(inner))
             case ast.Call(ast.Name(name), inner, keywords=[]):
@@ -183,9 +187,10 @@ class _Assembler:
                 return self._emit("root", x)
             case "square", [x]:
                 return self._emit("multiply", x, x)
+            # In this order: where the bounds are the wrong way round, torch gives the upper one.
             case "clamp", [Slot() as x, _Number() as low, _Number() as high]:
                 return self._emit("at_most", self._emit("at_least", x, low), high)
-            case "safe_div", [x, Slot() as y]:
+            case "safe_div", [x, Slot() as y]:  # all are divided, and what is infinite replaced
                 quotient = self._arithmetic(ast.Div, x, y)
                 return self._emit("where_not_zero", y, quotient, _Number("0.0"))
             case "safe_div", [Slot() as x, _Number() as y]:

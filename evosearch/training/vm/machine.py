@@ -32,8 +32,12 @@ class Machine:
     ) -> None:
         self._assembly = assembly
         own = assembly.number_count + assembly.registers
+        # An address a slot (8 bytes, two floats), some floats to align what follows, then a part
+        # of a vector for each number and register.
         self._scratch = w.new_empty(2 * (assembly.streams + own) + WIDTH + PART * own)
         rows, columns = (1, w.numel()) if not any(strides) else w.shape
+        # The argument is packed once, with the tensors' addresses in it. They must not move: the
+        # machine keeps them here, and states are only ever overwritten in place.
         self._streams = streams = [w, g, *states, torch.empty(w.shape, dtype=w.dtype)]
         words = [
             *(rows, columns, assembly.streams, assembly.number_count, assembly.registers),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -163,6 +164,34 @@ def test_what_the_cluster_can_never_offer_is_refused(executor: RayExecutor, monk
     monkeypatch.setitem(executor._need, "GPU", 0.5)
     with pytest.raises(ClusterError, match=r"with 1 CPU and 0\.5 GPU each .* room for 0"):
         executor._capacity(1)
+
+
+@pytest.mark.ray
+def test_a_search_waits_for_workers_that_do_not_start_and_not_for_ever(
+    executor: RayExecutor, monkeypatch
+) -> None:
+    import ray
+
+    numbers = itertools.count(500)
+    while executor._starting:  # those that replace what other tests have killed
+        assert evaluate(executor, next(numbers), "lion") == alone("lion")
+        time.sleep(0.1)
+    before, first, second = len(executor.faults), next(numbers), next(numbers)
+    with monkeypatch.context() as poor:
+        poor.setattr(ray_cluster, "_START", 1.0)
+        poor.setitem(executor._need, "GPU", 1.0)  # as if the nodes that had some were lost
+        for number in (first, second):  # each ends one of the two workers
+            executor.submit(number, job_of("signsgd"))
+        start = time.monotonic()
+        with pytest.raises(ClusterError, match=r"no worker is left, and none started in 1 s"):
+            executor.collect(first)
+        assert time.monotonic() - start > 1.0
+        assert len(executor.faults) == before + 2
+    for actor in executor._starting.values():
+        ray.kill(actor)
+    (lost,), _ = executor.collect(first)  # type: ignore[misc]
+    assert lost.status is Status.CRASHED
+    assert evaluate(executor, next(numbers), "lion") == alone("lion")
 
 
 @pytest.mark.ray
