@@ -66,7 +66,7 @@ TARGETS: Final = {
 
 _LOADED: Final = ("torch", "hypothesis", "pytest", "_pytest.unittest", "evosearch.mutation.mutate")
 """What every mutant's process finds loaded; none of it knows a module in TARGETS."""
-_CPU_SECONDS: Final = 25
+_CPU_SECONDS: Final = 60
 """What a mutant's tests may compute; all of them take ten. Some mutants never end."""
 _WALL_SECONDS: Final = 600
 _MEMORY: Final = 6 * 2**30
