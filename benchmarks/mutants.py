@@ -335,6 +335,7 @@ def _run(mutant: Mutant | None, tests: Sequence[str], pipe: int) -> None:
     os.dup2(nowhere, 2)
     if mutant is not None:
         sys.meta_path.insert(0, _Finder(mutant))
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # to load them takes longer than most tests
     failure = _Failure()
     options = ["-x", "-q", "-p", "no:cacheprovider", "--tb=no", f"--rootdir={ROOT}"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # loaded before: faster
