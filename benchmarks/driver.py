@@ -74,6 +74,7 @@ class SimulatedWorkers:
     clock: Clock
     shrink: Shrink
     faults: list[str] = field(default_factory=list)
+    on_fault: Callable[[str], None] = lambda _: None
     now: float = 0.0
     """The simulated time."""
     driving: float = 0.0

@@ -36,7 +36,7 @@ def search(
     Args:
         config: What to do, from `evosearch.preset` or `evosearch.load`.
         directory: A new or empty directory; one below ``runs`` unless given.
-        workers: Processes that evaluate; one for each core unless given. 1 means this process.
+        workers: Processes that evaluate; one for each core unless given. 1: without Ray.
         address: A running Ray cluster to evaluate on, ``host:port``.
         gpus_per_worker: Share of a GPU that each worker takes.
         observe: Called with the sum of all records after every new one. What it raises ends the
@@ -72,7 +72,7 @@ def compare(
         seeds: Paired seeds a task.
         seed: What they are drawn from.
         settings: Changes of the configuration, as ``--set`` takes them.
-        workers: Processes that evaluate. 1 means this process.
+        workers: Processes that evaluate. 1: without Ray.
 
     Raises:
         UsageError: Something of that is not what it should be.

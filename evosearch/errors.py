@@ -37,6 +37,10 @@ __all__ = [
 ]
 
 
+_AROUND = 60
+"""Characters of a line that are shown on either side of a place in it."""
+
+
 class EvosearchError(Exception):
     """Base of all errors that this package raises on purpose."""
 
@@ -80,8 +84,12 @@ class ProgramError(UsageError):
         text = f"{message} ({place})"
         if self.source is None:
             return text
-        caret = f"\n    {' ' * (self.column - 1)}^" if self.column else ""
-        return f"{text}\n    {self.source}{caret}"
+        column = self.column or 1
+        first = max(0, column - 1 - _AROUND)
+        shown = self.source[first : column - 1 + _AROUND]
+        before, after = "..." * (first > 0), "..." * (column - 1 + _AROUND < len(self.source))
+        caret = f"\n    {' ' * (column - 1 - first + len(before))}^" if self.column else ""
+        return f"{text}\n    {before}{shown}{after}{caret}"
 
 
 class ConfigError(UsageError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import traceback
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from evosearch.cli.interrupt import INTERRUPTED, Interrupt, interruptible
+from evosearch.cli.output import flush, tell
 from evosearch.errors import EvosearchError
 
 __all__ = ["Commands"]
@@ -28,7 +28,9 @@ class Commands(TyperGroup):
         interrupt = Interrupt()
         try:
             with interruptible() as interrupt:
-                return super().invoke(ctx)
+                result = super().invoke(ctx)
+            flush()
+            return result
         except EvosearchError as error:
             raise typer.Exit(_report(error, str(error), error.exit_code, debug)) from None
         except KeyboardInterrupt as error:
@@ -60,5 +62,5 @@ def _report(error: BaseException, message: str, code: int, debug: bool) -> int:
     """Print an error's message, perhaps after its traceback, and return the exit code."""
     if debug:
         traceback.print_exception(error)
-    print(f"evosearch: {message}", file=sys.stderr)
+    tell(f"evosearch: {message}")
     return code

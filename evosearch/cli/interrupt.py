@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first ends the search in order, the second ends the process at once."""
+"""Ctrl-C, SIGTERM, SIGHUP: the first ends the search in order, the second the process at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Interrupt:
 
 @contextmanager
 def interruptible() -> Iterator[Interrupt]:
-    """Turn the first SIGINT or SIGTERM into a KeyboardInterrupt, and exit at the second.
+    """Turn the first SIGINT, SIGTERM or SIGHUP into a KeyboardInterrupt, and exit at the second.
 
     The journal is safe either way; see `evosearch.storage.journal`.
     """
@@ -37,7 +37,8 @@ def interruptible() -> Iterator[Interrupt]:
         interrupt.came = True
         raise KeyboardInterrupt
 
-    signals = (signal.SIGINT, signal.SIGTERM)
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # the last when a terminal or a connection goes away
+    signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
     before = [signal.signal(number, handle) for number in signals]
     try:
         yield interrupt

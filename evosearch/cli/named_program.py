@@ -97,7 +97,7 @@ def _resolve(words: Sequence[str]) -> NamedProgram:
     (word,) = words
     path = Path(word)
     if word == "-":
-        return _of_text("standard input", sys.stdin.read())
+        return _of_text("standard input", sys.stdin.read().removeprefix("\ufeff"))
     if path.is_dir():
         return _of_run(path, None)
     if path.is_file():
@@ -145,7 +145,7 @@ def _of_name(word: str) -> NamedProgram:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"expected program text in {path}, but: {error}") from None
 

@@ -7,6 +7,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -14,18 +15,28 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
+from evosearch.errors import EvosearchError
 from evosearch.runs.candidate import Candidate
+from evosearch.runs.printable import escaped, plain
 from evosearch.runs.progress import score_text
 
 __all__ = [
     "AsJson",
+    "OutputError",
     "RunPath",
+    "flush",
     "print_hall_of_fame",
     "print_json",
     "progress_console",
     "table",
+    "tell",
     "write",
 ]
+
+
+class OutputError(EvosearchError):
+    """Results that cannot be printed."""
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else.")]
 """The option that every command has."""
@@ -46,13 +57,57 @@ def progress_console() -> Console:
 
 
 def write(text: str = "") -> None:
-    """Print a line of results, as it is."""
-    print(_printable(text), file=sys.stdout)
+    """Print a line of results.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    _print(plain(text))
+
+
+def flush() -> None:
+    """Have all results written.
+
+    Raises:
+        OutputError: They cannot be.
+    """
+    _print(None)
+
+
+def _print(text: str | None) -> None:
+    """Print a text to stdout, or flush it.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    if sys.stdout is None:
+        if text is not None:
+            raise OutputError("results go to stdout, which is closed")
+        return
+    try:
+        if text is None:
+            sys.stdout.flush()
+        else:
+            print(_printable(text), file=sys.stdout)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stdout = None  # and nothing more is tried when the process ends
+        raise OutputError(
+            f"the results could not be written to stdout: {error.strerror}. What the command did "
+            "is done; print it again to a place with room"
+        ) from None
+
+
+def tell(text: str) -> None:
+    """Print a notice to stderr, if there is anybody left to read it."""
+    with suppress(OSError, ValueError):
+        print(plain(text), file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
     """Print a value as strict JSON."""
-    write(json.dumps(value, allow_nan=False, indent=2, ensure_ascii=False))
+    _print(escaped(json.dumps(value, allow_nan=False, indent=2, ensure_ascii=False)))
 
 
 def table(
@@ -65,7 +120,7 @@ def table(
         rows: Cells, as `str` shows them.
         left: Titles of columns of words.
     """
-    lines = [[_printable(str(cell)) for cell in row] for row in (columns, *rows)]
+    lines = [[_printable(plain(str(cell))) for cell in row] for row in (columns, *rows)]
     texts = list(zip(*lines, strict=True))
     widths = [max(map(len, text)) for text in texts]
     excess = sum(widths) + len(_GAP) * (len(widths) - 1) - _width()
@@ -130,4 +185,4 @@ def _printable(text: str) -> str:
 
 def _width() -> int:
     """Return how many columns a table may take."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPE_WIDTH
+    return shutil.get_terminal_size().columns if sys.stdout and sys.stdout.isatty() else _PIPE_WIDTH

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +12,7 @@ import typer
 from evosearch.api import free_directory
 from evosearch.cli.conditions import note_held_out, task_names
 from evosearch.cli.interrupt import INTERRUPTED, interruptible
+from evosearch.cli.limits import Limits, Reached
 from evosearch.cli.named_program import resolve
 from evosearch.cli.output import (
     AsJson,
@@ -22,13 +20,13 @@ from evosearch.cli.output import (
     print_hall_of_fame,
     print_json,
     progress_console,
+    tell,
     write,
 )
 from evosearch.config.preflight import check_tasks
-from evosearch.errors import UsageError
+from evosearch.errors import EvosearchError, UsageError
 from evosearch.runs.progress import ProgressView, score_text
 from evosearch.runs.run import Run
-from evosearch.runs.state import Ledger
 from evosearch.storage.journal import require_vacant
 from evosearch.workers.start import start_workers
 
@@ -52,6 +50,16 @@ Gpus = Annotated[
 TimeLimit = Annotated[
     float | None,
     typer.Option(min=0.0, metavar="MINUTES", help="Stop after this time; `resume` goes on."),
+]
+MaxEvaluations = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Stop when N candidates are evaluated; `resume` goes on."
+    ),
+]
+TargetScore = Annotated[
+    float | None,
+    typer.Option(metavar="SCORE", help="Stop when a confirmed candidate has it; `resume` goes on."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
@@ -87,6 +95,8 @@ def search(
     address: Address = None,
     gpus_per_worker: Gpus = 0.0,
     time_limit: TimeLimit = None,
+    max_evaluations: MaxEvaluations = None,
+    target_score: TargetScore = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -110,9 +120,10 @@ def search(
     require_vacant(directory)
     _prepare(chosen, quiet)
     note_held_out("search", chosen.task_names, [chosen.start], chosen.evaluation.seeds)
+    limits = Limits(time_limit, max_evaluations, target_score)
     with start_workers(workers, address, gpus_per_worker, chosen) as executor:
         started = Run.create(directory, chosen)
-        _go_on(started, executor, time_limit, quiet, as_json)
+        _go_on(started, executor, limits, quiet, as_json)
 
 
 def resume(
@@ -130,6 +141,8 @@ def resume(
     address: Address = None,
     gpus_per_worker: Gpus = 0.0,
     time_limit: TimeLimit = None,
+    max_evaluations: MaxEvaluations = None,
+    target_score: TargetScore = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -147,7 +160,7 @@ def resume(
     if repair:
         from evosearch.storage.repair import repair as keep_what_is_sound
 
-        print(keep_what_is_sound(run) or f"{run} needs no repair.", file=sys.stderr)
+        tell(keep_what_is_sound(run) or f"{run} needs no repair.")
     opened = Run.open(run)
     if evaluations is not None:
         opened = opened.extend(evaluations)
@@ -155,52 +168,41 @@ def resume(
         _report(opened, as_json)
         return
     _prepare(opened.config, quiet)
+    limits = Limits(time_limit, max_evaluations, target_score)
     with start_workers(workers, address, gpus_per_worker, opened.config) as executor:
-        _go_on(opened, executor, time_limit, quiet, as_json)
+        _go_on(opened, executor, limits, quiet, as_json)
 
 
 def _prepare(config: Config, quiet: bool) -> None:
     """Check the tasks' data; that and starting workers takes some silent seconds."""
     if not quiet:
-        print("Reading the tasks' data and starting workers.", file=sys.stderr)
+        tell("Reading the tasks' data and starting workers.")
     check_tasks(config)
 
 
-class _TimeIsUp(Exception):
-    """Ends a search at its time limit."""
-
-
-def _go_on(run: Run, executor: Executor, minutes: float | None, quiet: bool, as_json: bool) -> None:
-    """Search until the budget, the time or the user's patience is spent, and say what came out."""
+def _go_on(run: Run, executor: Executor, limits: Limits, quiet: bool, as_json: bool) -> None:
+    """Search until the budget, a limit or the user's patience is reached, and say what came out."""
     config = run.config
     n = executor.workers
     title = f"{run.directory}: seed {config.seed}, {n} worker{'s' if n > 1 else ''}"
     view = ProgressView(progress_console(), title, run.budget, len(config.task_names), quiet)
-    command = f"evosearch resume {shlex.quote(str(run.directory))}"
+    to_go_on = f"To go on: evosearch resume {shlex.quote(str(run.directory))}"
+    executor.on_fault = view.fault
     try:
         with interruptible(), view:
-            run = run.search(executor, _limited(view.observe, minutes))
-    except _TimeIsUp:
+            for fault in executor.faults:
+                view.fault(fault)
+            run = run.search(executor, limits.observing(view.observe, config.elites.rounds))
+    except Reached as limit:
         run = Run.open(run.directory)
-        print(f"The time limit is reached. To go on: {command}", file=sys.stderr)
+        tell(f"{limit} {to_go_on}")
     except KeyboardInterrupt:
-        print(f"Interrupted; everything committed is saved. To go on: {command}", file=sys.stderr)
+        tell(f"Interrupted; everything committed is saved. {to_go_on}")
         raise typer.Exit(INTERRUPTED) from None
+    except EvosearchError:
+        tell(f"The search ended; everything committed is saved. {to_go_on}")
+        raise
     _report(run, as_json)
-
-
-def _limited(observe: Callable[[Ledger], None], minutes: float | None) -> Callable[[Ledger], None]:
-    """Return an observer that ends the search when the time is over."""
-    if minutes is None:
-        return observe
-    end = time.monotonic() + 60 * minutes
-
-    def observe_in_time(ledger: Ledger) -> None:
-        observe(ledger)
-        if time.monotonic() > end:
-            raise _TimeIsUp
-
-    return observe_in_time
 
 
 def _configuration(

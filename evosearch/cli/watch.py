@@ -19,8 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from evosearch.cli.interrupt import INTERRUPTED
-from evosearch.cli.output import AsJson, RunPath, table, write
+from evosearch.cli.output import AsJson, RunPath, table, tell, write
 from evosearch.runs.candidate import Candidate
+from evosearch.runs.printable import plain
 from evosearch.runs.progress import duration, score_text
 from evosearch.runs.watch import Sight, Watch
 
@@ -55,7 +56,7 @@ def watch(
                     break
                 time.sleep(every)
         except KeyboardInterrupt:
-            print("No longer watching; the run goes on.", file=sys.stderr)
+            tell("No longer watching; the run goes on.")
             raise typer.Exit(INTERRUPTED) from None
     if as_json:
         return
@@ -111,9 +112,9 @@ def render(title: str, sight: Sight) -> RenderableType:
     for label, text in _facts(sight).items():
         facts.add_row(label, Text(text))
     if sight.ledger.faults:
-        last = f"{len(sight.ledger.faults)}, last: {sight.ledger.faults[-1]}"
+        last = f"{len(sight.ledger.faults)}, last: {plain(sight.ledger.faults[-1])}"
         facts.add_row("faults", Text(last, style="yellow"))
-    parts: list[RenderableType] = [Text(title, style="bold"), facts]
+    parts: list[RenderableType] = [Text(plain(title), style="bold"), facts]
     for name, candidates in _lists(sight):
         listed = Table(*(f"{column}" for column in _COLUMNS), title=name, title_justify="left")
         for row in _rows(candidates):

@@ -155,7 +155,7 @@ def load(path: Path, settings: Iterable[str] = (), tasks: Sequence[str] | None =
         ConfigError: no such file, not TOML, unknown key, or a value out of range.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot read a configuration from {path}: {error}") from None
     return configure(data, settings, str(path), tasks)

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evosearch.runs.candidate import Candidate
+from evosearch.runs.printable import plain
 from evosearch.runs.state import Ledger
 
 __all__ = ["ProgressView", "duration", "score_text"]
@@ -36,10 +37,11 @@ class ProgressView:
         self, console: Console, title: str, budget: int, tasks: int, quiet: bool = False
     ) -> None:
         self._console = console
-        self._title = title
+        self._title = plain(title)
         self._budget = budget
         self._tasks = tasks
         self._ledger = Ledger()
+        self._fault = ""
         self._start = time.monotonic()
         self._resumed_at: int | None = None
         self._first_commit = self._start
@@ -75,6 +77,12 @@ class ProgressView:
         if self._plain and time.monotonic() >= self._next_line:
             self._print_line()
 
+    def fault(self, text: str) -> None:
+        """Show what went wrong with the machinery, at once; the search goes on if it can."""
+        self._fault = text = plain(text)
+        if self._plain:
+            self._console.print(f"Fault: {text}", markup=False, highlight=False, soft_wrap=True)
+
     def __rich__(self) -> RenderableType:
         """Render the live view."""
         ledger = self._ledger
@@ -84,9 +92,10 @@ class ProgressView:
         rows.add_row("proposed", self._proposed())
         rows.add_row("best", _best(ledger.best()))
         rows.add_row("time", self._time())
-        if ledger.faults:
-            last = f"{len(ledger.faults)}, last: {ledger.faults[-1]}"
-            rows.add_row("faults", Text(last, style="yellow"))
+        if ledger.faults or self._fault:
+            last = self._fault or plain(ledger.faults[-1])
+            count = f"{len(ledger.faults)}, " if ledger.faults else ""
+            rows.add_row("faults", Text(f"{count}last: {last}", style="yellow"))
         return Group(Text(self._title, style="bold"), rows)
 
     def _print_line(self) -> None:

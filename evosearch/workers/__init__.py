@@ -1,1 +1,1 @@
-"""Who trains: this process, processes on this machine, or a Ray cluster."""
+"""Who trains: a process, processes on this machine, or a Ray cluster."""

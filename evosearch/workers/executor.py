@@ -83,6 +83,9 @@ class Executor(Protocol):
         """What went wrong with the machinery so far, in sentences; not candidates' failures."""
         ...
 
+    on_fault: Callable[[str], None]
+    """Is told of each fault at once, also before there is any result."""
+
     def submit(self, number: int, job: Work) -> None:
         """Accept a job under a number that was not used before."""
         ...
@@ -107,6 +110,7 @@ class LocalExecutor:
 
     def __init__(self, perform: Callable[[Work], Timed] = perform) -> None:
         self.faults: list[str] = []
+        self.on_fault: Callable[[str], None] = lambda _: None
         self._perform = perform
         self._waiting: dict[int, Work] = {}
 

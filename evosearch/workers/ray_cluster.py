@@ -1,38 +1,39 @@
-"""Jobs on Ray: this machine's cores, or a cluster. The only module that knows Ray.
+"""Jobs on Ray: this machine's cores, or a cluster.
 
 One long-lived actor a worker, one job in flight on each, the deadline kept here. An actor is never
-restarted by Ray: when it dies, hangs or its node is lost, it is replaced and `pieces` says what has
+restarted by Ray: when it dies, hangs or its node is lost, it is replaced and `retry` says what has
 to be done again. So which worker did what, how often it had to be done and how many workers there
 are never shows in a result.
 """
 
 from __future__ import annotations
 
-import os
-import sys
+import heapq
+import re
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from evosearch.errors import ClusterError
+from evosearch.errors import ClusterError, EvosearchError
 from evosearch.training.job import Status
 from evosearch.workers.executor import Timed, Work, perform
-from evosearch.workers.reachable import require_ray
+from evosearch.workers.heartbeat import Heartbeat
+from evosearch.workers.ray_session import join, start
 from evosearch.workers.retry import Piece, Pieces
 
 __all__ = ["RayExecutor"]
 
 _TICK: Final = 0.2
 """Seconds between looks at deadlines."""
-_CONNECT: Final = 20.0
-"""Seconds that a cluster may take to answer."""
-_START: Final = 300.0
-"""Seconds without any worker after which the search gives up; a start takes a few."""
-_OBJECT_STORE: Final = 100 * 2**20
-"""Bytes of a local object store; jobs and results are kilobytes."""
+_PENDING: Final = 300.0
+"""Seconds without any worker after which the search gives up, while none has failed: a cluster may
+be growing."""
+_FAILING: Final = 30.0
+"""The same where workers start and fail: waiting mends nothing."""
+_LONGEST_PAUSE: Final = 30.0
+"""Seconds at most before a worker is hired in place of one that failed to start."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,12 @@ class RayExecutor:
     """Runs jobs on Ray actors.
 
     Args:
-        workers: actors to start; None means one for each core, or as many as the GPUs allow.
+        workers: actors to start; None means one for each core, or as many as the GPUs allow. On a
+            cluster there may be more than fit at first: they start when it has grown.
         address: a running cluster, ``host:port``; None starts a private one on this machine.
         gpus_per_worker: share of a GPU that each actor takes.
         deadline: seconds a job may take before its worker is replaced.
+        runtime: what travels to a cluster's nodes, as Ray's runtime environment.
         perform: what a worker does with a job.
         prepare: what a worker does before it takes one.
 
@@ -66,22 +69,31 @@ class RayExecutor:
         gpus_per_worker: float = 0.0,
         deadline: float = 600.0,
         *,
+        runtime: Mapping[str, Any] | None = None,
         perform: Callable[[Work], Timed] = perform,
         prepare: Callable[[], None] | None = None,
     ) -> None:
         self.faults: list[str] = []
+        self.on_fault: Callable[[str], None] = lambda _: None
         self._deadline = deadline
         self._perform, self._prepare = perform, prepare
         self._need = {"CPU": 1.0, "GPU": gpus_per_worker}
-        _start(workers, address)
+        self._session = start(workers) if address is None else join(address, runtime or {})
         try:
-            self.workers = self._capacity(workers)
+            self.workers = self._capacity(workers, grows=address is not None)
         except ClusterError:
-            _stop()
+            self._session.close()
             raise
+        import ray
+
+        self._head = Heartbeat(ray.get_runtime_context().gcs_address)
         self._starting: dict[Any, Any] = {}
         """Actors by the reference that tells when they have started."""
         self._idle: deque[Any] = deque()
+        self._due: list[float] = []
+        """When to hire in place of workers that failed to start; a heap."""
+        self._failures = 0
+        """How many have failed to start since one did."""
         self._worked = time.monotonic()
         """When a worker was last known to live."""
         for _ in range(self.workers):
@@ -102,7 +114,11 @@ class RayExecutor:
         return self._pieces.complete(number)
 
     def collect(self, number: int) -> Timed:
-        """Wait for a job."""
+        """Wait for a job.
+
+        Raises:
+            ClusterError: The cluster's head is gone, or no worker can be had.
+        """
         while not self._pieces.complete(number):
             self._launch()
             self._poll(_TICK)
@@ -112,52 +128,79 @@ class RayExecutor:
         """Stop the actors and leave the cluster."""
         import ray
 
+        self._head.close()
         flying = [flight.actor for flight in self._flying.values()]
-        for actor in (*flying, *self._idle, *self._starting.values()):
-            ray.kill(actor)
+        if not self._head.lost:
+            for actor in (*flying, *self._idle, *self._starting.values()):
+                ray.kill(actor)
         self._flying.clear()
         self._idle.clear()
         self._starting.clear()
         self._queue.clear()
-        _stop()
+        self._session.close()
 
     def _launch(self) -> None:
         while self._queue and self._idle:
             piece, actor = self._queue.popleft(), self._idle.popleft()
             reference = actor.run.remote(piece.job)
-            deadline = time.monotonic() + self._deadline
+            deadline = time.monotonic() + self._deadline * piece.share
             self._flying[reference] = _Flight(piece, actor, deadline)
 
     def _poll(self, timeout: float) -> None:
         """Wait for news up to so many seconds, and see to all of it."""
         import ray
 
-        waiting = [*self._flying, *self._starting]
-        ready, rest = ray.wait(waiting, num_returns=1, timeout=timeout)
-        if ready and rest:
-            ready += ray.wait(rest, num_returns=len(rest), timeout=0)[0]
-        for reference in ready:
-            if reference in self._starting:
-                self._welcome(reference)
-            else:
-                self._land(reference)
-        self._launch()
-        now = time.monotonic()
-        if self._flying or self._idle:
-            self._worked = now
-        elif now > self._worked + _START:
+        if self._head.lost:
             raise ClusterError(
-                f"no worker is left, and none started in {_START:g} s: the cluster has lost what "
-                "they need, or they die at their start. Nothing is lost; resume on a new cluster"
+                f"the head of the Ray cluster at {self._head.address} no longer answers. Nothing "
+                "that was committed is lost; go on when there is a cluster again"
             )
+        if waiting := [*self._flying, *self._starting]:
+            ready, rest = ray.wait(waiting, num_returns=1, timeout=timeout)
+            if ready and rest:
+                ready += ray.wait(rest, num_returns=len(rest), timeout=0)[0]
+            for reference in ready:
+                if reference in self._starting:
+                    self._welcome(reference)
+                else:
+                    self._land(reference)
+        else:
+            time.sleep(timeout)
+        now = time.monotonic()
+        while self._due and self._due[0] <= now:
+            heapq.heappop(self._due)
+            self._hire()
+        self._launch()
+        self._require_a_worker(now)
         for reference, flight in list(self._flying.items()):
             if now > flight.deadline:
                 del self._flying[reference]
                 ray.kill(flight.actor)
-                self._fault(flight.piece, Status.TIMEOUT, f"no result in {self._deadline:g} s")
+                limit = self._deadline * flight.piece.share
+                self._fault(flight.piece, Status.TIMEOUT, f"no result in {limit:g} s")
+
+    def _require_a_worker(self, now: float) -> None:
+        """Give up where nobody works and nobody can be expected to.
+
+        Raises:
+            ClusterError: That is so.
+        """
+        if self._flying or self._idle:
+            self._worked = now
+        elif self._failures and now > self._worked + _FAILING:
+            raise ClusterError(
+                f"no worker could be started, {self._failures} failed; {self.faults[-1]}. Nothing "
+                "is lost. Mend what it says, for instance on the node that it names; `evosearch "
+                "doctor --address HOST:PORT` checks all nodes"
+            )
+        elif now > self._worked + _PENDING:
+            raise ClusterError(
+                f"no worker is left, and none started in {_PENDING:g} s: the cluster has lost what "
+                "they need, or it does not grow. Nothing is lost; resume on a cluster with room"
+            )
 
     def _welcome(self, reference: Any) -> None:
-        """Give work to a worker that has started, or try another one in its place."""
+        """Give work to a worker that has started; have another one soon where it failed to."""
         import ray
         from ray.exceptions import RayError
 
@@ -165,11 +208,15 @@ class RayExecutor:
         try:
             ray.get(reference)
         except RayError as error:
-            self.faults.append(f"a worker did not start: {type(error).__name__}")
             ray.kill(actor)
-            time.sleep(_TICK)
-            self._hire()
+            if not self._failures and not self._flying and not self._idle:
+                self._worked = time.monotonic()  # it was pending until now
+            self._failures += 1
+            self._note(f"a worker did not start: {_cause(error)}")
+            pause = min(2.0 ** min(self._failures, 8) / 2, _LONGEST_PAUSE)
+            heapq.heappush(self._due, time.monotonic() + pause)
         else:
+            self._failures = 0
             self._idle.append(actor)
             self._launch()
 
@@ -180,7 +227,9 @@ class RayExecutor:
         flight = self._flying.pop(reference)
         try:
             result: Any = ray.get(reference)
-        except exceptions.RayTaskError:
+        except exceptions.RayTaskError as error:
+            if isinstance(error.cause, EvosearchError):
+                raise error.cause from None  # what a person can mend, in its own words
             raise  # our code failed, not a candidate and not the cluster
         except exceptions.RayError as error:
             ray.kill(flight.actor)
@@ -193,9 +242,13 @@ class RayExecutor:
 
     def _fault(self, piece: Piece, status: Status, message: str) -> None:
         """Replace the lost worker and see to what it was doing."""
-        self.faults.append(f"job {piece.number}, attempt {piece.attempt}: {message}")
+        self._note(f"job {piece.number}, attempt {piece.attempt}: {message}")
         self._hire()
         self._queue.extendleft(reversed(self._pieces.fault(piece, status, message)))
+
+    def _note(self, fault: str) -> None:
+        self.faults.append(fault)
+        self.on_fault(fault)
 
     def _hire(self) -> None:
         """Start a worker; it gets work, and a deadline for it, when it has started."""
@@ -211,8 +264,13 @@ class RayExecutor:
         actor = hired.remote(self._perform, self._prepare)
         self._starting[actor.ready.remote()] = actor
 
-    def _capacity(self, workers: int | None) -> int:
-        """Return how many workers to start; refuse what the cluster can never offer."""
+    def _capacity(self, workers: int | None, *, grows: bool) -> int:
+        """Return how many workers to start; refuse what can never be had.
+
+        Args:
+            workers: How many were asked for.
+            grows: Whether there may be more room later.
+        """
         import ray
 
         room = 0
@@ -221,13 +279,15 @@ class RayExecutor:
                 offers = node["Resources"]
                 fits = [offers.get(k, 0.0) / need for k, need in self._need.items() if need]
                 room += int(min(fits) + 1e-9)
-        if room < (workers or 1):
+        if room < (workers or 1) and not (grows and workers):
             have = ray.cluster_resources()
             raise ClusterError(
                 f"{workers or 1} workers with 1 CPU and {self._need['GPU']:g} GPU each were asked "
                 f"for; the cluster has {have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} "
                 f"GPUs, room for {room}. Ask for fewer workers, or for a smaller share of a GPU"
             )
+        if workers and room < workers:
+            self._note(f"there is room for {room} of {workers} workers; the others wait for more")
         return workers or room
 
 
@@ -252,40 +312,13 @@ class _Worker:
         return self._perform(job)
 
 
-def _start(workers: int | None, address: str | None) -> None:
-    import logging
+def _cause(error: Exception) -> str:
+    """Return what ended a worker before it began, in a sentence that names the node."""
+    from ray.exceptions import RayTaskError
 
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    token = "RAY_AUTH_TOKEN" in os.environ or (Path.home() / ".ray" / "auth_token").exists()
-    if token and "ray" not in sys.modules:  # Ray uses a token only where told to, when imported
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    import ray
-
-    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address is None:
-        ray.init(
-            address="local",
-            num_cpus=workers,
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE,
-            **common,
-        )
-        return
-    host, _, port = address.rpartition(":")
-    if not host or "/" in host or not port.isdigit() or int(port) > 65535:
-        raise ClusterError(f"expected a cluster's address as HOST:PORT, found `{address}`")
-    try:
-        require_ray(host, int(port), _CONNECT)
-        ray.init(address=address, **common)
-    except (OSError, ConnectionError, RuntimeError, ValueError) as error:
-        raise ClusterError(
-            f"no Ray cluster answers at {address}: {error}. Check that `ray start --head` runs "
-            "there, that the port is right, and that RAY_AUTH_TOKEN is set if it asks for a token"
-        ) from None
-
-
-def _stop() -> None:
-    import ray
-
-    ray.shutdown()
+    if isinstance(error, RayTaskError):
+        node = re.search(r"\bip=([\w.:]+)", str(error))
+        return f"{type(error.cause).__name__}{f' on {node[1]}' if node else ''}: {error.cause}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    last = lines[-1] if lines else ""
+    return f"{type(error).__name__}: {last}"[:600]

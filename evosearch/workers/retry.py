@@ -21,6 +21,8 @@ from evosearch.workers.executor import Timed, Work
 __all__ = ["Piece", "Pieces"]
 
 _ATTEMPTS: Final = 2
+_SLACK: Final = 2.0
+"""How many times its equal share of a pack's time one candidate alone may take."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Piece:
     """Position of its first candidate in the job."""
     job: Work
     attempt: int = 1
+    share: float = 1.0
+    """What it may take of a pack's deadline."""
 
 
 @dataclass
@@ -86,8 +90,9 @@ class Pieces:
         """
         job = piece.job
         if isinstance(job, Job) and len(job.candidates) > 1:
+            share = min(1.0, _SLACK / len(job.candidates))
             return [
-                Piece(piece.number, piece.first + i, replace(job, candidates=(text,)))
+                Piece(piece.number, piece.first + i, replace(job, candidates=(text,)), share=share)
                 for i, text in enumerate(job.candidates)
             ]
         if piece.attempt < _ATTEMPTS:

@@ -1,4 +1,4 @@
-"""Workers for a search: this process, or as many as asked for on Ray."""
+"""Workers for a search: a process of this machine, or as many as asked for on Ray."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["start_workers"]
 def start_workers(
     count: int | None, address: str | None, gpus_per_worker: float, config: Config
 ) -> Iterator[Executor]:
-    """Start workers, and stop them at the end: in this process for one, otherwise on Ray.
+    """Start workers, and stop them at the end: one is a process, more of them are on Ray.
 
     Args:
         count: How many; None means one for each core of this machine, or what a cluster holds.
@@ -30,17 +30,18 @@ def start_workers(
         ClusterError: No cluster answers, or it does not have what is asked for.
     """
     from evosearch.hardware import cores
-    from evosearch.workers.executor import LocalExecutor, perform, prepare
+    from evosearch.workers.child import ChildExecutor
+    from evosearch.workers.executor import perform, prepare
 
     here = address is None and not gpus_per_worker
     count = count or (cores() if here else None)
+    deadline = config.budget.seconds_per_pack
+    device = "cuda" if gpus_per_worker else "cpu"
     if here and count == 1:
-        executor: Executor = LocalExecutor()
+        executor: Executor = ChildExecutor(deadline, prepare=partial(prepare, config, device))
     else:
         from evosearch.workers.ray_cluster import RayExecutor
 
-        deadline = config.budget.seconds_per_pack
-        device = "cuda" if gpus_per_worker else "cpu"
         executor = RayExecutor(
             count,
             address,

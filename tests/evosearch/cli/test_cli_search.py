@@ -72,6 +72,28 @@ def test_search_prints_the_hall_of_fame_and_what_to_do_next(here, evosearch, sma
     assert Run.open("runs/smoke-0-2").state == "stopped"
 
 
+def test_a_search_stops_at_a_number_or_a_score_and_goes_on_to_the_same_history(
+    tmp_path, evosearch, small_run
+):
+    directory = tmp_path / "run"
+    stopped = evosearch(*SEARCH, "--quiet", "--run", directory, "--max-evaluations", 5)
+    assert "candidates are evaluated. To go on: evosearch resume" in stopped.stderr
+    assert 5 <= len(Run.open(directory).ledger.candidates) < 16
+    rounds = Run.open(directory).config.elites.rounds
+    resume = ("resume", directory, "--workers", 1, "--quiet")
+    evosearch(*resume, "--target-score", 9)
+    finished = Run.open(directory)
+    assert finished.state == "finished"
+    assert finished.digest() == Run.open(small_run).digest()
+    confirmed = [c.score for c in finished.top(20) if c.rounds >= rounds]
+
+    directory = tmp_path / "other"
+    target = max(confirmed)
+    reached = evosearch(*SEARCH, "--quiet", "--run", directory, "--target-score", target - 1)
+    assert ", confirmed. To go on: evosearch resume" in reached.stderr
+    assert Run.open(directory).state == "stopped"
+
+
 @pytest.mark.parametrize("records", [1, 3, 6])
 def test_an_interrupted_run_resumes_to_the_same_history(tmp_path, evosearch, small_run, records):
     seen = 0
@@ -98,11 +120,12 @@ def test_an_interrupted_run_resumes_to_the_same_history(tmp_path, evosearch, sma
     assert "finished" in again.stdout
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, evosearch, small_run):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_saves_and_says_how_to_go_on(tmp_path, evosearch, small_run, number):
     directory = tmp_path / "run"
     process = start(*SEARCH, "--run", directory)
     wait_for_a_pack(process, directory)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"evosearch resume {directory}" in errors
@@ -135,7 +158,7 @@ def test_a_killed_run_is_in_use_until_it_dies_and_loses_nothing(
     evosearch("verify", "--same", small_run, directory)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_is_an_interrupt_and_handlers_are_restored(number):
     before = signal.getsignal(number)
 
