@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evosearch.config.preflight import check_tasks
+from evosearch.config.preflight import check_search, check_tasks
 from evosearch.runs.run import Observe, Run
 from evosearch.storage.journal import require_vacant
 from evosearch.workers.start import start_workers
@@ -50,7 +50,7 @@ def search(
     """
     place = free_directory("run", config.seed) if directory is None else Path(directory)
     require_vacant(place)
-    check_tasks(config)
+    check_search(config)
     with start_workers(workers, address, gpus_per_worker, config) as executor:
         return Run.create(place, config).search(executor, observe)
 

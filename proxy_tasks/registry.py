@@ -1,14 +1,15 @@
 """The tasks by name: each a configured instance, and the split it belongs to.
 
-A held-out task takes part in no decision, so the split is a property of the registered variant and
-not of its class: a two-layer language model may be held out while the one-layer one is searched on.
+Families that are held out are so whole and for good: a larger copy of a task that searches used says
+whether a find holds at size, and not whether it holds elsewhere. `refuse_held_out` keeps them out of
+everything that decides.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -22,13 +23,18 @@ from proxy_tasks.tasks.digits_mlp import DigitsMLP
 from proxy_tasks.tasks.digits_vit import DigitsViT
 from proxy_tasks.tasks.least_squares import LeastSquares
 from proxy_tasks.tasks.matrix_factorization import MatrixFactorization
+from proxy_tasks.tasks.table import Table
 from proxy_tasks.tasks.teacher_student import TeacherStudent
+from proxy_tasks.tasks.token_files import TokenFiles
 from proxy_tasks.tasks.token_lm import TokenLM
 from proxy_tasks.tasks.varying_batch import VaryingBatch
 from proxy_tasks.tasks.zipf_bigram import ZipfBigram
 from proxy_tasks.user_tasks import own_tasks
 
-__all__ = ["TASKS", "TaskSpec", "get"]
+__all__ = ["HELD_OUT", "TASKS", "TaskSpec", "get", "refuse_held_out"]
+
+HELD_OUT = ("digits_vit", "table", "token_lm")
+"""Families that no search and no proxy may use."""
 
 
 @dataclass(frozen=True)
@@ -65,31 +71,34 @@ TASKS: Mapping[str, TaskSpec] = _index(
     TaskSpec("least_squares_noisy", Split.SELECT, LeastSquares(batch=8, kappa=1e4, noise=0.3)),
     TaskSpec("char_lm_wide", Split.SELECT, CharLM(width=48, heads=3, context=64, batch=8)),
     TaskSpec("digits_vit", Split.HELD_OUT, DigitsViT()),
+    TaskSpec("table_diabetes", Split.HELD_OUT, Table(data="diabetes")),
+    TaskSpec("table_breast_cancer", Split.HELD_OUT, Table(data="breast_cancer")),
+    TaskSpec("token_lm", Split.HELD_OUT, TokenLM()),
     TaskSpec(
         "varying_batch_large",
-        Split.HELD_OUT,
+        Split.LARGER,
         VaryingBatch(inputs=128, batch=8, noise=0.5, cap=16, steps=600),
     ),
     TaskSpec(
         "matrix_factorization_large",
-        Split.HELD_OUT,
+        Split.LARGER,
         MatrixFactorization(rows=128, cols=96, rank=32, kappa=1e3, steps=400),
     ),
     TaskSpec(
         "zipf_bigram_large",
-        Split.HELD_OUT,
+        Split.LARGER,
         ZipfBigram(vocabulary=512, width=64, hidden=128, batch=512, steps=300),
     ),
     TaskSpec(
-        "char_lm_2layer", Split.HELD_OUT, CharLM(layers=2, width=64, heads=4, context=64, steps=400)
+        "char_lm_2layer", Split.LARGER, CharLM(layers=2, width=64, heads=4, context=64, steps=400)
     ),
     TaskSpec(
         "char_lm_scale",
-        Split.HELD_OUT,
+        Split.LARGER,
         CharLM(layers=2, width=96, heads=6, context=64, steps=1500, megabytes=3.0),
     ),
-    TaskSpec("cifar10", Split.HELD_OUT, Cifar10()),
-    TaskSpec("token_lm", Split.HELD_OUT, TokenLM()),
+    TaskSpec("cifar10", Split.SEARCH, Cifar10()),
+    TaskSpec("token_files", Split.SEARCH, TokenFiles()),
 )
 """All tasks by name, the user's own among them."""
 
@@ -109,6 +118,25 @@ def get(name: str, **overrides: Any) -> Task:
             raise ValueError(f"task {name} has no field {key!r}; {_hint(key, fields)}")
     tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in overrides.items()}
     return dataclasses.replace(task, **tuples)
+
+
+def refuse_held_out(names: Iterable[str], purpose: str) -> None:
+    """Raise an error where a task is held out for good.
+
+    Args:
+        names: Of registered tasks.
+        purpose: What they are for, as in "a search".
+
+    Raises:
+        ValueError: One of them is of a family that is held out.
+    """
+    held = [name for name in names if TASKS[name].split is Split.HELD_OUT]
+    if held:
+        others = ", ".join(name for name, s in TASKS.items() if s.split is Split.SEARCH)
+        raise ValueError(
+            f"expected no held-out task in {purpose}, found {', '.join(held)}: what took part in a "
+            f"decision cannot test it afterwards; choose from {others}"
+        )
 
 
 def _hint(word: str, known: list[str]) -> str:

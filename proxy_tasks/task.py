@@ -54,11 +54,16 @@ class Tier(Enum):
 
 
 class Split(Enum):
-    """Which decisions a task may take part in; held-out tasks take part in none."""
+    """Which decisions a task may take part in."""
 
     SEARCH = "search"
+    """All; also what a user's own files are for."""
     SELECT = "select"
+    """Which finds are kept."""
+    LARGER = "larger"
+    """None; but it is a larger copy of a task of searches, and speaks of size, not of kind."""
     HELD_OUT = "held-out"
+    """None, for good: no search, no proxy and no choice of either saw a task of its family."""
 
 
 def generator(seed: int, purpose: str) -> torch.Generator:

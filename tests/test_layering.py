@@ -58,7 +58,7 @@ KEPT_TO = {
     r"|evosearch/(language/latex|export/latex_file)\.py|evosearch/simplify/.*",
     "llvmlite": r"proxy_tasks/kernels/(ir|jit)\.py",
     "scipy": r"evosearch/studies/(statistics|noninferiority)\.py",
-    "sklearn": r"proxy_tasks/data/digits\.py",
+    "sklearn": r"proxy_tasks/data/(digits|tables)\.py",
     "typer": r"evosearch/(cli/.*|__main__\.py)",
     "rich": r"evosearch/(cli/.*|runs/progress\.py)",
 }

@@ -5,11 +5,13 @@ Wherever a command takes RUN ID it takes these:
     runs/quickstart-0 42     candidate 42 of a run; also written runs/quickstart-0:42
     runs/quickstart-0         its best candidate
     program.py                program text in a file; - for standard input
+    discovered/muon.json      a discovery's program
     lion                      a known optimizer
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -100,6 +102,8 @@ def _resolve(words: Sequence[str]) -> NamedProgram:
         return _of_text("standard input", sys.stdin.read().removeprefix("\ufeff"))
     if path.is_dir():
         return _of_run(path, None)
+    if path.is_file() and path.suffix == ".json":
+        return _of_discovery(path)
     if path.is_file():
         return _of_text(word, _read(path))
     directory, colon, number = word.rpartition(":")
@@ -117,6 +121,21 @@ def _of_run(directory: Path, id_: int | None) -> NamedProgram:
         id_ = best.id
     candidate = run.candidate(id_)
     return NamedProgram(f"{directory}:{id_}", candidate.program, run, candidate)
+
+
+def _of_discovery(path: Path) -> NamedProgram:
+    """Return the program that a discovery exports; it may have a known optimizer's name."""
+    from evosearch.language.known import KNOWN
+    from evosearch.language.parse import parse_rules
+
+    try:
+        program = json.loads(_read(path))["export"]["program"]
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(
+            f"expected the provenance of a discovery at {path}, with its program, found none"
+        ) from None
+    label = f"{path.stem} as found" if path.stem in KNOWN else path.stem
+    return NamedProgram(label, parse_rules(program))
 
 
 def _of_text(label: str, text: str) -> NamedProgram:

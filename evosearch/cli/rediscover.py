@@ -87,7 +87,7 @@ def rediscover(
       evosearch rediscover lion --from momentum --seeds 10 --first-seed 100
       evosearch rediscover muon --seeds 10 --dir runs/muon --json
     """
-    from evosearch.config.preflight import check_tasks
+    from evosearch.config.preflight import check_search
     from evosearch.config.schema import preset
     from evosearch.hardware import cores
     from evosearch.studies.rediscovery.study import Study, run_trials
@@ -95,7 +95,7 @@ def rediscover(
 
     changes = [*(settings or []), *([] if budget is None else [f"budget.evaluations={budget}"])]
     config = preset(f"rediscover-{target}", changes)
-    check_tasks(config)
+    check_search(config)
     numbers = range(first_seed, first_seed + seeds)
     where = directory or Path("runs") / f"rediscover-{target}-from-{start}"
     study = Study(

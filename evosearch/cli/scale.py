@@ -127,20 +127,10 @@ def _programs(words: Sequence[str]) -> dict[str, str]:
 
 
 def _finalist(word: str) -> tuple[str, str]:
-    """Return a label and a program's text; a discovery may have the name of a known optimizer."""
-    from evosearch.language.known import KNOWN
-
-    path = Path(word)
-    if path.suffix != ".json":
-        subject = resolve([word])
-        return path.stem if path.is_file() else subject.label, str(subject.program)
-    try:
-        program = json.loads(path.read_text(encoding="utf-8"))["export"]["program"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(
-            f"expected the provenance of a discovery at {word}, with its program, found none"
-        ) from None
-    return (f"{path.stem} as found" if path.stem in KNOWN else path.stem), program
+    """Return a label and a program's text."""
+    path, found = Path(word), resolve([word])
+    plain = path.is_file() and path.suffix != ".json"
+    return path.stem if plain else found.label, str(found.program)
 
 
 def _cost(test: ScaleTest, small: Config, where: Path) -> str:

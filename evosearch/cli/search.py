@@ -23,7 +23,7 @@ from evosearch.cli.output import (
     tell,
     write,
 )
-from evosearch.config.preflight import check_tasks
+from evosearch.config.preflight import check_search
 from evosearch.errors import EvosearchError, UsageError
 from evosearch.runs.progress import ProgressView, score_text
 from evosearch.runs.run import Run
@@ -177,7 +177,7 @@ def _prepare(config: Config, quiet: bool) -> None:
     """Check the tasks' data; that and starting workers takes some silent seconds."""
     if not quiet:
         tell("Reading the tasks' data and starting workers.")
-    check_tasks(config)
+    check_search(config)
 
 
 def _go_on(run: Run, executor: Executor, limits: Limits, quiet: bool, as_json: bool) -> None:

@@ -5,12 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from evosearch.errors import DataError
+from evosearch.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from evosearch.config.schema import Config
 
-__all__ = ["check_task", "check_tasks"]
+__all__ = ["check_search", "check_task", "check_tasks"]
+
+
+def check_search(config: Config) -> None:
+    """Refuse held-out tasks, and read the data of the others.
+
+    Raises:
+        UsageError: A task is held out for good.
+        DataError: A task's data cannot be read.
+    """
+    from proxy_tasks.registry import refuse_held_out
+
+    try:
+        refuse_held_out(config.task_names, "a search")
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    check_tasks(config)
 
 
 def check_tasks(config: Config) -> None:

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from evosearch.config.preflight import check_tasks
+from evosearch.config.preflight import check_search
 from evosearch.errors import RunError, UsageError
 from evosearch.runs.state import FINISHED, Ledger
 from evosearch.storage.journal import Bodies, Journal, read, require_vacant
@@ -71,7 +71,7 @@ class Run:
 
         directory = Path(directory)
         require_vacant(directory)
-        check_tasks(config)
+        check_search(config)
         with Journal.create(directory, manifest(config)) as journal:
             return cls(directory, journal.manifest, Ledger())
 

@@ -34,9 +34,10 @@ def note_look(
     finalists: Iterable[str] = (),
     plan: str = "",
 ) -> int:
-    """Append a look at those of the tasks that are held out, and return how many there were so far.
+    """Append a look at those of the tasks that searches do not see, and return how many there were.
 
-    Nothing is written, and 0 returned, where no task is held out.
+    These are held-out tasks and larger copies. Nothing is written, and 0 returned, where there is
+    none.
 
     Args:
         purpose: The command.
@@ -53,7 +54,8 @@ def note_look(
     from proxy_tasks.registry import TASKS
     from proxy_tasks.task import Split
 
-    held_out = [name for name in tasks if TASKS[name].split is Split.HELD_OUT]
+    unseen = (Split.LARGER, Split.HELD_OUT)
+    held_out = [name for name in tasks if TASKS[name].split in unseen]
     if not held_out:
         return 0
     count = len(looks(log)) + 1

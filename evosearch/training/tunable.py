@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import Rule, RuleSet, Statement
@@ -133,6 +133,19 @@ class Tunable:
         known = tuple(value for value in values if value is not None)
         return known if len(known) == len(values) else None
 
+    def only(self, *names: str) -> Tunable:
+        """Return it with these axes alone; the other constants stay where tuning begins.
+
+        Raises:
+            ValueError: It has no axis of such a name.
+        """
+        known = {axis.name for axis in self.axes}
+        if missing := set(names) - known:
+            raise ValueError(f"no axis {', '.join(sorted(missing))} among {', '.join(known)}")
+        held = tuple(None if a.name in names else a.values[a.first] for a in self.axes)
+        axes = tuple(axis for axis in self.axes if axis.name in names)
+        return Tunable(axes, partial(_completed, self.write, held))
+
     @classmethod
     def fixed(cls, text: str) -> Tunable:
         """Return a program of which nothing but the learning rates may be tuned."""
@@ -157,23 +170,61 @@ def _fixed(text: str, values: tuple[float, ...]) -> str:
     return text
 
 
-_Place = tuple[int, int, int]
-"""Rule, statement and argument."""
+def _completed(
+    write: Callable[[tuple[float, ...]], str],
+    held: tuple[float | None, ...],
+    values: tuple[float, ...],
+) -> str:
+    """Return program text for values of the axes that are not held."""
+    free = iter(values)
+    return write(tuple(next(free) if value is None else value for value in held))
+
+
+class _Place(NamedTuple):
+    """Where a constant stands."""
+
+    rule: int
+    statement: int
+    argument: int
+    complement: bool = False
+    """Whether 1 minus the constant stands there."""
 
 
 def _constants(rules: RuleSet) -> Iterator[tuple[Axis, tuple[_Place, ...]]]:
-    """Yield each constant that is an axis, and where it stands; the second place is 1 minus it."""
+    """Yield each constant that is an axis, and where it stands.
+
+    What the program names, and an average with the correction of its bias, are one constant each.
+    """
     for r, rule in enumerate(rules.rules):
-        linked = _corrections(rule)
+        linked, named = _corrections(rule), set[str]()
         for i, statement in enumerate(rule.body):
             for j, value in enumerate(statement.args):
+                tie = statement.ties[j] if statement.ties else None
                 if isinstance(value, str) or abs(value) < _EPSILON or (i, j) in linked.values():
                     continue
-                places = [(r, i, j)]
-                if (i, j) in linked:
-                    places.append((r, *linked[i, j]))
-                name = f"{statement.op} {statement.target}" + (" of the rest" if r else "")
-                yield Axis(name, (value,), 0, _kind(statement, j, value)), tuple(places)
+                kind, suffix = _kind(statement, j, value), " of the rest" if r else ""
+                if tie is None:
+                    places = [_Place(r, i, j)]
+                    places += [_Place(r, *linked[i, j], True)] if (i, j) in linked else []
+                    yield (
+                        Axis(f"{statement.op} {statement.target}{suffix}", (value,), 0, kind),
+                        tuple(places),
+                    )
+                elif tie.name not in named:
+                    named.add(tie.name)
+                    if tie.complement and kind is Kind.DECAY:
+                        kind = Kind.RATE
+                    yield Axis(tie.name + suffix, (tie.value,), 0, kind), _named(r, rule, tie.name)
+
+
+def _named(r: int, rule: Rule, name: str) -> tuple[_Place, ...]:
+    """Return where a constant stands that the program names."""
+    return tuple(
+        _Place(r, i, j, tie.complement)
+        for i, statement in enumerate(rule.body)
+        for j, tie in enumerate(statement.ties)
+        if tie is not None and tie.name == name
+    )
 
 
 def _corrections(rule: Rule) -> dict[tuple[int, int], tuple[int, int]]:
@@ -181,6 +232,8 @@ def _corrections(rule: Rule) -> dict[tuple[int, int], tuple[int, int]]:
     linked: dict[tuple[int, int], tuple[int, int]] = {}
     averages: dict[str, tuple[int, float]] = {}
     for i, statement in enumerate(rule.body):
+        if statement.ties:  # what is named is linked by its name
+            continue
         if statement.op == "debias" and statement.args[0] in averages:
             at, rate = averages[str(statement.args[0])]
             if math.isclose(float(statement.args[1]), 1.0 - rate, abs_tol=1e-9):
@@ -205,11 +258,15 @@ def _with_constants(text: str, values: tuple[float, ...]) -> str:
     """Return program text with these values of its axes."""
     rules = parse_rules(text)
     found = list(rules.rules)
-    for (_, (first, *others)), value in zip(_constants(rules), values, strict=True):
-        for (r, i, j), new in ((first, value), *((place, 1.0 - value) for place in others)):
-            body = list(found[r].body)
-            args = list(body[i].args)
-            args[j] = round(new, 12)
-            body[i] = replace(body[i], args=tuple(args))
-            found[r] = replace(found[r], body=tuple(body))
+    for (_, places), value in zip(_constants(rules), values, strict=True):
+        for r, i, j, complement in places:
+            rule = found[r]
+            statement = rule.body[i]
+            args, ties = list(statement.args), list(statement.ties)
+            args[j] = round(1.0 - value, 12) if complement else value
+            if ties and (tie := ties[j]) is not None:
+                ties[j] = moved = tie.moved(value)
+                args[j] = moved.number
+            changed = replace(statement, args=tuple(args), ties=tuple(ties))
+            found[r] = replace(rule, body=(*rule.body[:i], changed, *rule.body[i + 1 :]))
     return str(RuleSet(*found))

@@ -19,14 +19,25 @@ from torch import Tensor
 
 from proxy_tasks.data.cache import DataError, kept
 
-__all__ = ["VOCABULARY", "corpus", "packaged_text"]
+__all__ = ["VALIDATION", "VOCABULARY", "corpus", "packaged_text", "spelled"]
 
 VOCABULARY = 96
 """Printable ASCII, in order, then the newline; every other byte reads as a space."""
 
 _PACKAGED = "python_stdlib.txt.xz"
-_VALIDATION = 0.1
+VALIDATION = 0.1
+"""The share of a text, its end, that is for validation."""
 _LEAST = 100_000
+
+
+_ALPHABET = np.zeros(256, dtype=np.uint8)
+_ALPHABET[32:127] = np.arange(95)
+_ALPHABET[ord("\n")] = 95
+
+
+def spelled(text: bytes) -> list[int]:
+    """Return a text's symbols, one a byte."""
+    return _ALPHABET[np.frombuffer(text, dtype=np.uint8)].tolist()
 
 
 @kept
@@ -48,11 +59,8 @@ def corpus(path: str, megabytes: float, device: torch.device) -> tuple[Tensor, i
             f"expected at least {_LEAST:,} bytes of text in {path or _PACKAGED}, found "
             f"{len(text):,}; set `path` to a longer file, or raise `megabytes`"
         )
-    table = np.zeros(256, dtype=np.uint8)
-    table[32:127] = np.arange(95)
-    table[ord("\n")] = 95
-    symbols = torch.from_numpy(table[np.frombuffer(text, dtype=np.uint8)]).to(device)
-    return symbols, int(len(text) * (1 - _VALIDATION))
+    symbols = torch.from_numpy(_ALPHABET[np.frombuffer(text, dtype=np.uint8)]).to(device)
+    return symbols, int(len(text) * (1 - VALIDATION))
 
 
 def _read(path: str, limit: int) -> bytes:

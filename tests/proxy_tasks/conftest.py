@@ -18,7 +18,8 @@ SMALLER: dict[str, dict[str, Any]] = {
     "char_lm_2layer": {"windows": 4, "batch": 2},
     "char_lm_scale": {"windows": 2, "batch": 2, "megabytes": 2.0},
     "cifar10": {"batch": 8, "channels": (8, 12, 16), "test_images": 12},
-    "token_lm": {"batch": 4, "context": 16, "width": 32, "vocabulary": 64, "windows": 6},
+    "token_lm": {"windows": 8, "batch": 4},
+    "token_files": {"batch": 4, "context": 16, "width": 32, "vocabulary": 64, "windows": 6},
     "varying_batch_wild": {"steps": 100},
     "varying_batch_large": {"steps": 100},
     "zipf_bigram_large": {"steps": 60},
@@ -79,7 +80,7 @@ def token_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small(cifar_folder: Path, token_folder: Path) -> Callable[..., Task]:
     """Return a registered task by name, smaller, with further overrides."""
-    paths = {"cifar10": {"path": str(cifar_folder)}, "token_lm": {"path": str(token_folder)}}
+    paths = {"cifar10": {"path": str(cifar_folder)}, "token_files": {"path": str(token_folder)}}
 
     def build(name: str, **overrides: Any) -> Task:
         return registry.get(name, **SMALLER.get(name, {}) | paths.get(name, {}) | overrides)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from proxy_tasks.data.digits import digits
+from proxy_tasks.data.tables import CLASSES, table
 from proxy_tasks.task import Task
 from proxy_tasks.tasks.char_lm import CharLM
 from proxy_tasks.tasks.cifar10 import Cifar10, cifar10
@@ -22,7 +23,9 @@ from proxy_tasks.tasks.digits_vit import DigitsViT
 from proxy_tasks.tasks.language_task import LanguageTask
 from proxy_tasks.tasks.least_squares import LeastSquares
 from proxy_tasks.tasks.matrix_factorization import MatrixFactorization
+from proxy_tasks.tasks.table import Table
 from proxy_tasks.tasks.teacher_student import TeacherStudent
+from proxy_tasks.tasks.token_files import TokenFiles
 from proxy_tasks.tasks.token_lm import TokenLM
 from proxy_tasks.tasks.varying_batch import VaryingBatch
 from proxy_tasks.tasks.zipf_bigram import ZipfBigram
@@ -73,6 +76,21 @@ class _DigitsMLP(_MLP):
 
     def forward(self, index: Tensor) -> Tensor:
         return F.cross_entropy(self.output(self.get_buffer("images")[index]), self.labels[index])
+
+
+class _Table(_MLP):
+    def __init__(self, task: Table) -> None:
+        x, y, _ = table(task.data, torch.float64, torch.device("cpu"))
+        classes = CLASSES[task.data]
+        super().__init__(x.shape[1], *task.hidden, classes or 1)
+        self.targets, self.classes = y, classes
+        self.register_buffer("rows", x)
+
+    def forward(self, index: Tensor) -> Tensor:
+        output, y = self.output(self.get_buffer("rows")[index]), self.targets[index]
+        if self.classes:
+            return F.cross_entropy(output, y)
+        return F.mse_loss(output[:, 0], y) / 2
 
 
 class _TeacherStudent(_MLP):
@@ -226,7 +244,9 @@ _MODELS: dict[type[Task], Callable[..., nn.Module]] = {
     DigitsViT: _DigitsViT,
     LeastSquares: _LeastSquares,
     MatrixFactorization: _MatrixFactorization,
+    Table: _Table,
     TeacherStudent: _TeacherStudent,
+    TokenFiles: _LanguageModel,
     TokenLM: _LanguageModel,
     VaryingBatch: _VaryingBatch,
     ZipfBigram: _ZipfBigram,

@@ -2,14 +2,29 @@
 
 import pytest
 
-from proxy_tasks.registry import TASKS, get
+from proxy_tasks.registry import HELD_OUT, TASKS, get, refuse_held_out
 from proxy_tasks.task import Split, Tier
 
 
 def test_every_split_has_tasks_of_different_character() -> None:
     for split in Split:
         families = {spec.task.family for spec in TASKS.values() if spec.split is split}
-        assert len(families) >= 4, split
+        assert len(families) >= (3 if split is Split.HELD_OUT else 4), split
+
+
+def test_families_are_held_out_whole() -> None:
+    for split in Split:
+        families = {spec.task.family for spec in TASKS.values() if spec.split is split}
+        assert (
+            families == set(HELD_OUT) if split is Split.HELD_OUT else not families & set(HELD_OUT)
+        )
+
+
+@pytest.mark.parametrize("name", [n for n, s in TASKS.items() if s.split is Split.HELD_OUT])
+def test_what_is_held_out_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"no held-out task in a search, found {name}"):
+        refuse_held_out(["digits_mlp", name], "a search")
+    refuse_held_out(["digits_mlp", "char_lm_scale"], "a search")
 
 
 def test_search_has_cheap_tasks_and_real_data() -> None:
@@ -18,13 +33,13 @@ def test_search_has_cheap_tasks_and_real_data() -> None:
     assert {"digits_mlp", "char_lm"} <= set(search)
 
 
-def test_held_out_variants_are_larger_than_those_searched_on() -> None:
+def test_larger_variants_are_larger_than_those_searched_on() -> None:
     def work(split: Split, family: str) -> list[float]:
         chosen = (s.task for s in TASKS.values() if s.split is split and s.task.family == family)
         return [task.flops * task.steps for task in chosen]
 
     for family in ("char_lm", "varying_batch", "zipf_bigram", "matrix_factorization"):
-        assert min(work(Split.HELD_OUT, family)) > 5 * max(work(Split.SEARCH, family))
+        assert min(work(Split.LARGER, family)) > 5 * max(work(Split.SEARCH, family))
 
 
 def test_names_are_the_specs_own() -> None:

@@ -134,3 +134,12 @@ def test_one_call_compares(as_json, tmp_path):
     assert {str(c.rules): c.total.mean for c in found.contenders} == by_command
     with pytest.raises(UsageError, match="did you mean `lion`"):
         evosearch.compare("lino")
+
+
+def test_a_search_on_what_is_held_out_is_refused_before_anything_is_written(tmp_path):
+    config = evosearch.preset(
+        "smoke", ['tiers=[{"tasks":["table_diabetes"]}]', "reference.constants={}"]
+    )
+    with pytest.raises(UsageError, match="no held-out task in a search, found table_diabetes"):
+        Run.create(tmp_path / "run", config)
+    assert not (tmp_path / "run").exists()

@@ -157,7 +157,7 @@ def test_everything_is_made_where_the_lanes_are(name: str):
 
 def test_every_kind_of_task_is_tried():
     families = {TASKS[name].task.family for name in SHORT}
-    needs_files = {"cifar10", "token_lm"}
+    needs_files = {"cifar10", "token_files"}
     assert families == {spec.task.family for spec in TASKS.values()} - needs_files
 
 

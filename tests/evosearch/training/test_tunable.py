@@ -63,3 +63,23 @@ def test_constants_of_the_rest_are_axes_as_well() -> None:
 def test_nothing_of_a_fixed_program_moves() -> None:
     assert Tunable.fixed("text").axes == ()
     assert Tunable.fixed("text").start == "text"
+
+
+def test_a_named_constant_is_one_axis() -> None:
+    text = (
+        "def p(w, g, m):\n    beta = 0.9\n    m = lerp(m, g, 1 - beta)\n    u = debias(m, beta)\n"
+    )
+    tunable = Tunable.of(text + "    return u, m\n")
+    assert [axis.name for axis in tunable.axes] == ["beta"]
+    moved = tunable.write((0.5,))
+    assert "beta = 0.5" in moved
+    assert "lerp(m, g, 1 - beta)" in moved
+
+
+def test_axes_may_be_held() -> None:
+    tunable = Tunable.of(str(known("lion")))
+    one, other = (axis.name for axis in tunable.axes)
+    assert tunable.only(other).write((0.3,)) == tunable.write((0.1, 0.3))
+    assert pickle.loads(pickle.dumps(tunable.only(one))).start == tunable.start
+    with pytest.raises(ValueError, match="no axis beta"):
+        tunable.only("beta")

@@ -16,10 +16,12 @@ import torch
 from proxy_tasks import registry
 from proxy_tasks.data.cache import DataError
 from proxy_tasks.data.corpus import VOCABULARY, corpus, packaged_text
+from proxy_tasks.data.tables import CLASSES, ROWS, table
+from proxy_tasks.data.tokens import tokens
 from proxy_tasks.task import Task
 from proxy_tasks.tasks.char_lm import CharLM
 from proxy_tasks.tasks.cifar10 import Cifar10, cifar10, read_cifar10
-from proxy_tasks.tasks.token_lm import TokenLM, read_tokens
+from proxy_tasks.tasks.token_files import TokenFiles, read_tokens
 
 CPU = torch.device("cpu")
 Rows = tuple[np.ndarray, np.ndarray]
@@ -67,6 +69,37 @@ class TestCorpus:
         file.write_text("short")
         with pytest.raises(DataError, match=r"at least 100,000 bytes.*found 5"):
             CharLM(path=str(file)).draw(0)
+
+
+class TestPackagedTokens:
+    def test_they_spell_the_text(self) -> None:
+        """Characters are the corpus's symbols, and the text is shorter in tokens."""
+        characters, _ = corpus("", 3.0, CPU)
+        symbols, boundary = tokens(1024, CPU)
+        assert int(symbols.max()) == 1023
+        assert len(symbols) < 0.6 * len(characters)
+        assert boundary == int(len(symbols) * 0.9)
+        alone, _ = tokens(VOCABULARY, CPU)
+        assert alone.tolist() == characters.tolist()
+
+    def test_a_vocabulary_below_the_alphabet_is_refused(self) -> None:
+        with pytest.raises(DataError, match="at least the 96 characters"):
+            tokens(95, CPU)
+
+
+class TestTables:
+    @pytest.mark.parametrize("name", CLASSES)
+    def test_they_are_standardised_by_what_is_trained_on(self, name: str) -> None:
+        x, y, training = table(name, torch.float64, CPU)
+        assert x.shape == ROWS[name]
+        assert x[:training].mean(0).abs().max() < 1e-12
+        assert (len(x) - training) / len(x) == pytest.approx(0.25, abs=0.01)
+        if CLASSES[name]:
+            assert y.unique().tolist() == list(range(CLASSES[name]))
+
+    def test_another_name_is_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"breast_cancer.*found 'iris'"):
+            registry.get("table_diabetes", data="iris")
 
 
 class TestCifar10:
@@ -164,7 +197,7 @@ class TestTokens:
             assert np.array_equal(read_tokens(file, 7), tokens[:7])
 
     def test_the_validation_file_is_the_validation_part(self, token_folder: Path) -> None:
-        task = TokenLM(path=str(token_folder), context=16)
+        task = TokenFiles(path=str(token_folder), context=16)
         symbols, boundary = task.symbols(CPU)
         assert (len(symbols), boundary) == (4400, 4000)
         assert int(task.draw(0)[0].max()) + 16 < boundary
@@ -192,14 +225,14 @@ class TestTokens:
         (tmp_path / "train.bin").write_bytes(content)
         (tmp_path / "val.bin").write_bytes(bytes(200))
         with pytest.raises(DataError, match=message):
-            TokenLM(path=str(tmp_path), context=16, vocabulary=64).draw(0)
+            TokenFiles(path=str(tmp_path), context=16, vocabulary=64).draw(0)
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"train\.bin.*no file"):
-            TokenLM(path=str(tmp_path)).draw(0)
+            TokenFiles(path=str(tmp_path)).draw(0)
 
 
-@pytest.mark.parametrize("name", ["cifar10", "token_lm"])
+@pytest.mark.parametrize("name", ["cifar10", "token_files"])
 @pytest.mark.parametrize(
     ("path", "message"), [("", "found no path; set"), ("/nowhere/at/all", "found nothing; correct")]
 )
