@@ -28,7 +28,8 @@ def test_what_is_held_out_is_refused(name: str) -> None:
 
 
 def test_search_has_cheap_tasks_and_real_data() -> None:
-    search = {n: s.task for n, s in TASKS.items() if s.split is Split.SEARCH}
+    files = {"cifar10", "token_files"}  # a user's, of any size
+    search = {n: s.task for n, s in TASKS.items() if s.split is Split.SEARCH and n not in files}
     assert {task.tier for task in search.values()} == {Tier.MICRO, Tier.SMALL}
     assert {"digits_mlp", "char_lm"} <= set(search)
 
