@@ -1,8 +1,8 @@
 """The tasks by name: each a configured instance, and the split it belongs to.
 
-Families that are held out are so whole and for good: a larger copy of a task that searches used says
-whether a find holds at size, and not whether it holds elsewhere. `refuse_held_out` keeps them out of
-everything that decides.
+Families that are held out are so whole and for good: a larger copy of a task that searches used
+says whether a find holds at size, and not whether it holds elsewhere. `refuse_held_out` keeps them
+out of everything that decides.
 """
 
 from __future__ import annotations
