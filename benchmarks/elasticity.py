@@ -4,9 +4,9 @@
 
 For each task of a preset AdamW is tuned at half the task's steps and at all of them, with the same
 grid, schedules that decay to zero and the same seeds. The elasticity is the fall of the log excess
-loss divided by log 2. A preset's `[elasticity]` holds such figures, and a score divided by one says
-how many times as many steps AdamW would need, as far as the loss goes on falling at that pace: the
-same from all to twice the steps is printed beside it. The last line is one JSON object.
+loss divided by log 2. A preset's `[elasticity]` holds such figures. A score divided by one counts
+in steps, as far as the loss goes on falling at that pace: the same figure from all to twice the
+steps is printed beside it. The last line is one JSON object.
 """
 
 from __future__ import annotations

@@ -163,8 +163,8 @@ LISTED: dict[str, str | Slow | NotRun] = {
     # Evaluating and comparing.
     "evosearch evaluate lion": f"{FAST} {DIGITS} --seeds 2",
     "evosearch evaluate runs/quickstart-0 42 --seeds 6": FAST,
-    "evosearch evaluate runs/quickstart-0 42 --seeds 8": FAST,
-    "evosearch evaluate my_optimizer.program --tasks digits_mlp,char_lm": f"{FAST} {STEPS}",
+    "evosearch evaluate runs/quickstart-0 42 --seeds 8": Slow(FAST),
+    "evosearch evaluate my_optimizer.program --tasks digits_mlp,char_lm": Slow(f"{FAST} {STEPS}"),
     "evosearch evaluate lion --tasks cifar10 --set tasks.cifar10.path=cifar-10-batches-bin": NotRun(
         "needs CIFAR-10, 160 MB; tests/proxy_tasks reads both of its forms in small"
     ),

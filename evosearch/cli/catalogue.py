@@ -1,4 +1,4 @@
-"""``evosearch tasks`` and ``evosearch primitives``: what there is to search on and with."""
+"""``evosearch tasks`` and ``evosearch primitives``: the tasks and the ops that there are."""
 
 from __future__ import annotations
 

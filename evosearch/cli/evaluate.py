@@ -68,8 +68,8 @@ def evaluate(
     AdamW is tuned over betas, weight decay and warm-up on every task, the program over its learning
     rates alone unless you say otherwise; both may try as much. What they are tuned on are as many
     seeds as the result is of, but others. The score is the log of AdamW's excess loss over the
-    program's, or, of a run that counts in steps, of how many times as many AdamW would need:
-    positive is better than AdamW. Exit code 1 if the program has no score.
+    program's or, in a run that counts in steps, of AdamW's steps to the same loss over the
+    program's. Positive is better than AdamW. Exit code 1 if the program has no score.
 
     Examples:
       evosearch evaluate lion
@@ -94,7 +94,7 @@ def evaluate(
     else:
         _print_tasks(comparison, contender)
         write(f"\n{contender.label}: {_score(contender.total)}, the mean over tasks")
-        write(f"A score is the log of {comparison.unit}.")
+        write(f"A score is the log of {comparison.unit}; positive is better.")
         if (
             seed == 0
             and not (settings or fine or tune_constants)
@@ -241,7 +241,7 @@ def _print_contenders(comparison: Comparison) -> None:
         cells = [_score(mean_score(contender.scores[task])) for task in tasks]
         rows.append((contender.label, _score(contender.total), *cells, behind))
     table(("optimizer", "score ± se", *tasks, "against the first"), rows, left=("optimizer",))
-    write(f"\nA score is the log of {comparison.unit}.")
+    write(f"\nA score is the log of {comparison.unit}; positive is better.")
 
 
 def _score(score: Score | None) -> str:

@@ -55,7 +55,7 @@ def simplify(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Simplify a program step by step, each with its licence.
+    """Simplify a program step by step, and say why each step is allowed.
 
     First by exact laws, checked on probes. Then what is left out or rounded is trained against the
     original on fresh seeds of the run's tasks (of cheap ones, for a program without a run), and

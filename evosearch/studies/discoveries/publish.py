@@ -104,10 +104,10 @@ def _readme(
         "it comes from: run, program as bred, ancestors, scores.",
         "",
         "Scores are the log of tuned AdamW's excess loss over the optimizer's, mean ± standard",
-        "error; positive is better than AdamW. Where it says so they count in steps instead: the",
-        "log of how many times as many steps tuned AdamW would need. Search tasks chose the",
-        "program; select and held-out tasks did not: there, constants are frozen, seeds fresh, and",
-        "learning rates tuned for everybody alike.",
+        "error; positive is better than AdamW. Where it says so they count in steps instead: +0.1",
+        "means that AdamW would need about a tenth more steps. Search tasks chose the program;",
+        "select and held-out tasks did not: there, constants are frozen, seeds fresh, and learning",
+        "rates tuned for everybody alike.",
         "",
     ]
     for name, record in records.items():
