@@ -29,6 +29,14 @@ PAGES: Final = {
 """File outside of the docs to the page where a link to it leads."""
 
 
+def on_config(config: Any) -> Any:
+    """List the decisions, which are the files of a folder."""
+    pages = sorted(path.name for path in (ROOT / "docs" / "adr").glob("*.md"))
+    (development,) = config.nav[-1].values()
+    development.append({"Decisions": [f"adr/{name}" for name in pages]})
+    return config
+
+
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages that are made here."""
     from mkdocs.structure.files import File
