@@ -172,7 +172,7 @@ def _details(subject: NamedProgram) -> dict[str, Any]:
     tasks = ", ".join(task.partition("[")[0] for task in candidate.task_scores())
     seed = run.manifest["seeds"]["run"]
     origin = f"Candidate {candidate.id}, seed {seed}; score {score} against tuned AdamW ({tasks})."
-    return {"lr": lr, "rest_lr": rest_lr, "provenance": origin}
+    return {"found": (lr, rest_lr), "provenance": origin}
 
 
 def _require_free(path: Path | None, force: bool) -> None:

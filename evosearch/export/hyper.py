@@ -1,16 +1,20 @@
 """Which constants of a rule are hyperparameters, and what the field calls them.
 
-Every constant becomes one. Decay rates of averages become ``momentum`` or ``betas``, a small number
-added to a divisor ``eps``, a multiple of the parameter added to the update at the end
-``weight_decay`` (and leaves the rule: it is applied decoupled, for which the program is written),
-the steps of Newton-Schulz ``ns_steps``. What is none of these is named after its op.
+Every constant becomes one. Decay rates of averages become ``momentum`` or ``betas``, where the
+first is one of the gradient itself, which schedulers cycle; ``alpha`` or ``alphas`` where all are
+of squares. A small number added to a divisor becomes ``eps``, a multiple of the parameter added to
+the update at the end ``weight_decay`` (and leaves the rule: it is applied decoupled, for which the
+program is written), the steps of Newton-Schulz ``ns_steps``. What is none of these is named after
+its op.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Final
 
 from evosearch.export.dataflow import Flow, Node
@@ -19,7 +23,7 @@ from evosearch.language.liveness import strip
 from evosearch.language.rule import Rule, Tie
 from primitives.op import Law
 
-__all__ = ["ITERATIONS", "ORTHOGONALIZERS", "Hyper", "NamedRule", "Word", "name_constants"]
+__all__ = ["ITERATIONS", "ORTHOGONALIZERS", "Hyper", "NamedRule", "Scale", "Word", "name_constants"]
 
 ITERATIONS: Final = {"newton_schulz3": 3, "newton_schulz5": 5}
 """Ops whose number of iterations is an argument of their kernel."""
@@ -27,7 +31,7 @@ ITERATIONS: Final = {"newton_schulz3": 3, "newton_schulz5": 5}
 ORTHOGONALIZERS: Final = frozenset({*ITERATIONS, "polar_express"})
 """Ops that are mostly products of matrices, and that bear a lower precision."""
 
-_DECAYS: Final = ("beta", "momentum")
+_DECAYS: Final = ("beta", "momentum", "alpha")
 
 _OPTIONS: Final = frozenset(
     {"params", "lr", "betas", "weight_decay", "maximize", "foreach", "capturable", "differentiable"}
@@ -64,6 +68,14 @@ class Word:
         return Word(self.name, not self.complement)
 
 
+class Scale(Enum):
+    """What the size of an update's entries follows."""
+
+    OTHER = "whatever the program computes"
+    NONE = "an orthogonalized matrix, as it is"
+    SPECTRAL = "an orthogonalized matrix times sqrt(max(1, rows / columns))"
+
+
 @dataclass(frozen=True)
 class NamedRule:
     """A rule without its weight decay, and the names of its constants."""
@@ -73,11 +85,19 @@ class NamedRule:
     words: dict[tuple[int, int], Word]
     """What stands for a constant: by statement, and by argument."""
     weight_decay: float
+    scale: Scale = Scale.OTHER
 
     @property
     def decays(self) -> tuple[Hyper, ...]:
-        """The decay rates, which make up ``betas`` if they are several."""
-        return tuple(h for h in self.hypers if h.name.startswith("beta") and h.name != "beta")
+        """The decay rates, if they are several."""
+        found = [h for h in self.hypers if re.fullmatch(r"(beta|alpha)\d+", h.name)]
+        same = [h for h in found if h.name[0] == found[0].name[0]]
+        return tuple(same) if len(same) > 1 else ()
+
+    @property
+    def together(self) -> str:
+        """What several decay rates are called: ``betas`` or ``alphas``."""
+        return self.decays[0].name.rstrip("0123456789") + "s"
 
     @property
     def iterated(self) -> bool:
@@ -89,9 +109,15 @@ class NamedRule:
         return self.words[node.statement, position]
 
 
-def name_constants(rule: Rule) -> NamedRule:
-    """Take a stripped rule's constants out and give them names: the program's own, if it has."""
+def name_constants(rule: Rule, *, scaled: bool = True) -> NamedRule:
+    """Take a stripped rule's constants out and give them names: the program's own, if it has.
+
+    Args:
+        rule: the rule.
+        scaled: whether the update keeps its factor for the shape; otherwise an argument rules it.
+    """
     rule, weight_decay = _without_decay(rule)
+    rule, scale = (rule, Scale.OTHER) if scaled else _without_scale(rule)
     flow = Flow.of(rule)
     hypers: dict[str, Hyper] = {}
     words: dict[tuple[int, int], Word] = {}
@@ -110,8 +136,31 @@ def name_constants(rule: Rule) -> NamedRule:
         name = _free(word, own)
         hypers.setdefault(name, Hyper(name, role.value, role.doc, role.low, role.high))
         words[place] = Word(name, role.complement)
-    ordered = sorted(hypers.values(), key=lambda hyper: not hyper.name.startswith(_DECAYS))
-    return NamedRule(flow, tuple(ordered), words, weight_decay)
+    return NamedRule(flow, tuple(sorted(hypers.values(), key=_place)), words, weight_decay, scale)
+
+
+def _place(hyper: Hyper) -> tuple[bool, int]:
+    """Return where a hyperparameter stands: decay rates first, in the order of their numbers."""
+    decay = hyper.name.startswith(_DECAYS)
+    return not decay, int(re.sub(r"\D", "", hyper.name) or 0) if decay else 0
+
+
+def _without_scale(rule: Rule) -> tuple[Rule, Scale]:
+    """Return the rule without a factor for the shape that comes last, and what its size follows."""
+    flow = Flow.of(rule)
+    last = flow.nodes[flow.update]
+    if last.op is None or last.index in {end for _, end in flow.states}:
+        return rule, Scale.OTHER
+    if last.op.name in ORTHOGONALIZERS:
+        return rule, Scale.NONE
+    first = flow.nodes[last.reads[0]] if last.reads else last
+    if last.op.name != "spectral_scale" or not first.op or first.op.name not in ORTHOGONALIZERS:
+        return rule, Scale.OTHER
+    body = rule.body[: last.statement] + rule.body[last.statement + 1 :]
+    bare = replace(rule, body=body, update=first.name)
+    if any(last.index in node.reads for node in flow.nodes) or Flow.of(bare).update != first.index:
+        return rule, Scale.OTHER
+    return bare, Scale.SPECTRAL
 
 
 def _free(word: str, taken: frozenset[str]) -> str:
@@ -139,11 +188,8 @@ def _without_decay(rule: Rule) -> tuple[Rule, float]:
     for term, rest in (last.operands, last.operands[::-1]):
         if not isinstance(term, int) or not isinstance(rest, int):
             continue
-        node = flow.nodes[term]
-        literal = next((x for x in node.operands if not isinstance(x, int)), 0.0)
-        if node.op is None or node.op.name != "mul" or 0 not in node.reads or literal <= 0:
-            continue
-        if readers[term] != 1 or term in ends:
+        literal = _multiple(flow.nodes[term])
+        if literal <= 0 or (term and (readers[term] != 1 or term in ends)):
             continue
         body = rule.body[: last.statement] + rule.body[last.statement + 1 :]
         bare = replace(rule, body=body, update=flow.nodes[rest].name)
@@ -151,6 +197,15 @@ def _without_decay(rule: Rule) -> tuple[Rule, float]:
         if legal and Flow.of(bare).update == rest:  # no later statement takes its name
             return strip(bare), literal
     return rule, 0.0
+
+
+def _multiple(node: Node) -> float:
+    """Return c if a value is the parameter times c, else 0."""
+    if node.index == 0:
+        return 1.0
+    literal = next((x for x in node.operands if not isinstance(x, int)), 0.0)
+    product = node.op is not None and node.op.name == "mul" and 0 in node.reads
+    return literal if product else 0.0
 
 
 @dataclass(frozen=True)
@@ -210,8 +265,10 @@ def _constant(flow: Flow, node: Node, value: float) -> _Role:
             return _decay(flow, names[1], value, False)
         case "lerp":
             return _Role("weight", value, "weight of the second of two averaged values")
-        case "heavy_ball" if 0 <= value < 1:
+        case "heavy_ball" if 0 <= value < 1 and names[0] in states:
             return _decay(flow, names[0], value, False)
+        case "heavy_ball":
+            return _Role("weight", value, "weight of the first of two added values")
         case "debias" if 0 <= value < 1:
             return _decay(flow, _root(flow, node.operands[0]), value, False)
         case "clip":
@@ -254,11 +311,12 @@ def _names(roles: list[_Role]) -> list[str]:
     for key in decays:  # a bias correction has the stem of what it corrects
         merged.setdefault(key[1:], key)
     distinct = list(dict.fromkeys(merged.values()))
-    names: dict[object, str] = {}
+    distinct.sort(key=lambda key: key[0] != "momentum")  # schedulers cycle the first
+    first = str(distinct[0][0]) if distinct else ""
+    stem = "beta" if first == "momentum" else "alpha"
+    names: dict[object, str] = {key: f"{stem}{i}" for i, key in enumerate(distinct, start=1)}
     if len(distinct) == 1:
-        names[distinct[0]] = str(distinct[0][0])
-    else:
-        names |= {key: f"beta{i}" for i, key in enumerate(distinct, start=1)}
+        names[distinct[0]] = "momentum" if stem == "beta" else "alpha"
     others = [k for k in dict.fromkeys(keys) if k not in decays]
     counts = Counter(k[0] for k in others)
     seen: Counter[str] = Counter()

@@ -7,6 +7,7 @@ out of the text. Each is the function of the same name in `primitives.kernels`.
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 
 __all__ = [
@@ -71,9 +72,12 @@ def newton_schulz(x, steps):
     tall = x.shape[-2] > x.shape[-1]
     y = x.T if tall else x
     y = y / (norm(y, (-2, -1)) + 1e-7)
-    for _ in range(steps):
+
+    def step(_, y):
         gram = y @ y.T
-        y = a * y + (b * gram + c * (gram @ gram)) @ y
+        return a * y + (b * gram + c * (gram @ gram)) @ y
+
+    y = jax.lax.fori_loop(0, steps, step, y)  # steps may be traced
     return y.T if tall else y
 
 

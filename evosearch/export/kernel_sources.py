@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 from evosearch.export.part import WIDTH
 from primitives import kernels
@@ -21,6 +22,8 @@ def with_called(names: set[str]) -> list[str]:
 
 
 def source_of(name: str) -> str:
-    """Return the source of a kernel, without comments that make a line too long."""
-    lines = inspect.getsource(getattr(kernels, name)).replace("torch.Tensor", "Tensor").split("\n")
+    """Return the source of a kernel, without what it is documented with beyond the first line."""
+    source = inspect.getsource(getattr(kernels, name)).replace("torch.Tensor", "Tensor")
+    source = re.sub(r'"""(.+)\n\n(?:.*\n)*?    """\n', r'"""\1"""\n', source, count=1)
+    lines = source.split("\n")
     return "\n".join(x.partition("  # ")[0] if len(x) > WIDTH else x for x in lines)

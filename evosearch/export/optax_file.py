@@ -5,18 +5,17 @@ from __future__ import annotations
 import keyword
 import re
 import textwrap
+from dataclasses import replace
 from typing import Final
 
 from evosearch.errors import UsageError
 from evosearch.export.formula import formula
-from evosearch.export.hyper import ITERATIONS, NamedRule, name_constants
+from evosearch.export.hyper import ITERATIONS, NamedRule, Scale, name_constants
 from evosearch.export.jax_ops import JAX, kernels_in
 from evosearch.export.licence import SPDX
-from evosearch.export.part import Part, entry, name_rule, renamed, wrapped
-from evosearch.export.torch_file import class_name, customary_lr
-from evosearch.language.known import rest_of
-from evosearch.language.liveness import strip
-from evosearch.language.rule import Rule, RuleSet
+from evosearch.export.part import Option, Part, entry, renamed, wrapped
+from evosearch.export.torch_file import class_name, found_rates, parts_of
+from evosearch.language.rule import RuleSet
 from primitives.shape import FULL
 
 __all__ = ["export_optax"]
@@ -52,14 +51,17 @@ def {name}(
 
 {documentation}
     """
+{checks}
 
     def init(params):
         states = jax.tree.map(_start, params)
         return {title}State(jnp.zeros((), jnp.int32), states)
 
-    def update(grads, state, params=None):
+    def update(grads, state, params=None, **extra):
+        del extra
         if params is None:
-            raise ValueError(optax.NO_PARAMS_MSG)
+            raise ValueError("this optimizer needs the parameters: update(grads, state, params)")
+{rates}
         t = state.count + 1
         gradients, tree = jax.tree.flatten(grads)
         states = tree.flatten_up_to(state.states)
@@ -69,12 +71,25 @@ def {name}(
         updates = tree.unflatten([u for u, _ in results])
         return updates, {title}State(t, tree.unflatten([s for _, s in results]))
 
-    direction = optax.GradientTransformation(init, update)
-    descent = optax.scale_by_learning_rate(learning_rate)
-    return optax.chain(direction, descent)
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 {functions}
+'''
+
+_CHECK: Final = '''\
+def _check(name, value, low, high, count=1):
+    """Raise ValueError for a number out of its range; one that is traced has no value yet."""
+    numbers = value if isinstance(value, tuple | list) else (value,)
+    fits = len(numbers) == count and not any(isinstance(x, str) for x in numbers)
+    known = [x for x in numbers if not isinstance(x, jax.Array)]
+    if not (fits and all(low <= x < high for x in known)):
+        raise ValueError(f"{name} must be in [{low}, {high}), found {value!r}")
+
+
+def _rate(rate, count):
+    """Return a learning rate at a step."""
+    return rate(count) if callable(rate) else rate
 '''
 
 _MATRIX: Final = '''\
@@ -88,15 +103,28 @@ def _like(x, like):
     return x.T.reshape(like.shape) if like.ndim > 1 else x.reshape(like.shape)
 '''
 
+_SCALE: Final = '''\
+def _scale(adjust_lr_fn, rows, cols):
+    """Return the factor of an orthogonalized update."""
+    if adjust_lr_fn == "match_rms_adamw":
+        return 0.2 * max(rows, cols) ** 0.5
+    return {scale}
+'''
+
 _IS_MATRIX: Final = '''\
 def _is_matrix(w):
     """Whether the rule for hidden matrices applies."""
-    return w.ndim >= 2 and max(w.shape[0], w.shape[-1]) < 10_000
+    if w.ndim < 2:
+        return False
+    rows, cols = _matrix(w).shape
+    image = w.ndim > 3 and w.shape[-2] < 5  # or a depthwise convolution
+    return min(rows, cols) > 1 and max(rows, w.shape[0]) < 10_000 and not image
 '''
 
 _ROUTE: Final = (
-    "Hidden matrices are arrays of two or more dimensions, the first and the last below 10,000; "
-    "the last is the outputs, as in flax. Use optax.partition to choose by name."
+    "Hidden matrices are arrays of two or more dimensions without a side of 1 or of 10,000 and "
+    "more, convolutions of images excepted; the last axis is the outputs, as in flax. Embeddings "
+    "and heads cannot be told from them by shape: use optax.partition to choose by name."
 )
 
 
@@ -106,6 +134,7 @@ def export_optax(
     name: str | None = None,
     lr: float | None = None,
     rest_lr: float | None = None,
+    found: tuple[float | None, float | None] = (None, None),
     provenance: str = "",
 ) -> str:
     """Return the source of a module that defines the rule set for optax.
@@ -118,21 +147,19 @@ def export_optax(
     function = name or rules.name
     if not function.isidentifier() or keyword.iskeyword(function):
         raise UsageError(f"`{function}` cannot name a function; expected a plain name")
-    lr = customary_lr(rules.name) if lr is None else lr
-    matrix, rest = strip(rules.matrix), strip(rest_of(rules))
-    if rest == matrix.renamed(rest.name):
-        parts = [Part(_named(matrix), "_update", lr)]
-    else:
-        other = Part(_named(rest), "_rest_update", 3e-4 if rest_lr is None else rest_lr, "rest_")
-        parts = [Part(_named(matrix), "_matrix_update", lr), other]
+    parts = [replace(part, named=_named(part)) for part in parts_of(rules, lr, rest_lr)]
     text = _FILE.format(
         licence=SPDX,
         title=class_name(function),
         name=function,
         origin=provenance or "Made by evosearch from the program in its documentation.",
-        lr=lr,
+        lr=parts[0].lr,
         signature="\n".join(f"    {line}" for line in _signature(parts)),
-        documentation="\n".join(f"    {line}".rstrip() for line in _documentation(parts)),
+        documentation="\n".join(
+            f"    {line}".rstrip() for line in _documentation(parts, found_rates(*found))
+        ),
+        checks="\n".join(f"    {line}" for line in _checks(parts)),
+        rates="\n".join(f"        {line}" for line in _rates(parts)),
         apply="\n".join(f"            {line}" for line in _apply(parts)),
         functions="\n\n\n".join(_functions(parts)),
     )
@@ -140,47 +167,98 @@ def export_optax(
     return "\n\n\n".join([text.rstrip(), *kernels]) + "\n"
 
 
-def _named(rule: Rule) -> NamedRule:
-    """Name the constants, and variables that are called like something else in the file anew."""
-    named = name_rule(rule)
+def _named(part: Part) -> NamedRule:
+    """Name variables anew that are called like something else in the file."""
+    named = part.named
     taken = {"jax", "jnp", "optax", "states", "t", "max", *(h.name for h in named.hypers)}
     variables = {node.name for node in named.flow.nodes}
-    return name_constants(renamed(rule)) if variables & taken else named
+    if not variables & taken:
+        return named
+    return replace(
+        name_constants(renamed(named.flow.rule)), weight_decay=named.weight_decay, scale=named.scale
+    )
 
 
-def _options(part: Part) -> list[tuple[str, str, str]]:
-    """Return (name, annotation, default) of a rule's arguments, the learning rate left out."""
-    return [
-        (o.name, o.annotation, o.default)
-        for o in part.options[1:]
-        if not o.name.endswith("ns_dtype")
-    ]
+def _choices(part: Part) -> list[Option]:
+    return [option for option in part.choices if option.name != "ns_dtype"]
 
 
 def _signature(parts: list[Part]) -> list[str]:
-    lines = [f"{n}: {kind} = {default}," for part in parts for n, kind, default in _options(part)]
-    if len(parts) == 2:
-        lines.append(f"rest_lr_ratio: float = {parts[1].lr / parts[0].lr:.6g},")
+    lines = []
+    for part in parts:
+        if part.prefix:
+            rate = part.called("learning_rate")
+            lines.append(f"{rate}: optax.ScalarOrSchedule | None = None,")
+        for o in (*part.own, *_choices(part)):
+            lines.append(f"{part.called(o.name)}: {o.annotation} = {o.default},")
+        decay = f"{float(part.named.weight_decay)!r}"
+        kind = "float"
+        if part.prefix and part.named.weight_decay == parts[0].named.weight_decay:
+            kind, decay = "float | None", "None"
+        lines.append(f"{part.called('weight_decay')}: {kind} = {decay},")
     return lines
 
 
-def _documentation(parts: list[Part]) -> list[str]:
+def _checks(parts: list[Part]) -> list[str]:
+    """Return the lines that refuse values out of their ranges."""
+    lines = []
+    for part in parts:
+        for option in part.own:
+            name = part.called(option.name)
+            low, high, count = option.check.split(", ")
+            count = f", {len(part.named.decays)}" if count == "decays" else ""
+            lines.append(f'_check("{name}", {name}, {low}, {high}{count})')
+        rate, decay = part.called("learning_rate"), part.called("weight_decay")
+        if part.prefix:
+            same = part.named.weight_decay == parts[0].named.weight_decay
+            lines += [f"{decay} = weight_decay if {decay} is None else {decay}"] if same else []
+        else:
+            lines.append(
+                f'_check("{rate}", 0.0 if callable({rate}) else {rate}, 0.0, float("inf"))'
+            )
+        lines.append(f'_check("{decay}", {decay}, 0.0, float("inf"))')
+        for option in _choices(part):
+            name = part.called(option.name)
+            lines += [
+                f'if {name} not in (None, "original", "match_rms_adamw"):',
+                f'    raise ValueError(f"unknown {name} {{{name}!r}}")',
+            ]
+    return lines
+
+
+def _rates(parts: list[Part]) -> list[str]:
+    """Return the lines that find the learning rates of a step."""
+    lines = ["rate = _rate(learning_rate, state.count)"]
+    if len(parts) == 2:
+        name, ratio = parts[1].called("learning_rate"), parts[1].lr / parts[0].lr
+        times = "rate" if ratio == 1 else f"{ratio:.6g} * rate"
+        lines += [f"others = {times}", f"if {name} is not None:"]
+        lines.append(f"    others = _rate({name}, state.count)")
+    return lines
+
+
+def _documentation(parts: list[Part], found: str) -> list[str]:
     lines: list[str] = []
     heads = ["A parameter w with gradient g, and states that are 0 at first, moves by"]
     if len(parts) == 2:
         heads = ["A hidden matrix w with gradient g moves by", "Any other parameter moves by"]
     for head, part in zip(heads, parts, strict=True):
-        rate = "learning_rate * rest_lr_ratio" if part.prefix else "learning_rate"
-        last = f"w = w - {rate} * (u + {part.decay} * w)"
+        scale = "scale * " if part.named.scale is not Scale.OTHER else ""
+        rate, decay = part.called("learning_rate"), part.called("weight_decay")
+        last = f"w = w - {rate} * ({scale}u + {decay} * w)"
         lines += [head, "", *(f"    {x}" for x in [*formula(part.named), last]), ""]
     if len(parts) == 2:
         lines += [*textwrap.wrap(_ROUTE, 80), ""]
+    lines += [*textwrap.wrap(found, 80), ""] if found else []
     lines += ["Args:", "    learning_rate: a number or a schedule."]
-    for part in parts:
-        docs = {o.name: o.doc for o in part.options}
-        lines += [line for name, _, _ in _options(part) for line in entry(name, docs[name])]
+    first = parts[0]
+    for option in (*first.own, *_choices(first)):
+        lines += entry(option.name, option.doc)
+    lines += entry("weight_decay", "decoupled weight decay, per step and unit of learning rate.")
     if len(parts) == 2:
-        lines += entry("rest_lr_ratio", "learning rate of the other parameters, relative to this.")
+        rate, ratio = parts[1].called("learning_rate"), parts[1].lr / first.lr
+        text = f"the same for the other parameters; {rate} is by default learning_rate"
+        lines += entry(f"{parts[1].prefix}*", f"{text} times {ratio:.6g}.")
     return lines
 
 
@@ -198,19 +276,20 @@ def _apply(parts: list[Part]) -> list[str]:
 def _advance(part: Part) -> list[str]:
     decays = [h.name for h in part.named.decays]
     names = [h.name for h in part.named.hypers]
-    hypers = [f"betas[{decays.index(n)}]" if n in decays else n for n in names]
+    hypers = [
+        f"{part.called(part.named.together)}[{decays.index(n)}]" if n in decays else part.called(n)
+        for n in names
+    ]
     view = "_matrix({})" if _viewed(part) else "{}"
     words = {"w": view.format("w"), "g": view.format("g"), "t": "t", "states": "s"}
-    arguments = [words[name] for name in _inputs(part)]
-    arguments += [f"{part.prefix}{hyper}" for hyper in hypers]
+    arguments = [words[name] for name in _inputs(part)] + hypers
+    lines = wrapped(f"u, new = {part.function}(", arguments, ")", 16)
+    if part.named.scale is not Scale.OTHER:
+        lines.append(f"u = u * _scale({part.called('adjust_lr_fn')}, *u.shape)")
     u = "_like(u, w)" if _viewed(part) else "u"
-    step = f"{u} + {part.decay} * w"
-    return [
-        *wrapped(f"u, new = {part.function}(", arguments, ")", 16),
-        f"results.append((rest_lr_ratio * ({step}), new))"
-        if part.prefix
-        else f"results.append(({step}, new))",
-    ]
+    rate = "others" if part.prefix else "rate"
+    step = f"-{rate} * ({u} + {part.called('weight_decay')} * w)"
+    return [*lines, f"results.append(({step}, new))"]
 
 
 def _functions(parts: list[Part]) -> list[str]:
@@ -218,8 +297,15 @@ def _functions(parts: list[Part]) -> list[str]:
 
 
 def _helpers(parts: list[Part]) -> list[str]:
-    helpers = [_IS_MATRIX.rstrip()] if len(parts) == 2 else []
-    return [*helpers, _MATRIX.rstrip()] if any(map(_viewed, parts)) else helpers
+    helpers = [_CHECK.rstrip()]
+    helpers += [_IS_MATRIX.rstrip()] if len(parts) == 2 else []
+    helpers += [_MATRIX.rstrip()] if len(parts) == 2 or any(map(_viewed, parts)) else []
+    for part in parts:
+        if part.named.scale is not Scale.OTHER:
+            spectral = part.named.scale is Scale.SPECTRAL
+            scale = "max(1.0, rows / max(1, cols)) ** 0.5" if spectral else "1.0"
+            helpers.append(_SCALE.format(scale=scale).rstrip())
+    return list(dict.fromkeys(helpers))
 
 
 def _start(parts: list[Part]) -> str:

@@ -1,14 +1,15 @@
-"""One rule of an exported optimizer: its arguments, its function and the lines that call it."""
+"""One rule of an exported optimizer: its options and the function that moves parameters by it."""
 
 from __future__ import annotations
 
+import re
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
 from evosearch.export.formula import formula
-from evosearch.export.hyper import Hyper, NamedRule, name_constants
+from evosearch.export.hyper import Hyper, NamedRule, Scale, name_constants
 from evosearch.export.lists import write_rule
 from evosearch.export.rule_code import RuleCode
 from evosearch.language.rule import INPUTS, Rule, State, Statement
@@ -19,20 +20,17 @@ __all__ = ["WIDTH", "Option", "Part", "entry", "name_rule", "renamed", "wrapped"
 WIDTH: Final = 88
 """Lines are no longer than this, so that formatters of 88 and of 100 columns agree on them."""
 
-_POSITIONAL: Final = 5
-"""More arguments than this are passed by name."""
-
 
 @dataclass(frozen=True)
 class Option:
-    """An argument of the optimizer's constructor."""
+    """An option of a rule."""
 
     name: str
     annotation: str
     default: str
     doc: str = ""
     check: str = ""
-    """Bounds, as arguments of ``_check``; empty: not checked."""
+    """The least value, what it must stay below and how many there are; empty: not a number."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +39,13 @@ class Part:
 
     named: NamedRule
     function: str
-    """The name of the function that computes it."""
+    """The name of the function that moves parameters by it."""
     lr: float
+    """Its default learning rate."""
+    adjust: str | None = None
+    """The default of ``adjust_lr_fn``, where there is a choice."""
     prefix: str = ""
-    """What the names of its arguments begin with."""
+    """What the constructor puts before the names of its options."""
 
     @cached_property
     def code(self) -> RuleCode:
@@ -58,122 +59,120 @@ class Part:
 
     @property
     def orthogonalizes(self) -> bool:
-        """Whether the precision of Newton-Schulz is an argument."""
+        """Whether the precision of Newton-Schulz is an option."""
         return "ns_dtype" in self.code.parameters
 
     @property
-    def decay(self) -> str:
-        """The name of its weight decay."""
-        return f"{self.prefix}wd" if self.prefix else "weight_decay"
+    def states(self) -> list[str]:
+        """The names of a parameter's states."""
+        names = [state.name for state in self.named.flow.rule.states]
+        return ["step", *names] if self.counts else names
+
+    def called(self, name: str) -> str:
+        """Return what the constructor calls an option."""
+        if not self.prefix:
+            return name
+        return self.prefix + ("wd" if name == "weight_decay" else name)
 
     @cached_property
-    def options(self) -> list[Option]:
-        """Its learning rate and hyperparameters."""
-        prefix, decays = self.prefix, self.named.decays
-        kind = "float" if prefix else "float | Tensor"
-        doc = "learning rate, a number or a tensor of one element, >= 0."
-        options = [Option(f"{prefix}lr", kind, repr(self.lr), doc, "0.0")]
+    def own(self) -> list[Option]:
+        """Its hyperparameters besides learning rate and weight decay."""
+        decays = self.named.decays
+        options: list[Option] = []
         if decays:
             kind = "tuple[float, float]" if len(decays) == 2 else "tuple[float, ...]"
             values = f"({', '.join(repr(h.value) for h in decays)})"
             doc = "decay rates of the running averages per step, in [0, 1)."
-            options.append(Option(f"{prefix}betas", kind, values, doc, f"0.0, 1.0, {len(decays)}"))
+            check = "0.0, 1.0, decays"
+            options.append(Option(self.named.together, kind, values, doc, check))
         for hyper in self.named.hypers:
             if hyper not in decays:
                 kind = "int" if isinstance(hyper.value, int) else "float"
-                name, value = prefix + hyper.name, repr(hyper.value)
-                options.append(Option(name, kind, value, _described(hyper), _bounds(hyper)))
+                value, doc = repr(hyper.value), _described(hyper)
+                options.append(Option(hyper.name, kind, value, doc, _bounds(hyper)))
+        return options
+
+    @property
+    def choices(self) -> list[Option]:
+        """Its options that are no numbers."""
+        options: list[Option] = []
         if self.orthogonalizes:
-            doc = "dtype of Newton-Schulz, torch.bfloat16 say; by default the parameter's."
-            options.append(Option(f"{prefix}ns_dtype", "torch.dtype | None", "None", doc))
-        value = repr(float(self.named.weight_decay))
-        doc = "decoupled weight decay, per step and unit of lr, >= 0."
-        return [*options, Option(self.decay, "float", value, doc, "0.0")]
+            doc = "dtype of Newton-Schulz, such as torch.bfloat16; the parameter's by default."
+            options.append(Option("ns_dtype", "torch.dtype | None", "None", doc))
+        if self.named.scale is not Scale.OTHER:
+            default = "None" if self.adjust is None else f'"{self.adjust}"'
+            doc = (
+                'as in torch.optim.Muon: "match_rms_adamw" gives the updates the size of '
+                'AdamW\'s, whose learning rates are then right; None or "original" leaves them '
+                "as the formula has them."
+            )
+            options.append(Option("adjust_lr_fn", "str | None", default, doc))
+        return options
 
     @property
     def _tensors(self) -> list[str]:
-        """The parameters of its function that are lists of tensors, or ``t``."""
+        """The parameters of its code that are lists of tensors, or ``t``."""
         hypers = {h.name for h in self.named.hypers} | {"ns_dtype"}
         return [name for name in self.code.parameters if name not in hypers]
 
     def source(self) -> list[str]:
-        """Return the function that computes the rule."""
-        stateful = "; the states are advanced in place" if self.named.flow.states else ""
-        what = "numerators and denominators of the updates" if self.code.quotient else "the updates"
-        lines = [f'"""Return {what}{stateful}."""']
+        """Return the function that moves parameters by the rule."""
+        stacked, flow = self.code.stacked, self.named.flow
+        lines = ['"""Move parameters; the states are advanced in place."""']
         decays = [h.name for h in self.named.decays]
         if decays:
-            lines.append(f'{", ".join(decays)} = group["{self.prefix}betas"]')
+            lines.append(f'{", ".join(decays)} = group["{self.named.together}"]')
         for name in self.code.parameters:
             if name not in decays and name not in self._tensors:
-                lines.append(f'{name} = group["{self.prefix}{name}"]')
-        lines += self.code.lines
-        names = self._parameters
-        starred = [*names[:_POSITIONAL], "*", *names[_POSITIONAL:]]
-        head = wrapped(
-            f"def {self.function}(", names if len(names) <= _POSITIONAL else starred, "):", 0
-        )
-        return [*head, *(f"    {line}" for line in lines)]
-
-    @property
-    def _parameters(self) -> list[str]:
-        group = ["group"] if len(self._tensors) < len(self.code.parameters) else []
-        return [*self._tensors, *group]
-
-    def formula(self) -> list[str]:
-        """Return the arithmetic of a step."""
-        last = f"w = w - {self.prefix}lr * (u + {self.decay} * w)"
-        return [*formula(self.named), last]
-
-    def advance(self, indent: int) -> list[str]:
-        """Return the lines that update one batch of parameters, for a place so far to the right."""
-        stacked, lines = self.code.stacked, []
+                lines.append(f'{name} = group["{name}"]')
+        if "w" in self.code.parameters:
+            lines.append("w = [_matrix(p, group) for p in params]" if stacked else "w = params")
         if stacked:
-            if "w" in self.code.parameters:
-                lines.append("w = [_matrix(p) for p in params]")
-            lines.append("g = [_matrix(x) for x in g]")
-        flow = self.named.flow
+            lines.append("g = [_matrix(x, group) for x in g]")
         for (start, _), state in zip(flow.states, flow.rule.states, strict=True):
-            value = f'self.state[p]["{state.name}"]'
+            value = f's["{state.name}"]'
             if stacked and state.shape == FULL:
-                value = f"_matrix({value})"
-            lines.append(f"{self.code.states[start]} = [{value} for p in params]")
+                value = f"_view({value}, group)"
+            lines.append(f"{self.code.states[start]} = [{value} for s in states]")
         if self.counts:
             target = "t = " if "t" in self.code.parameters else ""
             why = "" if target else "  # so that there is a state to save"
-            lines.append(f"{target}self._count(params, group){why}")
-        names = self._parameters
-        arguments = [*names[:_POSITIONAL], *(f"{n}={n}" for n in names[_POSITIONAL:])]
-        if not stacked and names[0] == "w":
-            arguments[0] = "params"
-        results = "u, d" if self.code.quotient else "u"
-        lines += wrapped(f"{results} = {self.function}(", arguments, ")", indent)
+            lines.append(f"{target}_count(states, group){why}")
+        *body, last = self.code.lines
+        lines += body
+        update, _, divisor = last.removeprefix("return ").partition(", ")
         if stacked:
-            lines.append("u = [_like(x, p) for x, p in zip(u, params, strict=True)]")
-        decay, rate = f'group["{self.decay}"]', 'group["lr"]'
-        if self.prefix:
-            lines.append('lr = group["lr"] * group["lr_ratio"]')
-            rate = "lr"
-        if not self.named.weight_decay:
-            divisor = ["d"] if self.code.quotient else []
-            return [
-                *lines,
-                *wrapped("_descend(", ["params", "u", rate, decay, *divisor], ")", indent),
-            ]
-        owned = "torch._foreach_add_(" if self.code.fresh else "u = torch._foreach_add("
-        return [*lines, f"{owned}u, params, alpha={decay})", f"_descend(params, u, {rate})"]
+            lines += self._scaled(update)
+            update = "u"
+        arguments = ["params", update, "group", *([divisor] if divisor else [])]
+        lines.append(f"_descend({', '.join(arguments)})")
+        head = wrapped(f"def {self.function}(", ["params", "g", "states", "group"], "):", 0)
+        return [*head, *(f"    {line}" for line in lines)]
+
+    def _scaled(self, update: str) -> list[str]:
+        """Return the lines that give the update its size and the parameters' shape."""
+        lines = []
+        if self.named.scale is not Scale.OTHER:
+            lines = [f"{update} *= _scale(group, *{update}.shape[-2:])"]
+        return [*lines, f"u = [_like(x, p) for x, p in zip({update}, params, strict=True)]"]
+
+    def formula(self) -> list[str]:
+        """Return the arithmetic of a step."""
+        scale = "scale * " if self.named.scale is not Scale.OTHER else ""
+        return [*formula(self.named), f"w = w - lr * ({scale}u + weight_decay * w)"]
 
     def zeros(self) -> list[str]:
         """Return the lines that make the states of one parameter."""
-        lines = ['state["step"] = _counter(0.0, p, group)'] if self.counts else []
+        lines = ['state["step"] = _zero(p, group)'] if self.counts else []
         states = self.named.flow.rule.states
         if any(state.shape != FULL for state in states):
-            lines.append("rows, cols = _matrix(p).shape")
+            lines.append("*stack, rows, cols = _matrix(p, group).shape")
         sizes = {"m": "rows", "n": "cols", "1": "1"}
         for state in states:
             value = "torch.zeros_like(p)"
             if state.shape != FULL:
-                value = f"p.new_zeros({sizes[state.shape.rows]}, {sizes[state.shape.cols]})"
+                shape = f"{sizes[state.shape.rows]}, {sizes[state.shape.cols]}"
+                value = f"p.new_zeros(*stack, {shape})"
             elif self.code.stacked:  # contiguous, so that its matrix is a view
                 value = "p.new_zeros(p.shape)"
             lines.append(f'state["{state.name}"] = {value}')
@@ -182,26 +181,35 @@ class Part:
 
 def name_rule(rule: Rule) -> NamedRule:
     """Name a stripped rule's constants; and its variables anew, where they make lines too long."""
-    named = name_constants(rule)
-    lines = [*write_rule(named).lines, *formula(named), *(7 * s.name for s in rule.states)]
-    short = all(len(line) <= WIDTH - 8 for line in lines)
-    return named if short else name_constants(renamed(rule))
+    for written in (rule, renamed(rule, keep_states=True)):
+        named = name_constants(written, scaled=False)
+        fetched = [
+            f'{s.name} = [_view(s["{s.name}"], group) for s in states]' for s in written.states
+        ]
+        lines = [*write_rule(named).lines, *formula(named), *fetched]
+        if all(len(line) <= WIDTH - 8 for line in lines):
+            return named
+    return name_constants(renamed(rule), scaled=False)
 
 
-def renamed(rule: Rule) -> Rule:
-    """Return the rule with states s1, s2, ... and variables x1, x2, ..., each assigned once."""
-    states = {state.name: f"s{i}" for i, state in enumerate(rule.states, start=1)}
+def renamed(rule: Rule, *, keep_states: bool = False) -> Rule:
+    """Return the rule with variables x1, x2, ..., each assigned once, and states s1, s2, ..."""
+    states = {
+        state.name: state.name if keep_states else f"s{i}"
+        for i, state in enumerate(rule.states, start=1)
+    }
+    stem = "y" if any(re.fullmatch(r"x\d+", name) for name in states.values()) else "x"
     last = {s.target: i for i, s in enumerate(rule.body) if s.target in states}
     current = {name: name for name in INPUTS} | states
     body: list[Statement] = []
     for i, statement in enumerate(rule.body):
         args = tuple(current[a] if isinstance(a, str) else a for a in statement.args)
         ends = last.get(statement.target) == i
-        name = states[statement.target] if ends else f"x{i + 1}"
+        name = states[statement.target] if ends else f"{stem}{i + 1}"
         current[statement.target] = name
-        body.append(Statement(name, statement.op, args))
+        body.append(replace(statement, target=name, args=args))
     shapes = tuple(State(states[state.name], state.shape) for state in rule.states)
-    return Rule(rule.name, shapes, tuple(body), current[rule.update])
+    return replace(rule, states=shapes, body=tuple(body), update=current[rule.update])
 
 
 def entry(name: str, doc: str) -> list[str]:
@@ -218,9 +226,9 @@ def _described(hyper: Hyper) -> str:
 
 
 def _bounds(hyper: Hyper) -> str:
-    if hyper.high is not None:
-        return f"{hyper.low!r}, {hyper.high!r}"
-    return 'float("-inf")' if hyper.low is None else repr(hyper.low)
+    low = '-float("inf")' if hyper.low is None else repr(type(hyper.value)(hyper.low))
+    high = 'float("inf")' if hyper.high is None else repr(hyper.high)
+    return f"{low}, {high}, 1"
 
 
 def wrapped(start: str, items: list[str], end: str, indent: int) -> list[str]:

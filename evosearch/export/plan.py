@@ -52,12 +52,7 @@ class Plan:
         together = smooth and rule.elementwise
         products = _products(flow, shapes) if together else {}
         last = flow.nodes[flow.update]
-        quotient = (
-            together
-            and not named.weight_decay
-            and _is_quotient(flow, last, shapes)
-            and plain[last.statement]
-        )
+        quotient = together and _is_quotient(flow, last, shapes) and plain[last.statement]
         correction = _correction(flow, last) if quotient else None
         last_use = list(flow.last_use)
         kept = [(flow.nodes[product].reads, average) for average, product in products.items()]

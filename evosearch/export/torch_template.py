@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["FILE", "FUNCTIONS", "METHODS"]
+__all__ = ["FILE", "FUNCTIONS", "ONE_RULE", "TWO_RULES"]
 
 FILE: Final = '''\
 # $licence
@@ -19,13 +19,13 @@ $origin
 
 # pyright: reportPrivateImportUsage=false, reportIncompatibleMethodOverride=false
 
-from __future__ import annotations
-
+$imports
 import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
 __all__ = ["$name"]
+$tables
 
 
 class $name(Optimizer):
@@ -36,23 +36,9 @@ class $name(Optimizer):
         params: ParamsT,
         $signature
     ) -> None:
-        defaults = {
-            $defaults
-        }
-        super().__init__(params, defaults)
+        $defaults
 
-    def add_param_group(self, param_group: dict) -> None:
-        """Add parameters; what their group does not set is as for all others."""
-        $checks
-
-    def __setstate__(self, state: dict) -> None:
-        """Restore a state; one of an older version may lack options."""
-        super().__setstate__(state)
-        for group in self.param_groups:
-            group.setdefault("maximize", False)
-            group.setdefault("foreach", None)
-            group.setdefault("capturable", False)
-            $restore
+    $methods
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -61,93 +47,207 @@ class $name(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            for $names in self._batches(group):
-                self._advance($names, group)
+        work = [(x, params) for x in self.param_groups for params in self._batches(x)]
+        for group, params in work:  # what one computes is gone before the next
+            g = [p.grad for p in params]
+            if group["maximize"]:
+                g = torch._foreach_neg(g)
+            states = [self.state[p] for p in params]
+            $update
         return loss
 
-    $methods
+    def _batches(self, group):
+        """Return the parameters with gradients, in lists of bounded size."""
+        $refuse
+        batches, sizes = {}, {}
+        for i, p in enumerate(group["params"]):
+            if p.grad is None:
+                continue
+            if p.is_complex() or p.grad.layout != torch.strided:
+                raise RuntimeError(f"{_name(group, i)} needs a dense, real gradient")
+            state = self.state[p]
+            $states
+            key = (p.device, p.dtype, getattr(p, "device_mesh", None))
+            key = i if group["foreach"] is False else $key
+            sizes[key] = sizes.get(key, 0) + p.numel()
+            batch = sizes[key] // (2**18 if p.is_cpu else 2**23)
+            batches.setdefault((key, batch), []).append(p)
+        return batches.values()
 
 
 $functions
 '''
 
-METHODS: Final = {
-    "_advance": '''\
-def _advance(self, $names, group):
-    """Update parameters in one call; what it computes is gone before the next."""
-    g = [p.grad for p in params]
-    if group["maximize"]:
-        g = torch._foreach_neg(g)
-    $apply
+ONE_RULE: Final = '''\
+def add_param_group(self, param_group: dict) -> None:
+    """Add parameters; what their group does not say is as for all others."""
+    _refuse(param_group, self.defaults)
+    _check({**self.defaults, **param_group}$number)
+    super().add_param_group(param_group)
+
+def __setstate__(self, state: dict) -> None:
+    """Restore a state; options that an older version lacks are as by default."""
+    _check_states(state)
+    super().__setstate__(state)
+    for group in self.param_groups:
+        for name in self.defaults.keys() - {"differentiable"}:  # which torch adds
+            group.setdefault(name, self.defaults[name])
+    $counters
+'''
+"""Methods that groups of parameters pass through, where there is one rule."""
+
+TWO_RULES: Final = '''\
+def add_param_group(self, param_group: dict) -> None:
+    """Add parameters; a group with matrices and others becomes two, matrices first."""
+    said = {**param_group}
+    if "use_muon" in said:
+        said["use_matrix_rule"] = said.pop("use_muon")
+    super().add_param_group({**said})
+    group = self.param_groups.pop()
+    kinds = [_is_matrix(group, i) for i in range(len(group["params"]))]
+    chosen, named = group["use_matrix_rule"], "param_names" in group
+    if chosen is None and any(kinds) and not named:
+        warnings.warn(_UNNAMED, stacklevel=4)
+    present = sorted({*kinds} or {bool(chosen)}, reverse=True)
+    allowed = {*(_MATRIX if present[0] else _OTHERS)}
+    _refuse(said, allowed if present[-1] else allowed | {*_BACKUP})
+    for kind in present:
+        part = {k: v for k, v in group.items() if k not in _NAMES}
+        part |= self._options(said, kind, len(present) == 2)
+        mine = [i for i, matrix in enumerate(kinds) if matrix == kind]
+        part["params"] = [group["params"][i] for i in mine]
+        if named:
+            part["param_names"] = [group["param_names"][i] for i in mine]
+        self.param_groups.append({**part, "use_matrix_rule": kind})
+
+def _options(self, said, matrix, mixed):
+    """Return the options of a rule: what the group says, else the constructor."""
+    rule, own = _MATRIX, self.defaults["matrix"]
+    places = [said, own, self.defaults]
+    if not matrix:
+        rule, own = _OTHERS, self.defaults["backup"]
+        backup = {k: said.get(x) for k, x in zip(_OTHERS, _BACKUP, strict=True)}
+        general = self.defaults
+        if mixed:  # where other keys are those of the matrices
+            $share
+        places = [backup, said, own, general]
+    $last
+    options = {}
+    for name in rule:
+        found = (x[name] for x in places if x.get(name) is not None)
+        options[name] = next(found, None)
+    _check(options$number)
+    return options
+
+def __setstate__(self, state: dict) -> None:
+    """Restore a state; options that an older version lacks are as by default."""
+    _check_states(state)
+    super().__setstate__(state)
+    for group in self.param_groups:
+        matrix = group.setdefault("use_matrix_rule", False)
+        for name, value in self._options({}, matrix, False).items():
+            group.setdefault(name, value)
+        for name in ("batch_dims", "maximize", "foreach", "capturable"):
+            group.setdefault(name, self.defaults[name])
+    $counters
+'''
+"""The same where there are two."""
+
+FUNCTIONS: Final = {
+    "_refuse": '''\
+def _refuse(keys, options):
+    """Raise ValueError for a key that names an option which means nothing here."""
+    for key in sorted((_NAMES - {*options}).intersection(keys)):
+        raise ValueError(f"{key} means nothing here; options are {', '.join(options)}")
 ''',
-    "_batches": '''\
-def _batches(self, group):
-    """Return the parameters with gradients, in lists of bounded size."""
-    batches, last = [], {}
-    for i, p in enumerate(group["params"]):
-        if p.grad is None:
-            continue
-        if p.is_complex() or p.grad.layout != torch.strided:
-            _refuse(group, i, "must be real and have a dense gradient")
-        $kind
-        state = self.state[p]
-        $states
-        $key
-        batch, size = last.get(key, (None, 0))
-        if batch is None or size + p.numel() > (2**18 if p.is_cpu else 2**23):
-            batch, size = [], 0
-            batches.append($batch)
-        batch.append(p)
-        last[key] = batch, size + p.numel()
-    return batches
+    "_check": '''\
+def _check(options$decays):
+    """Raise ValueError for an option that is out of its range, or no number."""
+    for name, low, high, count in (
+        $ranges
+    ):
+        value = options.get(name, low if count == 1 else (low,) * count)
+        numbers = value if isinstance(value, tuple | list) else (value,)
+        if isinstance(value, Tensor):  # whose value may not be there yet
+            fits = name == "lr" and value.numel() == 1
+        else:
+            kind = "__float__" if isinstance(low, float) else "__index__"
+            fits = len(numbers) == count and all(hasattr(x, kind) for x in numbers)
+            fits = fits and all(low <= x < high for x in numbers)
+        if not fits:
+            what = f"be {count} in" if count > 1 else "be in"
+            raise ValueError(f"{name} must {what} [{low}, {high}), found {value!r}")
+    $choices
+''',
+    "_check_states": '''\
+def _check_states(state):
+    """Raise ValueError for the checkpoint of another optimizer."""
+    for group in state["param_groups"]:
+        $expected
+        for p in group["params"]:
+            found = state["state"].get(p)
+            if found and {*found} != expected:
+                what = f"states {sorted(expected)}, found {sorted(found)}"
+                raise ValueError(f"expected {what}: a checkpoint of another optimizer?")
+''',
+    "_zero": '''\
+def _zero(p, group):
+    """Return a counter of steps, on the CPU unless a CUDA graph has to advance it."""
+    return torch.zeros((), device=p.device if group["capturable"] else "cpu")
 ''',
     "_count": '''\
-def _count(self, params, group):
-    """Advance the step counters and return them, as numbers unless on a device."""
-    t = [self.state[p]["step"] for p in params]
+def _count(states, group):
+    """Advance the counters of steps and return them, as numbers unless on a device."""
+    t = [s["step"] for s in states]
     torch._foreach_add_(t, 1)
     if group["capturable"] or torch.compiler.is_compiling():
         return t
     return [x.item() for x in t]
 ''',
-}
-"""Methods of the class; `_count` where there are counters."""
-
-FUNCTIONS: Final = {
-    "_check": '''\
-def _check(name, value, low, high=float("inf"), count=1):
-    """Raise ValueError unless a value is `count` numbers in [low, high)."""
-    x = torch.as_tensor(value, dtype=torch.float64, device="cpu")
-    if x.numel() != count or not ((low <= x) & (x < high)).all():
-        numbers = "a number" if count == 1 else f"{count} numbers"
-        raise ValueError(f"{name} must be {numbers} in [{low}, {high}), found {value}")
-''',
-    "_counter": '''\
-def _counter(steps, p, group):
-    """Return a counter of steps, on the CPU unless a CUDA graph has to advance it."""
-    device = p.device if group["capturable"] else "cpu"
-    return torch.as_tensor(steps, dtype=torch.float32, device=device)
-''',
-    "_refuse": '''\
-def _refuse(group, i, why):
-    """Raise ValueError about a parameter."""
+    "_name": '''\
+def _name(group, i):
+    """Return what messages call a parameter."""
     name = group["param_names"][i] if "param_names" in group else i
-    shape = tuple(group["params"][i].shape)
-    raise ValueError(f"parameter {name} of shape {shape} {why}")
+    return f"parameter {name} of shape {tuple(group['params'][i].shape)}"
 ''',
     "_is_matrix": '''\
 def _is_matrix(group, i):
-    """Whether the rule for matrices updates a parameter."""
+    """Whether the rule for matrices moves a parameter: as said, else by name and shape."""
     p, chosen = group["params"][i], group["use_matrix_rule"]
     if chosen and p.ndim < 2:
-        _refuse(group, i, "must have two dimensions or more")
-    return p.ndim >= 2 and p.shape[0] < 10_000 if chosen is None else chosen
+        raise ValueError(f"{_name(group, i)} is no matrix: it needs two dimensions")
+    if chosen is not None or p.ndim < 2:
+        return bool(chosen)
+    names = group["param_names"][i].lower().split(".") if "param_names" in group else ()
+    table = any(name in _HEADS or "embed" in name for name in names)
+    image = p.ndim > 3 and p.shape[1] < 5  # or a depthwise convolution
+    rows, cols = _matrix(p, group).shape[-2:]
+    return rows < 10_000 and min(rows, cols) > 1 and not image and not table
 ''',
     "_matrix": '''\
-def _matrix(x):
+def _matrix(x, group):
+    """Return x as a matrix with a row for each output, or as a stack of matrices."""
+    stack = group["batch_dims"]
+    if stack is None:  # the kernel of a convolution in one dimension is not so long
+        stack = int(x.ndim == 3 and x.shape[2] >= 16)
+    return x.flatten(stack + 1) if x.ndim > 1 else x.reshape(1, -1)
+''',
+    "_matrix/": '''\
+def _matrix(x, group):
     """Return x as a matrix; a convolution's weight has a row for each output channel."""
     return x.flatten(1) if x.ndim > 1 else x.reshape(1, -1)
+''',
+    "_view": '''\
+def _view(state, group):
+    """Return a state as `_matrix` does, or fail: what is written to a copy would be lost."""
+    return state.view(_matrix(state, group).shape)
+''',
+    "_scale": '''\
+def _scale(group, rows, cols):
+    """Return the factor of an orthogonalized update."""
+    if group["adjust_lr_fn"] == "match_rms_adamw":
+        return 0.2 * max(rows, cols) ** 0.5
+    return $scale
 ''',
     "_stack": '''\
 def _stack(xs, dtype=None):
@@ -165,8 +265,7 @@ def _like(x, like):
         return x
     from torch.distributed.tensor import distribute_tensor
 
-    mesh, placements = like.device_mesh, like.placements
-    return distribute_tensor(x, mesh, placements, src_data_rank=None)
+    return distribute_tensor(x, like.device_mesh, like.placements, src_data_rank=None)
 ''',
     "_store": '''\
 def _store(states, values):
@@ -175,20 +274,33 @@ def _store(states, values):
         state.copy_(_like(value, state))
 ''',
     "_descend": '''\
-def _descend(params, u, lr, weight_decay=0.0):
+def _descend(params, u, group):
     """Subtract lr * (u + weight_decay * params) from the parameters."""
-    if isinstance(lr, Tensor):  # multiplies where it is: nobody waits for its value
-        lr = lr.reshape(())
+    lr, weight_decay = group["lr"], group["weight_decay"]
+    if isinstance(lr, Tensor) or torch.compiler.is_compiling():  # then as data
+        lr = torch.as_tensor(lr, dtype=u[0].dtype).reshape(())
         u = torch._foreach_mul(u, lr)
     if weight_decay != 0:
         torch._foreach_mul_(params, 1 - lr * weight_decay)
     torch._foreach_add_(params, u, alpha=-1 if isinstance(lr, Tensor) else -lr)
 ''',
     "_descend/": '''\
-def _descend(params, u, lr, weight_decay=0.0, d=None):
+def _descend(params, u, group, d):
     """Subtract lr * (u / d + weight_decay * params) from the parameters."""
-    if isinstance(lr, Tensor):  # multiplies where it is: nobody waits for its value
-        lr = lr.reshape(())
+    lr, weight_decay = group["lr"], group["weight_decay"]
+    if isinstance(lr, Tensor) or torch.compiler.is_compiling():  # then as data
+        lr = torch.as_tensor(lr, dtype=u[0].dtype).reshape(())
+        u = torch._foreach_mul(u, lr)
+    if weight_decay != 0:
+        torch._foreach_mul_(params, 1 - lr * weight_decay)
+    torch._foreach_addcdiv_(params, u, d, value=-1 if isinstance(lr, Tensor) else -lr)
+''',
+    "_descend//": '''\
+def _descend(params, u, group, d=None):
+    """Subtract lr * (u / d + weight_decay * params) from the parameters."""
+    lr, weight_decay = group["lr"], group["weight_decay"]
+    if isinstance(lr, Tensor) or torch.compiler.is_compiling():  # then as data
+        lr = torch.as_tensor(lr, dtype=u[0].dtype).reshape(())
         u = torch._foreach_mul(u, lr)
     if weight_decay != 0:
         torch._foreach_mul_(params, 1 - lr * weight_decay)
@@ -199,4 +311,8 @@ def _descend(params, u, lr, weight_decay=0.0, d=None):
         torch._foreach_addcdiv_(params, u, d, value=rate)
 ''',
 }
-"""Functions that follow the class, where they are called; the last one is for quotients."""
+"""Functions that follow the class, where they are called.
+
+Of several with one name, ``/`` marks the one for a single rule, or where all updates are quotients,
+and ``//`` the one where some are.
+"""

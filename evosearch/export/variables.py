@@ -11,7 +11,7 @@ from evosearch.export.hyper import NamedRule
 __all__ = ["STACK", "choose_names"]
 
 _TAKEN: Final = frozenset({"abs", "closure", "list", "loss", "map", "max", "min"}) | frozenset(
-    {"ns_dtype", "p", "params", "t", "torch", "zip"}
+    {"group", "ns_dtype", "p", "params", "states", "t", "torch", "zip"}
 )
 """Names that mean something else in the exported file."""
 STACK: Final = "_all"

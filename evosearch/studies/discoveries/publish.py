@@ -74,8 +74,8 @@ def _export(name: str, record: Record) -> str:
     from evosearch.language.parse import parse_rules
 
     rules = parse_rules(record["export"]["program"])
-    rates = {key: record["export"][key] for key in ("lr", "rest_lr")}
-    return export(rules, name=name, provenance=f"{_origin(record)}.", **rates)
+    found = (record["export"]["lr"], record["export"]["rest_lr"])
+    return export(rules, name=name, provenance=f"{_origin(record)}.", found=found)
 
 
 def _origin(record: Record) -> str:

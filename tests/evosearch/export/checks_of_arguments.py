@@ -94,7 +94,8 @@ def tensor_lr_is_as_a_number(subject: Subject) -> None:
         for step in range(6):
             if step == 3:
                 lr.fill_(2e-3)
-                number.param_groups[0]["lr"] = 2e-3
+                for group, twin in zip(tensor.param_groups, number.param_groups, strict=True):
+                    twin["lr"] = float(group["lr"])
             one.train(tensor, 1)
             other.train(number, 1)
         assert_close(one.params, other.params)

@@ -122,7 +122,7 @@ def empty_parameters_are_harmless(subject: Subject) -> None:
 def convolutions_are_matrices(subject: Subject) -> None:
     """A convolution's weight moves as the matrix of its output channels does, in scale too."""
     generator = torch.Generator().manual_seed(0)
-    values = torch.randn(12, 3, 2, 2, generator=generator)
+    values = torch.randn(12, 6, 2, 2, generator=generator)
     for layout in (torch.contiguous_format, torch.channels_last):
         conv = Parameter(values.clone(memory_format=layout))
         matrix = Parameter(values.flatten(1).clone())

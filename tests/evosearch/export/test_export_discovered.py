@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from discovered.lion import Lion
 from discovered.muon import Muon
-from discovered.split import split_parameters
+from discovered.split import parameter_groups, split_parameters
 
 FOLDER = Path(__file__).parents[3] / "discovered"
 
@@ -121,14 +121,35 @@ def test_split_goes_by_module_type() -> None:
     }
 
 
-def test_split_takes_another_head() -> None:
+def test_split_takes_other_heads() -> None:
     model = _Model()
     assert "lm_head.weight" in _names(model, head=model.blocks[2])
+    assert {"lm_head.weight", "blocks.2.weight"} <= _names(model, head=[])
+    both = _names(model, head=[model.lm_head, model.blocks])
+    assert not {n for n in both if n.startswith(("lm_head", "blocks"))}
+
+
+def test_split_finds_heads_by_name_wherever_they_are_registered() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.classifier = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 3))
+            self.value = nn.ModuleDict({"head": nn.Linear(8, 1)})
+            self.body = nn.Linear(8, 8)
+
+    assert _names(Two()) == {"body.weight"}
+
+
+def test_split_of_a_backbone_finds_no_head() -> None:
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    assert "layers.0.linear2.weight" in _names(nn.TransformerEncoder(layer, 1))
+    assert _names(nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))) == {"0.weight"}
 
 
 def test_split_knows_convolutions_and_cells() -> None:
-    net = nn.ModuleList([nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.LSTM(8, 8), nn.Linear(8, 10)])
-    assert _names(net) == {"0.weight", "2.weight_ih_l0", "2.weight_hh_l0"}
+    net = nn.ModuleList([nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.LSTM(8, 8), nn.Conv2d(8, 8, 3)])
+    net.append(nn.Conv2d(8, 8, 3, groups=8))
+    assert _names(net) == {"2.weight_ih_l0", "2.weight_hh_l0", "3.weight"}
 
 
 def test_split_leaves_out_tied_weights() -> None:
@@ -151,3 +172,36 @@ def test_split_of_a_model_without_matrices() -> None:
     hidden, others = split_parameters(norm)
     assert hidden == []
     assert_close(others, list(norm.parameters()))
+
+
+def test_split_leaves_out_pieces_of_a_weight() -> None:
+    normed, spectral = nn.Linear(4, 5), nn.Linear(4, 5)
+    nn.utils.parametrizations.weight_norm(normed)
+    nn.utils.parametrizations.spectral_norm(spectral)
+    adapted = nn.ModuleDict({"lora_A": nn.Linear(4, 2), "base_layer": nn.Linear(4, 5)})
+    net = nn.ModuleDict({"normed": normed, "spectral": spectral, "adapted": adapted})
+    assert _names(net, head=[]) == {
+        "spectral.parametrizations.weight.original",
+        "adapted.base_layer.weight",
+    }
+
+
+class _Experts(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.Parameter(torch.randn(3, 8, 4))
+        self.up_bias = nn.Parameter(torch.zeros(3, 8))
+        self.gamma = nn.Parameter(torch.ones(8, 1, 1))
+
+
+def test_groups_have_stacks_of_their_own() -> None:
+    model = nn.ModuleDict({"experts": _Experts(), "body": nn.Linear(4, 4), "tail": nn.LayerNorm(4)})
+    groups = parameter_groups(model)
+    stacks = {g.get("batch_dims"): [name for name, _ in g["params"]] for g in groups}
+    assert stacks == {
+        1: ["experts.up"],
+        0: ["body.weight"],
+        None: ["experts.up_bias", "experts.gamma", "body.bias", "tail.weight", "tail.bias"],
+    }
+    optimizer = Muon(groups)
+    assert [g["use_matrix_rule"] for g in optimizer.param_groups] == [True, True, False]

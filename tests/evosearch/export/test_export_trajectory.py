@@ -73,7 +73,7 @@ def _difference(found: list[Tensor], expected: list[Tensor]) -> float:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "bound", "foreach"), [(torch.float64, 1e-12, True), (torch.float32, 1e-6, False)]
+    ("dtype", "bound", "foreach"), [(torch.float64, 1e-12, True), (torch.float32, 1e-5, False)]
 )
 @pytest.mark.parametrize("rules", PROGRAMS, ids=lambda rules: rules.name)
 def test_follows_the_evaluated_program(
