@@ -25,6 +25,8 @@ RESIDUAL: Final = 1e-6
 """Largest relative difference from the form's updates, entry by entry."""
 _LOOSE: Final = 1e-3
 """The same where Newton-Schulz is involved, whose epsilon breaks scale invariance a little."""
+_SMALLER: Final = 0.1
+"""Factor of gradients that are small, and large beside Newton-Schulz's epsilon."""
 _SAME_RATE: Final = 0.01
 """Relative difference of two averages' lengths 1 / (1 - beta) from which they count as two."""
 
@@ -54,6 +56,7 @@ class Trial:
         self.filter = filter_
         assert box.decay is not None
         self.decay = box.decay
+        self.box = box
         self.gradients = data.gradients
         self.updates = box.feed(data.gradients)
         self.signals = [filter_.apply(g) for g in data.gradients]
@@ -62,22 +65,6 @@ class Trial:
         """Return the factor between the updates and a model, at the ordinary scale."""
         pairs = zip(self.updates, model, strict=True)
         return middle([u[:, 0] / m[:, 0] for u, m in pairs])
-
-    def residual(self, model: list[Array], lanes: slice = slice(None)) -> float:
-        """Return the largest difference relative to the entry's largest magnitude.
-
-        Entries whose signal is zero but for rounding are left out.
-        """
-        worst = 0.0
-        for u, m, z in zip(self.updates, model, self.signals, strict=True):
-            if not np.isfinite(u).all():
-                return math.inf
-            size = np.maximum.accumulate(np.abs(z), axis=0)
-            clear = (np.abs(z) > 1e-7 * size) | (z == 0.0)
-            top = np.abs(u).max(axis=0, keepdims=True)
-            error = np.where(clear & (u != m), np.abs(u - m) / top, 0.0)[:, lanes]
-            worst = max(worst, float(error.max()))
-        return worst
 
     def result(
         self,
@@ -90,12 +77,29 @@ class Trial:
         scale = self.scale(model)
         if not scale > 0.0:
             return None
-        residual = self.residual([scale * m for m in model])
+        residual = _residual(self.updates, [scale * m for m in model], self.signals)
         if residual > tolerance:
             return None
         if self.decay:
             constants = constants | {"weight_decay": snap(rounded(self.decay / scale))}
         return Fit(name, constants, snap(scale), residual, tolerance)
+
+
+def _residual(updates: list[Array], model: list[Array], signals: list[Array]) -> float:
+    """Return the largest difference of updates and a model, relative to the entry's largest.
+
+    Entries whose signal is zero but for rounding are left out.
+    """
+    worst = 0.0
+    for u, m, z in zip(updates, model, signals, strict=True):
+        if not np.isfinite(u).all():
+            return math.inf
+        size = np.maximum.accumulate(np.abs(z), axis=0)
+        clear = (np.abs(z) > 1e-7 * size) | (z == 0.0)
+        top = np.abs(u).max(axis=0, keepdims=True)
+        error = np.where(clear & (u != m), np.abs(u - m) / top, 0.0)
+        worst = max(worst, float(error.max()))
+    return worst
 
 
 def _linear(trial: Trial) -> Fit | None:
@@ -146,20 +150,26 @@ _ORTHOGONALIZERS: Final[tuple[tuple[float, Callable[[Array], Array]], ...]] = (
 
 
 def _orthogonal(trial: Trial) -> Fit | None:
-    """c(shape) NS(a m + b g)."""
+    """c(shape) NS(a m + b g), at gradients of any size.
+
+    The smallest of the probes' scales is left out: there Newton-Schulz's epsilon counts, by how
+    much depends on the factor of m. Gradients ten times smaller stand in for it.
+    """
     if trial.filter.read <= 0.0:
         return None
+    small = [_SMALLER * g[:, :1] for g in trial.gradients]
+    gradients = zip(trial.gradients, small, strict=True)
+    signals = [trial.filter.apply(np.concatenate([g[:, ::2], s], axis=1)) for g, s in gradients]
+    fed = zip(trial.updates, trial.box.feed(small), strict=True)
+    updates = [np.concatenate([u[:, ::2], s], axis=1) for u, s in fed]
     for steps, function in _ORTHOGONALIZERS:
-        lane = slice(0, 1)
-        model = [function(z[:, lane]) for z in trial.signals]
-        scales = [middle([u[3:, lane] / m[3:]]) for u, m in zip(trial.updates, model, strict=True)]
+        model = [function(z) for z in signals]
+        pairs = list(zip(updates, model, strict=True))
+        scales = [middle([u[3:, :1] / m[3:, :1]]) for u, m in pairs]
         if not all(s > 0.0 for s in scales):
             continue
-        scaled = [
-            np.broadcast_to(s * m, u.shape)
-            for s, m, u in zip(scales, model, trial.updates, strict=True)
-        ]
-        residual = trial.residual(scaled, lane)
+        scaled = [s * m for s, m in zip(scales, model, strict=True)]
+        residual = _residual(updates, scaled, signals)
         if residual <= _LOOSE:
             constants = _rates(trial.filter, "read", "momentum") | {"steps": steps}
             if trial.decay:

@@ -22,9 +22,20 @@ from evosearch.studies.rediscovery.reevaluate import Rounds
 from evosearch.studies.statistics import CONFIDENCE
 from evosearch.workers.executor import Executor
 
-__all__ = ["FORMAT", "SEEDS", "TARGETS", "Recognized", "Recognizer", "Target", "judge"]
+__all__ = [
+    "FORMAT",
+    "MEMORY",
+    "SEEDS",
+    "SHARE",
+    "TARGETS",
+    "Recognized",
+    "Recognizer",
+    "Target",
+    "bounded",
+    "judge",
+]
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of the definition and of the verdict's JSON form."""
 SEEDS: Final = 8
 """Fresh paired seeds a task, at least, that a verdict rests on."""
@@ -67,10 +78,39 @@ class Target:
     """The strict form and its relatives; wider than `strict`."""
 
 
+MEMORY: Final = (2.0, 1000.0)
+"""Steps that a strict target's average remembers, 1 / (1 - beta)."""
+SHARE: Final = (0.02, 0.98)
+"""How much of what is read a strict target's newest gradient is."""
+_ROUNDING: Final = 1e-6
+
+
+def bounded(form: Recognized) -> bool:
+    """Whether an average that is worth its name is read beside a gradient that counts.
+
+    Where reading and writing have a rate each, what is written remembers longer.
+    """
+    constants = form.constants
+    read = constants.get("beta1", constants.get("read"))
+    write = constants.get("beta2", constants.get("momentum"))
+    if read is None or write is None:
+        return False
+    return (
+        _between(MEMORY, 1.0 / (1.0 - write) if write < 1.0 else math.inf)
+        and _between(SHARE, 1.0 - read)
+        and ("beta2" not in constants or read < write)
+    )
+
+
+def _between(bounds: tuple[float, float], value: float) -> bool:
+    low, high = bounds
+    return low * (1.0 - _ROUNDING) <= value <= high * (1.0 + _ROUNDING)
+
+
 def _target(name: str, sought: Sought) -> Target:
     def strict(form: Recognized) -> bool:
         decays = sought.without_decay and form.constants.get("weight_decay")
-        return form.name == name and not decays
+        return form.name == name and not decays and bounded(form)
 
     return Target(name, strict, lambda form: form.name in (name, *sought.relatives))
 

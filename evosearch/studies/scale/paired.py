@@ -1,4 +1,7 @@
-"""Who of a scale test ends lower than the best of the tuned baselines, beyond the error.
+"""Who of a scale test ends lower than the best of the baselines, beyond the error.
+
+Baselines have their textbook's constants and tuned learning rates: a lead over them may be a
+constant that nobody tried. `python -m benchmarks.short_muon` shows how to ask.
 
 AdamW is what scores refer to; what has to be beaten is the baseline that is best on the task.
 """
@@ -29,7 +32,7 @@ class Lead:
 
 
 def best_baseline(summary: Summary) -> str:
-    """Return the label of the tuned baseline that ends lowest in the mean."""
+    """Return the label of the baseline that ends lowest in the mean."""
     rows = summary["optimizers"]
     ended = [label for label, row in rows.items() if row["baseline"] and row["end"] is not None]
     return min(ended, key=lambda label: rows[label]["end"][0])

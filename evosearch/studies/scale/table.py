@@ -22,7 +22,7 @@ _LEGEND: Final = (
     "which is too narrow for so few; where an optimizer never gets there (<), it is the share of "
     "the steps after which AdamW is where the optimizer ends. Score: the log of AdamW's excess "
     "loss over the optimizer's; search: the log of {unit}, on {tasks}, fresh seeds, AdamW's "
-    "constants tuned as well."
+    "constants tuned as well, the others' as they are."
 )
 
 
@@ -52,7 +52,7 @@ def rows(summary: Summary, at: str | None = None) -> list[tuple[str, ...]]:
     ordered = sorted(found, key=lambda item: -item[1]["score"][0])
     return [
         (
-            f"tuned {label}" if row["baseline"] else label,
+            label,
             _number(row["end"], ".4f") or "diverged",
             "" if label == REFERENCE else _number(row["difference"], "+.4f"),
             "1" if label == REFERENCE else _speedup(row["speedup"][at]),
@@ -85,7 +85,7 @@ def markdown(summary: Summary) -> list[str]:
     edges = [label for label, row in summary["optimizers"].items() if row["edge"]]
     at_edge = f" Best at the edge of what was tried: {', '.join(edges)}." if edges else ""
     return [
-        f"## Held-out scale test: {summary['task']}",
+        f"## Scale test: {summary['task']}",
         "",
         f"The task has {size(summary)}. Each optimizer keeps its constants and has "
         f"{summary['trials']} trials of learning rate and of the ratio between hidden matrices and "

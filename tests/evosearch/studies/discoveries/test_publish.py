@@ -109,7 +109,7 @@ def test_the_table_names_undecided_results(folder, tmp_path):
         assert discover(folder, "--promotion", str(path)) == 0
         page = (folder / "README.md").read_text()
         assert page.count(word) == 2 * len(BASELINES)
-        assert "look 3 at held-out tasks" in page
+        assert "look 3 at tasks that searches do not see" in page
         assert "Holm over 6 comparisons" in page
         assert "with `tasks.digits_vit.batch=4`" in page
         assert 'finalist"' not in (folder / "lion.json").read_text()

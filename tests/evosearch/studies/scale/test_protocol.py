@@ -243,7 +243,7 @@ def test_what_diverges_comes_last_and_says_so():
     wild = CURVES | {"momentum": [[9.0, math.nan, math.nan]] * 3}
     summary = told(wild, SEARCH)
     table = rows(summary)
-    assert [row[0] for row in table] == ["tuned lion", "tuned adamw", "tuned momentum"]
+    assert [row[0] for row in table] == ["lion", "adamw", "momentum"]
     assert table[-1][1] == "diverged"
     assert summary["optimizers"]["momentum"]["score"][0] == -10.0
 
