@@ -257,7 +257,7 @@ def test_without_adamw_there_is_nothing_to_say():
 def test_the_section_holds_the_table_and_the_correlation():
     summary = told(CURVES, SEARCH)
     page = "\n".join(markdown(summary))
-    assert page.startswith(f"## Held-out scale test: {TASK}\n")
+    assert page.startswith(f"## Scale test: {TASK}\n")
     assert "look 4 at held-out tasks" in page
     assert "3,466 parameters, 1 times the search's" in page
     assert "| 1.50 (1.50 to 1.50) " in page
