@@ -145,7 +145,7 @@ def test_the_page_has_a_section_for_each_scale_test(folder):
     page = (folder / "README.md").read_text()
     assert "search: the log of nats, on digits_mlp" in page
     assert page.index("## lion") < page.index("## Scale test")
-    assert "| lion        | 2.0000 ± 0.1000 | +0.3000 ± 0.0200 | <0.70 (0.60 to 0.80) |" in page
+    assert "| lion      | 2.0000 ± 0.1000 | +0.3000 ± 0.0200 | <0.70 (0.60 to 0.80) |" in page
     assert "9 parameters, 3 times the search's; 8 steps, 2 times the search's" in page
     assert "Against adamw, the best of the baselines" in page
     assert "nobody ends lower beyond the error" in page
