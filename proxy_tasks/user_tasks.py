@@ -17,10 +17,12 @@ from types import ModuleType
 from proxy_tasks.data.cache import DataError
 from proxy_tasks.task import Task
 
-__all__ = ["VARIABLE", "own_tasks", "read_tasks"]
+__all__ = ["VARIABLE", "file_of", "files", "own_tasks", "read_tasks"]
 
 VARIABLE = "EVOSEARCH_TASKS"
 """The environment variable with the files' names, separated as in PATH."""
+_MODULE = "own_tasks_"
+"""How the names of their modules begin."""
 
 
 def own_tasks() -> dict[str, Task]:
@@ -30,12 +32,25 @@ def own_tasks() -> dict[str, Task]:
         DataError: A file is missing, raises, or does not define what it should.
     """
     tasks: dict[str, Task] = {}
-    for name in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
-        for key, task in read_tasks(Path(name).expanduser()).items():
+    for path in files():
+        for key, task in read_tasks(path).items():
             if key in tasks:
                 raise DataError(f"two files of {VARIABLE} have a task {key!r}; rename one")
             tasks[key] = task
     return tasks
+
+
+def files() -> list[Path]:
+    """Return the files that the environment names."""
+    names = filter(None, os.environ.get(VARIABLE, "").split(os.pathsep))
+    return [Path(name).expanduser() for name in names]
+
+
+def file_of(task: Task) -> Path | None:
+    """Return the file that a task of the user's is defined in; None for one of ours."""
+    name = type(task).__module__
+    source = getattr(sys.modules.get(name), "__file__", None)
+    return Path(source) if source and name.startswith(_MODULE) else None
 
 
 def read_tasks(path: Path) -> dict[str, Task]:
@@ -62,7 +77,7 @@ def read_tasks(path: Path) -> dict[str, Task]:
 def _run(path: Path) -> ModuleType:
     if not path.is_file():
         raise DataError(f"expected a file of tasks at {path}, found none; correct {VARIABLE}")
-    spec = spec_from_file_location(f"own_tasks_{path.stem}", path)
+    spec = spec_from_file_location(f"{_MODULE}{path.stem}", path)
     if spec is None or spec.loader is None:
         raise DataError(f"expected a Python file, NAME.py, found {path}; correct {VARIABLE}")
     module = module_from_spec(spec)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from evosearch.config.overrides import member
+from evosearch.errors import ConfigError
 
 if TYPE_CHECKING:
     from evosearch.mutation.space import Space
@@ -87,8 +88,14 @@ class TierConfig(Section):
     @classmethod
     def _known_tasks(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
         from proxy_tasks.registry import TASKS
+        from proxy_tasks.user_tasks import VARIABLE
 
-        return tuple(member("task", name, TASKS) for name in tasks)
+        try:
+            return tuple(member("task", name, TASKS) for name in tasks)
+        except ConfigError as error:
+            raise ConfigError(
+                f"{error}; a task of your own is known where {VARIABLE} names its file"
+            ) from None
 
 
 class EvaluationConfig(Section):

@@ -21,10 +21,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 from evosearch.config.schema import Config
-from evosearch.errors import CorruptArchive
+from evosearch.errors import CorruptArchive, DataError
 from evosearch.evolution.garbage import collected_before
 from evosearch.evolution.individual import Pack
 from evosearch.evolution.population import Population
@@ -37,7 +38,7 @@ from evosearch.evolution.records import (
 )
 from evosearch.storage.schema import CARRIERS
 from evosearch.training.baseline import Baseline, BaselineJob
-from evosearch.training.job import Job, Outcome, Stage
+from evosearch.training.job import Job, Outcome, Stage, Status
 from evosearch.training.score import BOUND
 from evosearch.workers.executor import Executor, Timed
 
@@ -46,6 +47,8 @@ __all__ = ["Append", "Progress", "baseline_jobs", "replay", "search"]
 Append = Callable[[Sequence[Mapping[str, Any]]], object]
 """Makes records durable, in their order, before it returns."""
 
+_IN_A_ROW: Final = 24
+"""So many candidates in a row that a task raises for are not to blame."""
 _TOGETHER: Final = 64
 """The most packs that are flushed to the disk together."""
 _BEGINNING: Final = 64
@@ -74,6 +77,8 @@ def search(
     append: Append,
     records: Iterable[Mapping[str, Any]] = (),
     observe: Callable[[Progress], None] = lambda _: None,
+    *,
+    imprints: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> Population:
     """Run a search to the end of its budget.
 
@@ -83,18 +88,20 @@ def search(
         append: the journal.
         records: what the journal holds already, a prefix of the same search.
         observe: called after every commit; an exception it raises ends the search, nothing is lost.
+        imprints: of the tasks' data and code, to be kept with their baselines.
 
     Returns:
         The final population.
 
     Raises:
         CorruptArchive: the records are not a prefix of this search.
+        DataError: a task fails for one candidate after the other.
     """
     known = _Recorded(iter(records))
-    baselines = _baselines(config, executor, append, known)
+    baselines = _baselines(config, executor, append, known, imprints)
     population = Population(config)
     in_flight: deque[_InFlight] = deque()
-    gate = _Gate(executor, append)
+    gate, blame = _Gate(executor, append), _Blame()
     try:
         while True:
             while len(in_flight) < config.budget.window:
@@ -116,6 +123,7 @@ def search(
             else:
                 outcomes, seconds = gate.collect(pack.number)
                 assert isinstance(outcomes, tuple)
+                blame.take(outcomes)
                 population.commit(pack, outcomes)
                 info = {"seconds": round(seconds, 3)}
                 gate.records.append(pack_record(pack, outcomes, population, info))
@@ -198,6 +206,29 @@ class _InFlight:
     @property
     def parts(self) -> tuple[Pack, tuple[Outcome, ...] | None, float]:
         return self.pack, self.outcomes, self.seconds
+
+
+@dataclass
+class _Blame:
+    """Whose fault it is that a task raises: a candidate's, until it is many in a row."""
+
+    row: int = 0
+
+    def take(self, outcomes: Sequence[Outcome]) -> None:
+        """Take in what became of some candidates.
+
+        Raises:
+            DataError: A task raised for too many in a row.
+        """
+        for outcome in outcomes:
+            raised = outcome.status is Status.RAISED and outcome.message.startswith("task ")
+            self.row = self.row + 1 if raised else 0
+            if self.row >= _IN_A_ROW:
+                raise DataError(
+                    f"{outcome.message}; so it did for {self.row} candidates in a row, which makes "
+                    "it the task's fault and not theirs. If something around it is broken, mend "
+                    "that and resume; if the task is, correct it and start a new run"
+                )
 
 
 @dataclass
@@ -291,7 +322,11 @@ def baseline_jobs(config: Config) -> tuple[BaselineJob, ...]:
 
 
 def _baselines(
-    config: Config, executor: Executor, append: Append, known: _Recorded
+    config: Config,
+    executor: Executor,
+    append: Append,
+    known: _Recorded,
+    imprints: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Baseline]:
     """Return the tuned reference of every task; those that are not recorded are tuned now."""
     known.ahead()  # they precede all packs
@@ -303,7 +338,10 @@ def _baselines(
     for number in missing:
         baseline, seconds = executor.collect(number)
         assert isinstance(baseline, Baseline)
-        append([baseline_record(baseline, {"seconds": round(seconds, 3)})])
+        info: dict[str, Any] = {"seconds": round(seconds, 3)}
+        if imprint := imprints.get(baseline.task):
+            info["imprint"] = dict(imprint)
+        append([baseline_record(baseline, info)])
         baselines[baseline.task] = baseline
     return baselines
 

@@ -38,11 +38,14 @@ DISTRIBUTIONS: Final = (
 
 def manifest(config: Config) -> dict[str, Any]:
     """Return the first record of a new run."""
+    from proxy_tasks.user_tasks import files
+
     return {
         "config": config.model_dump(mode="json"),
         "seeds": {"run": config.seed},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
+        "own_tasks": [str(path.resolve()) for path in files()],
         "versions": versions(),
         "source": revision(),
         "hardware": hardware(),

@@ -18,13 +18,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from evosearch.config.preflight import check_search
-from evosearch.errors import RunError, UsageError
+from evosearch.config.preflight import check_search, check_tasks, require_same
+from evosearch.errors import ConfigError, RunError, UsageError
 from evosearch.runs.state import FINISHED, Ledger
 from evosearch.storage.journal import Bodies, Journal, read, require_vacant
 from evosearch.storage.lock import Holder
 
 if TYPE_CHECKING:
+    from evosearch.config.preflight import Imprint
     from evosearch.config.schema import Config
     from evosearch.runs.candidate import Candidate
     from evosearch.workers.executor import Executor
@@ -108,9 +109,19 @@ class Run:
         """
         from evosearch.config.schema import configure
 
-        return configure(
-            dict(self.manifest["config"]), (), f"the configuration of {self.directory}"
-        )
+        origin = f"the configuration of {self.directory}"
+        try:
+            return configure(dict(self.manifest["config"]), (), origin)
+        except ConfigError as error:
+            own = self.manifest.get("own_tasks")
+            if not own or "unknown task" not in str(error):
+                raise
+            from proxy_tasks.user_tasks import VARIABLE
+
+            raise ConfigError(
+                f"{str(error).partition(';')[0]}. The run was started with tasks from "
+                f"{' and '.join(own)}; name them again: export {VARIABLE}={os.pathsep.join(own)}"
+            ) from None
 
     @property
     def budget(self) -> int:
@@ -202,6 +213,7 @@ class Run:
             RunInUse: Another process writes to it.
             RunError: It cannot be written.
             CorruptArchive: Its journal is damaged, or not what this version would have written.
+            DataError: A task's data or code are not those that its baseline was tuned on.
         """
         from evosearch.evolution.loop import search
         from evosearch.workers.executor import LocalExecutor
@@ -213,11 +225,12 @@ class Run:
             scribe = _Scribe(journal, Ledger(records), executor, observe)
             if scribe.ledger.finished:
                 return type(self)(self.directory, journal.manifest, scribe.ledger)
+            imprints = self._same_tasks(scribe.ledger)
             if journal.sequence > 1 or journal.notices:
                 journal.append({"kind": "resumed", "info": {"notices": journal.notices}})
             observe(scribe.ledger)
             try:
-                search(config, executor, scribe.append, records)
+                search(config, executor, scribe.append, records, imprints=imprints)
             except BaseException:
                 with suppress(RunError):  # what ended the search is the news
                     scribe.publish()
@@ -225,6 +238,19 @@ class Run:
             scribe.append([{"kind": "note", "text": FINISHED}])
             scribe.publish()
         return type(self)(self.directory, journal.manifest, scribe.ledger)
+
+    def _same_tasks(self, ledger: Ledger) -> dict[str, Imprint]:
+        """Return the imprints of the tasks, which must be those of the baselines there are.
+
+        Raises:
+            DataError: They are not.
+        """
+        imprints = check_tasks(self.config)
+        for task, record in ledger.references.items():
+            before = record.get("info", {}).get("imprint")  # older runs have none
+            if before is not None and task in imprints:
+                require_same(task, before, imprints[task], "this run")
+        return imprints
 
 
 class _Scribe:

@@ -75,7 +75,7 @@ def tune_baseline(job: BaselineJob, device: str = "cpu") -> Baseline:
     """Tune all programs on the first round, then evaluate the best on the other rounds.
 
     Raises:
-        RuntimeError: A program fails on the task, so it cannot be a reference.
+        DataError: A program fails on the task, so it cannot be a reference.
     """
     from evosearch.training.evaluate import Reference, evaluate_reference
     from proxy_tasks.registry import get

@@ -1,4 +1,4 @@
-"""Packs: which lanes train together, and what becomes of a pack that does not fit in memory."""
+"""Packs: which lanes train together, and what becomes of a pack that fails as a whole."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from evosearch.training.lanes import Entry, train
+from evosearch.training.lanes import Entry, TaskFailed, train
 from evosearch.training.layout import Layout
 from evosearch.training.problem import Problem
 from proxy_tasks.task import Task
@@ -67,10 +67,10 @@ def _capacity(layout: Layout, device: torch.device) -> int:
 
 
 def _train(problem: Problem, entries: list[Entry]) -> list[Tensor | Exception]:
-    """Train a pack; one that does not fit in memory is split to find what does."""
+    """Train a pack; one that memory or its task cannot bear is split to find what is to blame."""
     try:
         return train(problem, entries)
-    except (MemoryError, torch.OutOfMemoryError) as error:
+    except (MemoryError, torch.OutOfMemoryError, TaskFailed) as error:
         if len(entries) == 1:
             return [error]
     half = len(entries) // 2

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from evosearch.equivalence.core import Core
+from evosearch.errors import DataError
 from evosearch.language.parse import parse_rules
 from evosearch.training.allocator import keep_freed_memory
 from evosearch.training.batching import TEMPORARIES, train_entries
 from evosearch.training.job import Job, Outcome, Status, TaskRef, TaskResult, TrialResult
-from evosearch.training.lanes import Entry, arithmetic
+from evosearch.training.lanes import Entry, TaskFailed, arithmetic
 from evosearch.training.layout import Layout
 from evosearch.training.lr_grid import Grid, Point, UpdateSize, measure, recorded
 from evosearch.training.score import BOUND, Score, best_trial, combine, mean_score, paired
@@ -23,6 +25,9 @@ from evosearch.training.update import UpdateRules, state_entries
 from proxy_tasks.task import Task
 
 __all__ = ["Compile", "Lookup", "Reference", "compile_text", "evaluate", "evaluate_reference"]
+
+_ROUNDING: Final = 1e-4
+"""Of a loss in float32, relative and absolute."""
 
 Compile = Callable[[str], UpdateRules]
 """Program text to update functions."""
@@ -63,7 +68,8 @@ class _Candidate:
         self.status, self.message = status, message
 
     def catch(self, error: Exception) -> None:
-        text = f"{type(error).__name__}: {error}"
+        told = isinstance(error, TaskFailed)
+        text = str(error) if told else f"{type(error).__name__}: {error}"
         memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or (
             "can't allocate memory" in text
         )
@@ -92,6 +98,7 @@ def evaluate(
     Raises:
         ProgramError: A candidate's text is not a program.
         ValueError: There is no such task, or a setting it does not have.
+        DataError: A task fails whatever the candidate, or its floor is wrong.
     """
     keep_freed_memory()
     candidates = [_candidate(text, job.shrink, compile_rules) for text in job.candidates]
@@ -143,7 +150,7 @@ def evaluate_reference(
     """Tune an optimizer on a task exactly as candidates are, with the same trials.
 
     Raises:
-        RuntimeError: It fails on the task, so it cannot be a reference.
+        DataError: It fails on the task, so it cannot be a reference, or the task's floor is wrong.
     """
     candidate = _Candidate(compile_rules(text))
     with arithmetic():
@@ -151,10 +158,12 @@ def evaluate_reference(
         seeds = [evaluation_seed(run_seed, str(task), r) for r in replicates]
         (tuned,) = _tune(problem, seeds, grid, [candidate], 1 << 40, device=device)
     if tuned is None or not all(math.isfinite(v) for v in tuned.values[tuned.best]):
-        raise RuntimeError(
-            f"the reference fails on task {task}: {candidate.status} {candidate.message}; "
-            "choose another reference or another task"
+        failed = candidate.message or "no learning rate gave a finite value"
+        raise DataError(
+            f"tuned AdamW, which all are compared with, fails on task {task}: {failed}. Correct "
+            "the task, or take another one"
         )
+    _require_floor(str(task), tuned.values[tuned.best], problem.floor)
     rows = tuple(tuned.rows(seed) for seed in range(len(seeds)))
     return Reference(tuple(tuned.values[tuned.best]), rows, tuned.best, tuned.edge)
 
@@ -169,6 +178,7 @@ def _run_task(
     for candidate, result in zip(candidates, tuned, strict=True):
         if result is None:
             continue
+        _require_floor(key, result.values[result.best], task.floor)
         scores = paired(result.values[result.best], job.references[key], task.floor, ref.elasticity)
         candidate.scores.append(mean_score(scores))
         candidate.results += [
@@ -179,6 +189,21 @@ def _run_task(
         ]
         if not any(math.isfinite(v) for row in result.values for v in row):
             candidate.fail(Status.DIVERGED, f"no finite value on task {key}")
+
+
+def _require_floor(task: str, values: Sequence[float], floor: float) -> None:
+    """Check that no end value is below what no optimizer can beat, but for rounding.
+
+    Raises:
+        DataError: One is, so the floor is wrong, and every score with it.
+    """
+    lowest = min(values)
+    if lowest < floor - _ROUNDING * (1.0 + abs(floor)):
+        raise DataError(
+            f"task {task} ended at {lowest:g}, below its floor of {floor:g}, which no optimizer "
+            "can beat: scores would mean nothing. Correct the task's `floor`, or have it measure "
+            "a loss that cannot be negative"
+        )
 
 
 @dataclass
@@ -233,7 +258,15 @@ def _tune(
     device: str,
 ) -> list[_Tuning | None]:
     """Train each candidate's grid and its extensions; None for one that failed, with its status."""
-    recorded(task)  # a task that fails is no candidate's fault: it raises here
+    try:
+        recorded(task)
+    except MemoryError:
+        raise
+    except Exception as error:  # at its initial weights, which are no candidate's doing
+        raise DataError(
+            f"task {task.family} raised {type(error).__name__}: {error}, at its initial weights; "
+            "with --debug before the command there is a traceback"
+        ) from error
     tunings = [_begin(task, grid, c, memory_limit) for c in candidates]
     for _ in range(1 + grid.extensions):
         active = [i for i, tuning in enumerate(tunings) if tuning is not None and tuning.pending]

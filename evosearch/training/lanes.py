@@ -27,11 +27,30 @@ from evosearch.training.problem import Problem
 from evosearch.training.update import Trial, UpdateRules, applications
 from proxy_tasks.task import Task, Weights
 
-__all__ = ["Entry", "Trial", "Watch", "arithmetic", "rehearse", "train"]
+__all__ = ["Entry", "TaskFailed", "Trial", "Watch", "arithmetic", "rehearse", "train"]
 
 LANES_A_SEED: Final = 24
 """So many lanes of one seed get their gradient on their own on a CPU, because they share a batch:
 data that is copied for no lane saves more than the calls for another seed cost."""
+
+
+class TaskFailed(Exception):
+    """A task raised while lanes trained on it; which candidate's weights it could not bear is open.
+
+    Its text begins with the word `task`, which no exception of a rule's does.
+    """
+
+
+@contextmanager
+def _blamed(task: Task) -> Iterator[None]:
+    """Say of an exception that it is the task's; what memory lacks is not."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        text = f"task {task.family} raised {type(error).__name__}: {error}"
+        raise TaskFailed(text) from error
 
 
 @dataclass(frozen=True)
@@ -56,7 +75,8 @@ def train(
     """Train one pack and return each entry's end values (trials, seeds), float64.
 
     A value that is not finite belongs to a lane that diverged. Where a rule's update raised, the
-    exception stands in place of the values; the other entries are not affected.
+    exception stands in place of the values; the other entries are not affected. Where the task
+    raised, nobody has values.
 
     Args:
         problem: The data; its device is where the lanes train.
@@ -64,6 +84,9 @@ def train(
         watch: Looks on.
         record: Turns the parts of a step into calls that repeat them. Unless it is given they are
             CUDA graphs on a GPU, with candidates side by side, and nothing of the kind on a CPU.
+
+    Raises:
+        TaskFailed: The task raised.
     """
     with arithmetic(), recording(problem.device) as graphs:
         return _train(problem, entries, watch, record or graphs)
@@ -108,7 +131,8 @@ def _train(
                 watch(step + 1, pack.weights)
 
     examination = tuple(_lanes(data, pack.repeats) for data in problem.examination)
-    values = task.evaluate(pack.weights, examination).double()
+    with _blamed(task):
+        values = task.evaluate(pack.weights, examination).double()
     return [
         failed.get(index, lanes.view(-1, problem.seeds))
         for index, lanes in enumerate(values.split(pack.counts))
@@ -151,9 +175,10 @@ class _Pack:
         """Begin a step: every lane's gradient on its next batch."""
         self.clock.tick()
         data = [self.clock.at(data) for data in self.problem.batches]
-        for seeds, weights, out in self.passes:
-            batch = tuple(_lanes(part[seeds], self.repeats) for part in data)
-            self.problem.task.gradient(weights, batch, out)
+        with _blamed(self.problem.task):
+            for seeds, weights, out in self.passes:
+                batch = tuple(_lanes(part[seeds], self.repeats) for part in data)
+                self.problem.task.gradient(weights, batch, out)
 
     def _update(self, entry: Entry, w: Tensor, g: Tensor) -> Callable[[], None]:
         """Return what moves a candidate's lanes, to be called after the gradient."""

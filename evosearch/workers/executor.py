@@ -6,17 +6,18 @@ in any order. It never changes a result, only how soon there is one.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
 
-from evosearch.errors import ClusterError, DataError
+from evosearch.errors import ClusterError
 from evosearch.training.baseline import Baseline, BaselineJob, tune_baseline
 from evosearch.training.job import Job, Outcome
 from evosearch.training.tuner import Tuned, TuningJob, tune
 
 if TYPE_CHECKING:
+    from evosearch.config.preflight import Imprint
     from evosearch.config.schema import Config
 
 __all__ = ["Executor", "LocalExecutor", "Result", "Timed", "Work", "perform", "prepare"]
@@ -25,6 +26,9 @@ Work = Job | BaselineJob | TuningJob
 Result = tuple[Outcome, ...] | Baseline | Tuned
 Timed = tuple[Result, float]
 """A result and the seconds that a worker spent on it."""
+
+_SHARE_OF_MEMORY: Final = 0.8
+"""What one worker may allocate of its machine's memory."""
 
 
 def perform(job: Work, device: str = "cpu") -> Timed:
@@ -50,24 +54,54 @@ def perform(job: Work, device: str = "cpu") -> Timed:
     return tune_baseline(job, device), time.perf_counter() - start
 
 
-def prepare(config: Config, device: str = "cpu") -> None:
+def prepare(
+    config: Config, device: str, imprints: Mapping[str, Imprint], share: float = 1.0
+) -> None:
     """Load what a search's jobs need and compile the kernels, so that no job waits for it.
 
-    Data that is missing is left for the job that needs it to say.
+    Args:
+        config: Of the search.
+        device: Where lanes train.
+        imprints: Of the tasks, where the search is driven.
+        share: Of a GPU's memory that may be taken.
+
+    Raises:
+        DataError: A task cannot be read here, or is not what it is there.
     """
     import evosearch.training.evaluate  # noqa: F401 - with all that a job imports
-    from evosearch.config.preflight import check_tasks
+    from evosearch.config.preflight import check_tasks, require_same
     from evosearch.training.vm import machine
     from proxy_tasks.kernels import gemm_calls, row_calls
     from proxy_tasks.kernels.dispatch import processor_tile
 
-    with suppress(DataError):
-        check_tasks(config)
+    for task, imprint in check_tasks(config).items():
+        require_same(task, imprints[task], imprint, "the search")
+    if device != "cpu" and share < 1:
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.set_per_process_memory_fraction(share)
+    if device == "cpu":
+        _limit_memory()
     tile = processor_tile()
     if device == "cpu" and tile is not None:
         gemm_calls.compile_kernels(tile)
         row_calls.compile_kernels()
         machine.compile_kernel()
+
+
+def _limit_memory() -> None:
+    """Have what would take the whole machine's memory fail here instead; a pack is then split."""
+    try:
+        import resource
+
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        limit = int(_SHARE_OF_MEMORY * total)
+        if hard == resource.RLIM_INFINITY or hard > limit:
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    except (ImportError, OSError, ValueError):  # where there is nothing of the kind
+        return
 
 
 class Executor(Protocol):

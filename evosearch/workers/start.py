@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,29 +29,37 @@ def start_workers(
         config: Of the search that they are for.
 
     Raises:
+        DataError: A task's data cannot be read.
         ClusterError: No cluster answers, or it does not have what is asked for.
     """
+    from evosearch.config.preflight import check_tasks
     from evosearch.hardware import cores
     from evosearch.workers.child import ChildExecutor
     from evosearch.workers.executor import perform, prepare
 
+    imprints = check_tasks(config)
     here = address is None and not gpus_per_worker
     count = count or (cores() if here else None)
     deadline = config.budget.seconds_per_pack
     device = "cuda" if gpus_per_worker else "cpu"
     if here and count == 1:
-        executor: Executor = ChildExecutor(deadline, prepare=partial(prepare, config, device))
+        executor: Executor = ChildExecutor(
+            deadline, prepare=partial(prepare, config, device, imprints)
+        )
     else:
+        from evosearch.workers.luggage import pack
         from evosearch.workers.ray_cluster import RayExecutor
 
-        executor = RayExecutor(
-            count,
-            address,
-            gpus_per_worker,
-            deadline,
-            perform=partial(perform, device=device),
-            prepare=partial(prepare, config, device),
-        )
+        with TemporaryDirectory(prefix="evo-") as folder:
+            executor = RayExecutor(
+                count,
+                address,
+                gpus_per_worker,
+                deadline,
+                runtime=pack(config, Path(folder)) if address else None,
+                perform=partial(perform, device=device),
+                prepare=partial(prepare, config, device, imprints, gpus_per_worker or 1.0),
+            )
     try:
         yield executor
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -9,7 +11,12 @@ from typing import TypeVar, cast
 
 import torch
 
-__all__ = ["DataError", "folder", "kept"]
+__all__ = ["CARRIED", "PLACES", "DataError", "folder", "kept", "located"]
+
+CARRIED = "EVOSEARCH_CARRIED"
+"""The environment variable, JSON, by which workers know data that travelled with their job."""
+PLACES = "EVOSEARCH_DATA"
+"""The environment variable that says where a machine has data: GIVEN=HERE, separated as in PATH."""
 
 Load = TypeVar("Load", bound=Callable[..., object])
 
@@ -27,6 +34,17 @@ class DataError(ValueError):
     """A data file that is missing or malformed: what was expected, what was found, what to do."""
 
 
+def located(path: str) -> Path:
+    """Return where the data are on this machine that a task was given by a path."""
+    if (carried := json.loads(os.environ.get(CARRIED, "{}")).get(path)) is not None:
+        return Path(carried)
+    for pair in os.environ.get(PLACES, "").split(os.pathsep):
+        given, sign, here = pair.partition("=")
+        if sign and given == path:
+            return Path(here).expanduser()
+    return Path(path).expanduser()
+
+
 def folder(path: str, content: str) -> Path:
     """Return the folder a task reads from.
 
@@ -39,7 +57,7 @@ def folder(path: str, content: str) -> Path:
     """
     if not path:
         raise DataError(f"expected a folder with {content}, found no path; set the task's `path`")
-    root = Path(path).expanduser()
+    root = located(path)
     if not root.is_dir():
         found = "a file" if root.exists() else "nothing"
         raise DataError(

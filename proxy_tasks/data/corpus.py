@@ -11,13 +11,12 @@ from __future__ import annotations
 import lzma
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from proxy_tasks.data.cache import DataError, kept
+from proxy_tasks.data.cache import DataError, kept, located
 
 __all__ = ["VALIDATION", "VOCABULARY", "corpus", "packaged_text", "spelled"]
 
@@ -64,7 +63,7 @@ def corpus(path: str, megabytes: float, device: torch.device) -> tuple[Tensor, i
 
 
 def _read(path: str, limit: int) -> bytes:
-    file = Path(path).expanduser()
+    file = located(path)
     if not file.is_file():
         raise DataError(f"expected a text file at {file}, found none; correct the task's `path`")
     with file.open("rb") as stream:

@@ -33,6 +33,11 @@ class DigitsTask(Task):
         """Unknown, hence 0."""
         return 0.0
 
+    def data(self) -> tuple[Tensor, ...]:
+        """Return the images, in millionths, and their labels."""
+        images, labels = digits(torch.float64, torch.device("cpu"))
+        return (images * 1e6).round().long(), labels
+
     def draw(self, seed: int) -> Batch:
         """Return indices (steps, batch) of training images, drawn with replacement."""
         random = generator(seed, f"{self.family}/draw")

@@ -7,6 +7,7 @@ Both published forms are read: the binary one (``data_batch_1.bin`` ...) and the
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,11 @@ class Cifar10(Task):
     def initialize(self, seed: int) -> dict[str, Tensor]:
         """Return the initial weights of one seed."""
         return self.model.initialize(generator(seed, "cifar10/initialize"))
+
+    def data(self) -> tuple[Tensor, ...]:
+        """Return the images and their labels."""
+        images, labels, _ = cifar10(self.path, torch.device("cpu"))
+        return images, labels
 
     def draw(self, seed: int) -> Batch:
         """Return indices (steps, batch) of training images, drawn with replacement.
@@ -179,7 +185,8 @@ def _unpickle(file: Path) -> tuple[np.ndarray, np.ndarray]:
 class _ArraysOnly(pickle.Unpickler):
     """An unpickler for dictionaries, lists, numbers, strings and numpy arrays of numbers.
 
-    A pickle may name any function to call; this one admits only those that rebuild an array.
+    A pickle may name any function to call; this one admits only what rebuilds an array, in forms
+    that can hold nothing but numbers: no array of objects, none around somebody's buffer.
     """
 
     def find_class(self, module: str, name: str) -> Any:
@@ -202,10 +209,59 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+class _Blank(np.ndarray):
+    """What an array's pickle calls to begin with: it has no entries until its state is set."""
+
+    def __new__(cls, *_: object) -> _Blank:
+        return super().__new__(cls, (0,), np.uint8)
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, kind, order, content = state
+        super().__setstate__((1, shape, _numbers(kind), bool(order), bytes(content)))
+
+
+def _reconstruct(*_: object) -> _Blank:
+    """Stand in for numpy's function of that name, which would take a type and a buffer's shape."""
+    return _Blank()
+
+
+def _frombuffer(content: Any, kind: Any, shape: Any, order: str) -> np.ndarray:
+    """Stand in for numpy's function of that name, with a copy of its own."""
+    return np.frombuffer(bytes(content), _numbers(kind)).reshape(shape, order=order)
+
+
+class _Kind:
+    """Stands for a dtype while it is read; it becomes one only if it is a number's."""
+
+    def __init__(self, code: Any = "", *_: object) -> None:
+        self.code, self.order = code, "|"
+
+    def __setstate__(self, state: Any) -> None:
+        order = state[1].decode() if isinstance(state[1], bytes) else state[1]  # Python 2's text
+        if order not in ("<", ">", "|", "="):
+            raise pickle.UnpicklingError("a dtype of another form is not part of an array")
+        if any(part not in (None, -1, 0) for part in state[2:]):
+            raise pickle.UnpicklingError("a dtype with fields is not one of numbers")
+        self.order = order
+
+
+def _numbers(kind: Any) -> np.dtype:
+    """Return a dtype of whole or floating numbers.
+
+    Raises:
+        pickle.UnpicklingError: It is another.
+    """
+    code = kind.code if isinstance(kind, _Kind) else ""
+    code = code.decode("ascii") if isinstance(code, bytes) else code
+    if not isinstance(code, str) or not re.fullmatch(r"[iuf][1248]", code):
+        raise pickle.UnpicklingError(f"arrays of {code!r:.20} are not numbers")
+    return np.dtype(code).newbyteorder(kind.order)
+
+
 _ADMITTED: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-    ("numpy.core.numeric", "_frombuffer"): np.empty(0).__reduce_ex__(5)[0],
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.core.numeric", "_frombuffer"): _frombuffer,
+    ("numpy", "ndarray"): _Blank,
+    ("numpy", "dtype"): _Kind,
     ("_codecs", "encode"): _latin1,
 }

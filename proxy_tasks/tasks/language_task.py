@@ -67,6 +67,10 @@ class LanguageTask(Task):
         """Return the initial weights of one seed."""
         return self.model.initialize(generator(seed, f"{self.family}/initialize"))
 
+    def data(self) -> tuple[Tensor, ...]:
+        """Return the text."""
+        return (self.symbols(torch.device("cpu"))[0],)
+
     def draw(self, seed: int) -> Batch:
         """Return starts (steps, batch) of training windows, drawn with replacement."""
         _, boundary = self.symbols(torch.device("cpu"))

@@ -6,11 +6,13 @@ import json
 import math
 
 import pytest
+import torch
 from small_tasks import ADAM, MATRIX, SGD, Closure, Regression, Rules, both
 
 from evosearch.equivalence.core import Core
+from evosearch.errors import DataError
 from evosearch.language.known import known
-from evosearch.training import batching
+from evosearch.training import batching, lr_grid
 from evosearch.training.evaluate import evaluate, evaluate_reference
 from evosearch.training.job import Job, Outcome, Stage, Status, TaskRef
 from evosearch.training.layout import Layout
@@ -194,7 +196,7 @@ def test_a_job_without_its_references_is_refused():
 
 
 def test_a_failing_reference_is_an_error():
-    with pytest.raises(RuntimeError, match="reference fails on task regression"):
+    with pytest.raises(DataError, match="fails on task regression"):
         evaluate_reference(
             "ascends", TASK, SEEDS, 7, GRID, compile_rules=RULES.__getitem__, lookup=lookup
         )
@@ -208,3 +210,43 @@ def test_seeds_depend_on_what_they_are_for_alone():
     assert derive("a", 1) != derive("a", "1")
     # A change of this number changes every recorded run.
     assert evaluation_seed(7, "digits_mlp", 0) == 1394378897744233415
+
+
+def test_what_a_task_raises_on_ones_weights_is_that_candidates_result(monkeypatch):
+    loss = Regression.loss
+
+    def fragile(task, weights, batch):
+        if weights["first"].abs().max() > 1e3:
+            raise torch.linalg.LinAlgError("did not converge")
+        return loss(task, weights, batch)
+
+    wanted = job("sgd", "ascends", "adam")
+    monkeypatch.setattr(Regression, "loss", fragile)
+    sgd, lost, adam = run(wanted)
+    assert (lost.status, lost.message) == (
+        Status.RAISED,
+        "task regression raised LinAlgError: did not converge",
+    )
+    assert (sgd, adam) == (run(job("sgd"))[0], run(job("adam"))[0])
+
+
+def test_a_loss_below_its_floor_is_refused(monkeypatch):
+    monkeypatch.setattr(Regression, "floor", property(lambda _: 0.01))
+    wanted = job("adam")
+    monkeypatch.setattr(Regression, "floor", property(lambda _: 10.0))
+    for refused in (lambda: reference(TASK), lambda: run(wanted)):
+        with pytest.raises(DataError, match=r"ended at .*, below its floor of 10,"):
+            refused()
+
+
+def test_a_task_that_always_raises_is_to_blame_itself(monkeypatch):
+    wanted = job("sgd")
+    lr_grid.recorded.cache_clear()
+
+    def broken(*_):
+        raise KeyError("weight")
+
+    monkeypatch.setattr(Regression, "gradient", broken)
+    with pytest.raises(DataError, match="task regression raised KeyError: 'weight', at its init"):
+        run(wanted)
+    lr_grid.recorded.cache_clear()

@@ -27,6 +27,32 @@ CPU = torch.device("cpu")
 Rows = tuple[np.ndarray, np.ndarray]
 
 
+class Call:
+    """Pickled as a call of a function."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.call
+
+
+BUILDER, READER = np.empty(0).__reduce__()[0], np.empty(0).__reduce_ex__(5)[0]
+ATTACKS = {
+    "numbers around the entries of an array of objects": Call(
+        np.ndarray, Call(np.ndarray, (1,), "O", b"A" * 8), "u1"
+    ),
+    "objects around bytes": Call(np.ndarray, (1,), "O", b"A" * 8),
+    "strides beyond the buffer": Call(np.ndarray, (5, 3072), "u1", b"a", 0, (1 << 40, 1)),
+    "objects, built": Call(BUILDER, np.ndarray, (5, 3072), "O"),
+    "objects, read": Call(READER, b"A" * 8, np.dtype("O"), (1,), "C"),
+    "an array of objects": np.array([None, 1], dtype=object),
+    "an array with fields": np.zeros(5, dtype=[("a", "u1")]),
+    "text": np.array(["a"]),
+}
+"""What becomes of a batch's data in a hostile file."""
+
+
 class TestCorpus:
     def test_the_packaged_text_never_changes(self) -> None:
         """Every figure of a task on it would change with it: then name the task anew."""
@@ -148,6 +174,18 @@ class TestCifar10:
         with pytest.raises(DataError, match="is not part of an array"):
             read_cifar10(file)
         assert not marker.exists()
+
+    @pytest.mark.parametrize("protocol", [2, 4, 5])
+    @pytest.mark.parametrize("attack", ATTACKS)
+    def test_a_pickle_cannot_make_anything_but_numbers(
+        self, attack: str, protocol: int, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "data_batch_1"
+        content = {b"data": ATTACKS[attack], b"labels": [0] * 5}
+        file.write_bytes(pickle.dumps(content, protocol=protocol))
+        with pytest.raises(DataError, match=r"not part of an array|not numbers|not one of numbers"
+                           r"|found uint8 data of shape \(0,\)"):  # fmt: skip
+            read_cifar10(file)
 
     @pytest.mark.parametrize(
         ("content", "message"),
