@@ -189,7 +189,7 @@ class Task(ABC):
     def examination(self, seed: int) -> Batch:
         """Return the data that the end value is measured on, on the CPU."""
 
-    def data(self) -> tuple[Tensor, ...]:
+    def content(self) -> tuple[Tensor, ...]:
         """Return what the task reads from files, as integers, so that other data are told from it.
 
         Nothing unless a task says so; then its losses at the initial weights have to tell.

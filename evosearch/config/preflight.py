@@ -134,7 +134,7 @@ def _imprint(name: str, task: Task) -> Imprint:
         ]
     file = file_of(task)
     return {
-        "data": _digest(task.data()),
+        "data": _digest(task.content()),
         "code": hashlib.sha256(file.read_bytes()).hexdigest() if file else None,
         "losses": losses,
     }

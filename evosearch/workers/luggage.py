@@ -37,7 +37,7 @@ def pack(config: Config, folder: Path) -> dict[str, Any]:
         own.append(_copy(file, folder, f"tasks/{number}"))
     for number, path in enumerate(sorted(set(_paths(config)))):
         source = Path(path).expanduser()
-        if source.exists() and _size(source) <= _SMALL:
+        if _size(source) <= _SMALL:
             carried[path] = _copy(source, folder, f"data/{number}")
     variables = {VARIABLE: os.pathsep.join(own)} if own else {}
     if carried:
@@ -48,9 +48,9 @@ def pack(config: Config, folder: Path) -> dict[str, Any]:
 def _paths(config: Config) -> Iterator[str]:
     """Yield the paths of data that tasks are given."""
     for name in config.task_names:
-        path = config.tasks.get(name, {}).get("path", "")
-        if isinstance(path, str) and path:
-            yield path
+        for value in config.tasks.get(name, {}).values():
+            if isinstance(value, str) and value and Path(value).expanduser().exists():
+                yield value
 
 
 def _copy(source: Path, folder: Path, place: str) -> str:

@@ -33,7 +33,7 @@ class DigitsTask(Task):
         """Unknown, hence 0."""
         return 0.0
 
-    def data(self) -> tuple[Tensor, ...]:
+    def content(self) -> tuple[Tensor, ...]:
         """Return the images, in millionths, and their labels."""
         images, labels = digits(torch.float64, torch.device("cpu"))
         return (images * 1e6).round().long(), labels

@@ -76,7 +76,7 @@ class Cifar10(Task):
         """Return the initial weights of one seed."""
         return self.model.initialize(generator(seed, "cifar10/initialize"))
 
-    def data(self) -> tuple[Tensor, ...]:
+    def content(self) -> tuple[Tensor, ...]:
         """Return the images and their labels."""
         images, labels, _ = cifar10(self.path, torch.device("cpu"))
         return images, labels
@@ -217,7 +217,8 @@ class _Blank(np.ndarray):
 
     def __setstate__(self, state: Any) -> None:
         _, shape, kind, order, content = state
-        super().__setstate__((1, shape, _numbers(kind), bool(order), bytes(content)))
+        whole: Any = (1, shape, _numbers(kind), bool(order), bytes(content))
+        super().__setstate__(whole)
 
 
 def _reconstruct(*_: object) -> _Blank:
@@ -225,7 +226,7 @@ def _reconstruct(*_: object) -> _Blank:
     return _Blank()
 
 
-def _frombuffer(content: Any, kind: Any, shape: Any, order: str) -> np.ndarray:
+def _frombuffer(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
     """Stand in for numpy's function of that name, with a copy of its own."""
     return np.frombuffer(bytes(content), _numbers(kind)).reshape(shape, order=order)
 
@@ -255,7 +256,7 @@ def _numbers(kind: Any) -> np.dtype:
     code = code.decode("ascii") if isinstance(code, bytes) else code
     if not isinstance(code, str) or not re.fullmatch(r"[iuf][1248]", code):
         raise pickle.UnpicklingError(f"arrays of {code!r:.20} are not numbers")
-    return np.dtype(code).newbyteorder(kind.order)
+    return np.dtype(kind.order + code)
 
 
 _ADMITTED: dict[tuple[str, str], Any] = {

@@ -67,7 +67,7 @@ class LanguageTask(Task):
         """Return the initial weights of one seed."""
         return self.model.initialize(generator(seed, f"{self.family}/initialize"))
 
-    def data(self) -> tuple[Tensor, ...]:
+    def content(self) -> tuple[Tensor, ...]:
         """Return the text."""
         return (self.symbols(torch.device("cpu"))[0],)
 
