@@ -50,6 +50,7 @@ class FormulaExecutor:
     """Evaluates by a formula, until so many new candidates were submitted."""
 
     left: int
+    workers: int = 1
     faults: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -84,6 +85,7 @@ def told(job: Work) -> tuple[Outcome, ...] | Baseline:
     if isinstance(job, BaselineJob):
         values = (1.0,) * (job.seeds * job.rounds)
         return Baseline(str(job.task), job.programs[0], values, False, ())
+    assert isinstance(job, Job)
     made: list[Outcome] = []
     count = job.grid.rates * len(job.grid.ratios)
     for candidate in job.candidates:

@@ -74,18 +74,26 @@ def top(
     n: Annotated[int, typer.Option("-n", "--number", min=1, help="How many.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """List the best candidates of a run.
+    """List the best candidates of a run: those that were evaluated again, then those seen once.
+
+    A score of a single evaluation is partly luck; the best of many is mostly that.
 
     Examples:
       evosearch top runs/quickstart-0
       evosearch top runs/quickstart-0 -n 50 --json
     """
-    best = Run.open(run).top(n)
+    opened = Run.open(run)
+    confirmed, once = opened.top(n, confirmed=True), opened.top(n, confirmed=False)
     if as_json:
-        print_json([candidate.to_json() for candidate in best])
-    elif best:
-        print_hall_of_fame(best)
-    else:
+        print_json([candidate.to_json() for candidate in (*confirmed, *once)])
+        return
+    if confirmed:
+        write("Confirmed: evaluated again, on seeds that did not pick them")
+        print_hall_of_fame(confirmed)
+    if once:
+        write(("\n" if confirmed else "") + "Seen once: on the seeds that picked them")
+        print_hall_of_fame(once)
+    if not confirmed and not once:
         write("No candidate has a score yet.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -21,13 +22,17 @@ def verify(
         bool, typer.Option("--same", help="Compare the histories of two or more runs.")
     ] = False,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Write the Parquet files again from the journal.")
+        bool, typer.Option("--rebuild", help="Write all files derived from the journal again.")
+    ] = False,
+    every_pack: Annotated[
+        bool, typer.Option("--every-pack", help="Propose every pack again, not a sample of them.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check that a run is whole, or that two are the same.
 
-    A whole run has the bytes that were written, and a history that follows from its configuration.
+    A whole run has the bytes that were written, derived files that say what the journal says, and a
+    history that follows from its configuration: of a long one a sample of packs is proposed again.
     With --same, compare what configuration and seed determine: programs, scores, their order. Exit
     code 0: the same; 1: different, with the first difference.
 
@@ -35,16 +40,17 @@ def verify(
       evosearch verify runs/quickstart-0
       evosearch verify --same runs/one-worker runs/two-workers
       evosearch verify --rebuild runs/quickstart-0
+      evosearch verify --every-pack runs/quickstart-0
     """
     if same:
         _compare(runs, as_json)
         return
     if rebuild:
-        from evosearch.storage.seal import rebuild as write_again
+        from evosearch.runs.run import rebuild as write_again
 
         for run in runs:
             write_again(run)
-    reports = [_check(run) for run in runs]
+    reports = [_check(run, every_pack) for run in runs]
     if as_json:
         print_json(reports)
         return
@@ -55,27 +61,59 @@ def verify(
         )
 
 
-def _check(run: Path) -> dict[str, object]:
+def _check(run: Path, every_pack: bool) -> dict[str, object]:
     """Return what was found of a sound run.
 
     Raises:
         CorruptArchive: It is not sound.
     """
-    from evosearch.evolution.loop import replay
-    from evosearch.runs.run import Run
-    from evosearch.storage.digest import digest
-    from evosearch.storage.journal import Bodies, read
-    from evosearch.storage.seal import verify as find_damage
+    from evosearch.config.schema import configure
+    from evosearch.evolution.loop import SAMPLE, replay
+    from evosearch.runs.run import hall_of_fame_rows
+    from evosearch.runs.state import Ledger
+    from evosearch.storage.codec import Record
+    from evosearch.storage.digest import Digest
+    from evosearch.storage.hall_of_fame import find_flaws
+    from evosearch.storage.journal import laid_out, scan
+    from evosearch.storage.seal import checked
 
-    if findings := find_damage(run):
+    findings: list[str] = []
+    digest, total, candidates = Digest(), 0, 0
+    every = 1 if every_pack else SAMPLE
+
+    def records() -> Iterator[Record]:
+        """Everything is checked in one pass."""
+        nonlocal total, candidates
+        for record in checked(run, findings):
+            total = record.sequence
+            digest.take(record)
+            rows = record.body.get("candidates") if record.kind == "pack" else None
+            candidates += len(rows) if isinstance(rows, list) else 0
+            yield record
+
+    first = next(scan(run))
+    config = configure(dict(first.body["config"]), (), f"the configuration of {run}")
+    passing = records()
+    problem = None
+    try:
+        replay(config, (laid_out(r) for r in passing if r.sequence > 1), every)
+    except CorruptArchive as error:
+        problem = str(error)
+    for _ in passing:
+        pass
+    findings += find_flaws(
+        run, total, lambda sequence: hall_of_fame_rows(Ledger.open(run, sequence))
+    )
+    if problem and problem not in findings:
+        findings.append(problem)
+    if findings:
         raise CorruptArchive("\n".join(findings))
-    opened = Run.open(run)
-    replay(opened.config, Bodies(run))
     return {
         "run": str(run),
-        "records": sum(1 for _ in read(run)),
-        "candidates": len(opened.ledger.candidates),
-        "digest": digest(read(run)),
+        "records": total,
+        "candidates": candidates,
+        "digest": digest.hexdigest(),
+        "proposed_again": "all packs" if every == 1 else f"a sample of the packs, each {every}th",
     }
 
 

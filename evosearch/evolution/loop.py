@@ -42,7 +42,7 @@ from evosearch.training.job import Job, Outcome, Stage, Status
 from evosearch.training.score import BOUND
 from evosearch.workers.executor import Executor, Timed
 
-__all__ = ["Append", "Progress", "baseline_jobs", "replay", "search"]
+__all__ = ["SAMPLE", "Append", "Progress", "baseline_jobs", "replay", "search"]
 
 Append = Callable[[Sequence[Mapping[str, Any]]], object]
 """Makes records durable, in their order, before it returns."""
@@ -53,7 +53,7 @@ _TOGETHER: Final = 64
 """The most packs that are flushed to the disk together."""
 _BEGINNING: Final = 64
 """Packs at the beginning of a journal that are always proposed again, and compared."""
-_SAMPLE: Final = 16
+SAMPLE: Final = 16
 """Of those that follow, each n-th is."""
 
 
@@ -105,7 +105,7 @@ def search(
     try:
         while True:
             while len(in_flight) < config.budget.window:
-                if (flying := known.propose(population, _SAMPLE)) is None:
+                if (flying := known.propose(population, SAMPLE)) is None:
                     break
                 in_flight.append(flying)
                 if flying.outcomes is None:
@@ -134,9 +134,7 @@ def search(
     return population
 
 
-def replay(
-    config: Config, records: Iterable[Mapping[str, Any]], every: int = _SAMPLE
-) -> Population:
+def replay(config: Config, records: Iterable[Mapping[str, Any]], every: int = SAMPLE) -> Population:
     """Return the population after the packs in a journal, without evaluating anything.
 
     Args:

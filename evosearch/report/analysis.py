@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
+import numpy as np
+
 from evosearch.runs.candidate import Candidate
 from evosearch.runs.run import Run
 
-__all__ = ["Yield", "change", "front", "yields"]
+__all__ = ["Scored", "Yield", "change", "front", "yields"]
 
 
 @dataclass
@@ -22,14 +24,50 @@ class Yield:
     """Those that rank above their first parent."""
 
 
-def front(run: Run) -> list[Candidate]:
+@dataclass(frozen=True)
+class Scored:
+    """The candidates that have a score, as columns by id: there may be very many."""
+
+    ids: np.ndarray
+    statements: np.ndarray
+    tiers: np.ndarray
+    scores: np.ndarray
+    errors: np.ndarray
+    """NaN where there is none."""
+
+    @classmethod
+    def of(cls, run: Run) -> Scored:
+        """Read them from a run."""
+        names = ("id", "statements", "tier", "score", "score_se")
+        table = run.ledger.candidates.table(names)
+        table = table.filter(table["score"].is_valid())
+        ids, statements, tiers, scores, errors = (table[name].to_numpy() for name in names)
+        return cls(ids, statements, tiers, scores, errors.astype(np.float64))
+
+    def leads(self) -> np.ndarray:
+        """Return the position of the best so far, in the order of ids, at each of them."""
+        leading: list[int] = []
+        best: tuple[int, float] | None = None
+        for at, rank in enumerate(zip(self.tiers.tolist(), self.scores.tolist(), strict=True)):
+            if best is None or rank > best:
+                best, leader = rank, at
+            leading.append(leader)
+        return np.array(leading, np.int64)
+
+
+def front(run: Run, scored: Scored | None = None) -> list[Candidate]:
     """Return the candidates that nothing of their size or smaller beats, smallest first."""
-    scored = [c for c in run.ledger.candidates.values() if c.score is not None]
-    found: list[Candidate] = []
-    for candidate in sorted(scored, key=lambda c: (c.statements, *(-part for part in c.rank))):
-        if not found or candidate.rank > found[-1].rank:
-            found.append(candidate)
-    return found
+    found = scored or Scored.of(run)
+    order = np.lexsort((found.ids, -found.scores, -found.tiers, found.statements))
+    best: list[int] = []
+    for at in order[np.unique(found.statements[order], return_index=True)[1]].tolist():
+        if not best or _rank(found, at) > _rank(found, best[-1]):
+            best.append(at)
+    return [run.candidate(int(found.ids[at])) for at in best]
+
+
+def _rank(scored: Scored, at: int) -> tuple[int, float, int]:
+    return int(scored.tiers[at]), float(scored.scores[at]), -int(scored.ids[at])
 
 
 def change(run: Run, candidate: Candidate) -> str:
@@ -44,13 +82,22 @@ def change(run: Run, candidate: Candidate) -> str:
 
 def yields(run: Run) -> dict[str, Yield]:
     """Return what each kind of mutation gave, the most frequent first."""
+    table = run.ledger.candidates.table(("id", "parents", "mutation", "tier", "score"))
+    columns = [table[name].to_pylist() for name in ("id", "tier", "score")]
+    ranks = {
+        id_: None if score is None else (tier, score, -id_)
+        for id_, tier, score in zip(*columns, strict=True)
+    }
     found: dict[str, Yield] = {}
-    for child in run.ledger.candidates.values():
-        if child.parents:
-            parent = run.candidate(child.parents[0])
-            kind = found.setdefault(child.mutation.partition(" in ")[0], Yield())
+    families = zip(
+        columns[0], table["parents"].to_pylist(), table["mutation"].to_pylist(), strict=True
+    )
+    for id_, parents, mutation in families:
+        if parents:
+            kind = found.setdefault(mutation.partition(" in ")[0], Yield())
             kind.children += 1
-            if child.score is not None:
+            rank, parent = ranks[id_], ranks[parents[0]]
+            if rank is not None:
                 kind.scored += 1
-                kind.better += parent.score is None or child.rank > parent.rank
+                kind.better += parent is None or rank > parent
     return dict(sorted(found.items(), key=lambda item: -item[1].children))

@@ -8,11 +8,13 @@ where they come from and what every step changed; what they were compared with.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
 from typing import Final
 
-from evosearch.report.analysis import change, front, yields
+import numpy as np
+
+from evosearch.report.analysis import Scored, change, front, yields
 from evosearch.report.svg import Point, chart
 from evosearch.runs.candidate import Candidate
 from evosearch.runs.excerpt import candidate_link, finding, hall_of_fame, later, score_cell
@@ -27,30 +29,36 @@ _LISTED: Final = 20
 _IN_FULL: Final = 3
 _LOWEST: Final = -1.0
 """Worse candidates lie on the charts' lower edge."""
+_MANY: Final = 4000
+"""Points that a chart draws all of."""
+_PLACES: Final = (280, 120)
+"""Columns and rows of a chart's places where it draws one point each, of very many."""
 _EQUATIONS: Final = 240
 """The longest equations, in characters, that are shown in a cell."""
 
 
 def render(run: Run) -> str:
     """Return the page as HTML."""
-    best = run.top(_LISTED)
-    smaller = front(run)
-    shown = {candidate.id: candidate for candidate in (*best[:_IN_FULL], *smaller)}
+    best, once = run.top(_LISTED, confirmed=True), run.top(_LISTED, confirmed=False)
+    scored = Scored.of(run)
+    smaller = front(run, scored)
+    leading = best or once
+    shown = {candidate.id: candidate for candidate in (*leading[:_IN_FULL], *smaller)}
     parts = [
-        *finding(run, best),
+        *finding(run, leading),
         heading(2, "How it went"),
         _summary(run),
         paragraph(
-            f"The score is the log of {run.config.unit}, the mean over tasks and all "
+            f"The score is the log of {run.unit}, the mean over tasks and all "
             "evaluations: above 0 is better than AdamW. Every point is a candidate "
             "with its score of today; the line is the best so far, and going further up the tiers "
             f"of tasks beats any score. Scores below {_LOWEST:g} are on the lower edge.",
             note=True,
         ),
-        _history(run),
-        *_sizes(run, smaller),
+        _history(scored),
+        *_sizes(run, scored, smaller),
         heading(2, "Hall of fame"),
-        hall_of_fame(run, best, shown),
+        *hall_of_fame(run, best, once, shown),
         paragraph(
             "Later seeds: the score without the first evaluation, which picked the candidate out "
             "of many. Memory: state entries for each entry of a matrix.",
@@ -90,19 +98,18 @@ def _summary(run: Run) -> str:
     return table(("", ""), words, text=("",))
 
 
-def _history(run: Run) -> str:
-    scored = [c for c in run.ledger.candidates.values() if c.score is not None]
-    leaders = list(accumulate(scored, lambda a, b: max(a, b, key=lambda c: c.rank)))
-    leading = {leader.id for leader in leaders}
-    points = [_point(c, c.id, marked=c.id in leading) for c in scored]
-    steps = [(c.id, leader.score or 0.0) for c, leader in zip(scored, leaders, strict=True)]
+def _history(scored: Scored) -> str:
+    leading = scored.leads()
+    leaders = np.unique(leading)
+    points = _points(scored, scored.ids, leaders)
+    ends = [*leaders.tolist(), *([len(leading) - 1] if len(leading) else [])]
+    steps = [(float(scored.ids[at]), float(scored.scores[leading[at]])) for at in ends]
     return chart(points, "candidates evaluated", "score", steps=steps, bottom=_LOWEST)
 
 
-def _sizes(run: Run, smaller: Sequence[Candidate]) -> Iterable[str]:
-    marked = {candidate.id for candidate in smaller}
-    scored = [c for c in run.ledger.candidates.values() if c.score is not None]
-    points = [_point(c, c.statements, marked=c.id in marked) for c in scored]
+def _sizes(run: Run, scored: Scored, smaller: Sequence[Candidate]) -> Iterable[str]:
+    marked = np.searchsorted(scored.ids, [candidate.id for candidate in smaller])
+    points = _points(scored, scored.statements, marked)
     steps = [(c.statements, c.score or 0.0) for c in smaller]
     yield heading(2, "Score against size")
     yield chart(points, "statements that matter", "score", steps=steps, bottom=_LOWEST)
@@ -111,7 +118,7 @@ def _sizes(run: Run, smaller: Sequence[Candidate]) -> Iterable[str]:
             str(c.statements),
             candidate_link(c),
             score_text(c.score, c.error),
-            score_cell(later(run, c)),
+            score_cell(later(run, c)) if c.confirmed else "seen once",
             str(c.seeds),
             inline(_equations(c)),
         )
@@ -122,11 +129,28 @@ def _sizes(run: Run, smaller: Sequence[Candidate]) -> Iterable[str]:
     yield table(columns, rows, text=("what it computes",))
 
 
-def _point(candidate: Candidate, x: float, marked: bool) -> Point:
-    assert candidate.score is not None
-    title = f"candidate {candidate.id}: {score_text(candidate.score, candidate.error)}"
-    error = candidate.error if marked else None
-    return Point(x, candidate.score, title, error, marked, f"#{candidate.id}" if marked else "")
+def _points(scored: Scored, xs: np.ndarray, marked: np.ndarray) -> list[Point]:
+    """Return what to draw: where there are very many, one of those in the same place."""
+    kept = np.union1d(_apart(xs, scored.scores), marked).astype(np.int64)
+    standing = set(marked.tolist())
+    return [_point(scored, at, float(xs[at]), at in standing) for at in kept.tolist()]
+
+
+def _apart(xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
+    """Return the positions of points that do not cover each other, the first of each place."""
+    if len(xs) <= _MANY:
+        return np.arange(len(xs))
+    columns = np.floor((xs - xs.min()) / max(float(np.ptp(xs)), 1e-12) * _PLACES[0])
+    low = np.maximum(ys, _LOWEST)
+    rows = np.floor((low - low.min()) / max(float(np.ptp(low)), 1e-12) * _PLACES[1])
+    return np.unique(columns * (_PLACES[1] + 1) + rows, return_index=True)[1]
+
+
+def _point(scored: Scored, at: int, x: float, marked: bool) -> Point:
+    id_, score, error = int(scored.ids[at]), float(scored.scores[at]), float(scored.errors[at])
+    known = None if math.isnan(error) else error
+    title = f"candidate {id_}: {score_text(score, known)}"
+    return Point(x, score, title, known if marked else None, marked, f"#{id_}" if marked else "")
 
 
 def _in_full(run: Run, candidate: Candidate) -> Iterable[str]:

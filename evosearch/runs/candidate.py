@@ -112,7 +112,12 @@ class Candidate:
             measurements=tuple(map(Measurement.of, row["results"])),
         )
 
-    def confirmed(self, row: Mapping[str, Any]) -> Self:
+    @property
+    def confirmed(self) -> bool:
+        """Whether it was evaluated again, on seeds that did not pick it."""
+        return self.rounds > 1
+
+    def reevaluated(self, row: Mapping[str, Any]) -> Self:
         """Return it after its re-evaluation in a `confirm` record."""
         return replace(
             self,
@@ -192,6 +197,7 @@ class Candidate:
             "score": self.score,
             "score_se": self.error,
             "rounds": self.rounds,
+            "confirmed": self.confirmed,
             "tier": self.tier,
             "status": self.status,
             "message": self.message,

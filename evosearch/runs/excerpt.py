@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from evosearch.runs.candidate import Candidate
 from evosearch.runs.html import Markup, link, paragraph, table
 from evosearch.runs.progress import score_text
-from evosearch.training.score import Score, combine, mean_score
+from evosearch.training.score import STEPS, Score, combine, mean_score
 
 if TYPE_CHECKING:
     from evosearch.runs.run import Run
@@ -20,7 +20,9 @@ __all__ = ["candidate_link", "excerpt", "finding", "hall_of_fame", "later", "sco
 def excerpt(run: Run) -> str:
     """Return the finding and the ten best as HTML that is no page of its own."""
     best = run.top()
-    return "\n".join([*finding(run, best), hall_of_fame(run, best, {})])
+    confirmed = [candidate for candidate in best if candidate.confirmed]
+    once = [candidate for candidate in best if not candidate.confirmed]
+    return "\n".join([*finding(run, best), *hall_of_fame(run, confirmed, once, {})])
 
 
 def finding(run: Run, best: Sequence[Candidate]) -> Iterable[str]:
@@ -52,8 +54,24 @@ def finding(run: Run, best: Sequence[Candidate]) -> Iterable[str]:
         yield paragraph(f"It is worse than tuned AdamW on {', '.join(losing)}.")
 
 
-def hall_of_fame(run: Run, best: Sequence[Candidate], shown: Mapping[int, Candidate]) -> str:
-    """Return the best as a table; those that are shown in full are linked."""
+def hall_of_fame(
+    run: Run,
+    confirmed: Sequence[Candidate],
+    once: Sequence[Candidate],
+    shown: Mapping[int, Candidate],
+) -> Iterable[str]:
+    """Yield the best as tables, those seen once apart; those that are shown in full are linked."""
+    if confirmed:
+        yield paragraph("Confirmed: evaluated again, on seeds that did not pick them.", note=True)
+        yield _ranked(run, confirmed, shown)
+    if once:
+        yield paragraph(
+            "Seen once: their scores are partly luck, the best of them most.", note=True
+        )
+        yield _ranked(run, once, shown)
+
+
+def _ranked(run: Run, best: Sequence[Candidate], shown: Mapping[int, Candidate]) -> str:
     tasks = list(dict.fromkeys(task for c in best for task in c.task_scores()))
     scores = [{task: score_cell(s) for task, s in c.task_scores().items()} for c in best]
     titles = [task.partition("[")[0] for task in tasks]
@@ -101,7 +119,7 @@ def score_cell(score: Score | None) -> str:
 
 def _meaning(run: Run, score: float) -> str:
     """Return what a score says, as a clause."""
-    if run.config.elasticity:
+    if run.unit == STEPS:
         return f"tuned AdamW would need {math.exp(score):.2f} times as many steps"
     less = 1 - math.exp(-abs(score))
     side = f"{less:.0%} lower than" if score >= 0 else f"{1 / (1 - less) - 1:.0%} higher than"

@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from evosearch.config.preflight import check_search, check_tasks, require_same
 from evosearch.errors import ConfigError, RunError, UsageError
 from evosearch.runs.state import FINISHED, Ledger
-from evosearch.storage.journal import Bodies, Journal, read, require_vacant
+from evosearch.storage.journal import Bodies, Journal, lock_run, read, require_vacant, scan
 from evosearch.storage.lock import Holder
+from evosearch.storage.repair import set_aside_parts
+from evosearch.training.score import EXCESS_LOSS, STEPS
 
 if TYPE_CHECKING:
     from evosearch.config.preflight import Imprint
@@ -30,13 +32,13 @@ if TYPE_CHECKING:
     from evosearch.runs.candidate import Candidate
     from evosearch.workers.executor import Executor
 
-__all__ = ["HALL_OF_FAME", "Observe", "Run"]
+__all__ = ["HALL_OF_FAME", "Observe", "Run", "hall_of_fame_rows", "rebuild"]
 
 Observe = Callable[[Ledger], None]
 """Is shown the sum of all records after new ones; what it raises ends the search safely."""
 
 HALL_OF_FAME: Final = 20
-"""Candidates in the hall of fame's files."""
+"""Candidates of each kind, confirmed and seen once, in the hall of fame's files."""
 _REFRESH: Final = 5.0
 """Seconds between writings of the hall of fame, at least."""
 _SHARE: Final = 0.01
@@ -86,9 +88,8 @@ class Run:
             CorruptArchive: Its journal is damaged.
         """
         directory = Path(directory)
-        records = read(directory)
-        manifest = next(records).body
-        return cls(directory, manifest, Ledger(record.body for record in records))
+        manifest = next(scan(directory)).body
+        return cls(directory, manifest, Ledger.open(directory))
 
     def __repr__(self) -> str:
         count = len(self.ledger.candidates)
@@ -124,6 +125,11 @@ class Run:
             ) from None
 
     @property
+    def unit(self) -> str:
+        """What its scores are the logarithm of, in words."""
+        return STEPS if self.manifest["config"].get("elasticity") else EXCESS_LOSS
+
+    @property
     def budget(self) -> int:
         """How many candidates it evaluates in all; the configuration's unless it was extended."""
         return self.ledger.extended or self.manifest["config"]["budget"]["evaluations"]
@@ -142,9 +148,17 @@ class Run:
             return "finished"
         return "running" if self.writer else "stopped"
 
-    def top(self, n: int = 10) -> list[Candidate]:
-        """Return the best candidates, best first."""
-        return self.ledger.top(n)
+    def top(self, n: int = 10, confirmed: bool | None = None) -> list[Candidate]:
+        """Return the best candidates, best first.
+
+        Those that were evaluated again, on seeds that did not pick them, come before those that
+        were not: a score of a single evaluation is partly luck.
+
+        Args:
+            n: How many.
+            confirmed: Only those that were evaluated again, or only those that were not.
+        """
+        return self.ledger.top(n, confirmed)
 
     def candidate(self, id_: int) -> Candidate:
         """Return a candidate.
@@ -180,7 +194,7 @@ class Run:
             CorruptArchive: Its journal is damaged.
         """
         with Journal.open(self.directory) as journal:
-            ledger = Ledger(Bodies(self.directory))
+            ledger = Ledger.open(self.directory)
             run = type(self)(self.directory, journal.manifest, ledger)
             if evaluations < run.budget:
                 raise UsageError(
@@ -222,7 +236,9 @@ class Run:
         executor = executor or LocalExecutor()
         with Journal.open(self.directory) as journal:
             records = Bodies(self.directory)
-            scribe = _Scribe(journal, Ledger(records), executor, observe)
+            if notice := set_aside_parts(self.directory, journal.sequence):
+                journal.append({"kind": "fault", "message": notice})
+            scribe = _Scribe(journal, Ledger.open(self.directory), executor, observe)
             if scribe.ledger.finished:
                 return type(self)(self.directory, journal.manifest, scribe.ledger)
             imprints = self._same_tasks(scribe.ledger)
@@ -251,6 +267,43 @@ class Run:
             if before is not None and task in imprints:
                 require_same(task, before, imprints[task], "this run")
         return imprints
+
+
+def rebuild(directory: Path) -> None:
+    """Write all files that are derived from a run's journal again.
+
+    Raises:
+        RunInUse: The run is being written.
+        RunError: They cannot be written.
+        CorruptArchive: The journal is damaged, or ends before what parts say; nothing is changed.
+    """
+    from evosearch.storage.seal import rebuild as rebuild_parts
+
+    rebuild_parts(directory)
+    lock = lock_run(directory)
+    try:
+        total = sum(1 for _ in scan(directory))
+        _write_hall_of_fame(directory, Ledger.open(directory), total)
+    finally:
+        lock.release()
+
+
+def hall_of_fame_rows(ledger: Ledger) -> list[dict[str, Any]]:
+    """Return the rows of the hall of fame's files: the confirmed, then those seen once."""
+    best = (*ledger.top(HALL_OF_FAME, True), *ledger.top(HALL_OF_FAME, False))
+    return [candidate.to_json() for candidate in best]
+
+
+def _write_hall_of_fame(directory: Path, ledger: Ledger, sequence: int) -> None:
+    from evosearch.storage.hall_of_fame import write_hall_of_fame
+
+    try:
+        write_hall_of_fame(directory, hall_of_fame_rows(ledger), sequence)
+    except OSError as error:
+        raise RunError(
+            f"expected to write the hall of fame to {directory}, but: {error}. The journal has "
+            f"all results; make room and run `evosearch resume {directory}`."
+        ) from error
 
 
 class _Scribe:
@@ -292,16 +345,7 @@ class _Scribe:
         self._sealed = self._journal.sequence
 
     def _write_hall_of_fame(self) -> None:
-        from evosearch.storage.hall_of_fame import write_hall_of_fame
-
-        directory, start = self._journal.directory, time.monotonic()
-        rows = [candidate.to_json() for candidate in self.ledger.top(HALL_OF_FAME)]
-        try:
-            write_hall_of_fame(directory, rows)
-        except OSError as error:
-            raise RunError(
-                f"expected to write the hall of fame to {directory}, but: {error}. The journal has "
-                f"all results; make room and run `evosearch resume {directory}`."
-            ) from error
+        start = time.monotonic()
+        _write_hall_of_fame(self._journal.directory, self.ledger, self._journal.sequence)
         end = time.monotonic()
         self._due = end + max(_REFRESH, (end - start) / _SHARE)

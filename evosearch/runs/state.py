@@ -7,79 +7,142 @@ history. It takes in record after record, from a journal or while a search write
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, Self
 
-from evosearch.errors import UsageError
+from evosearch.errors import CorruptArchive, UsageError
 from evosearch.runs.candidate import Candidate
 from evosearch.runs.candidates import Roster
-from evosearch.storage.schema import CARRIERS
+from evosearch.storage.journal import scan
+from evosearch.storage.schema import CARRIERS, FINISHED, Counts, require_layout
 
 __all__ = ["FINISHED", "Ledger"]
 
-FINISHED: Final = "finished"
-"""The text of the note that ends the journal of a run whose budget is spent."""
-
 
 class Ledger:
-    """The sum of a run's records so far."""
+    """The sum of a run's records so far.
 
-    def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
-        self.candidates = Roster()
-        """By id."""
+    Attributes:
+        candidates: By id.
+        references: The tuned AdamW's record on each task.
+        counts: What the records add up to besides.
+    """
+
+    def __init__(
+        self,
+        records: Iterable[Mapping[str, Any]] = (),
+        candidates: Roster | None = None,
+        counts: Counts | None = None,
+    ) -> None:
+        self.candidates = candidates or Roster()
         self.references: dict[str, Mapping[str, Any]] = {}
-        """The tuned AdamW's record on each task."""
-        self.packs = 0
-        """Committed packs, re-evaluations included."""
-        self.confirmations = 0
-        """Re-evaluations of single candidates."""
-        self.proposals = 0
-        """Children made."""
-        self.cache_hits = 0
-        """Children that computed what was known already, so that nothing was evaluated."""
-        self.faults: list[str] = []
-        """What went wrong with the machinery, in sentences."""
-        self.extended: int | None = None
-        """The budget that the run was extended to; None: it has that of its configuration."""
-        self.finished = False
-        self.worker_seconds = 0.0
-        """Time that workers spent on packs and baselines."""
+        self.counts = counts or Counts()
         for record in records:
             self.take(record)
 
+    @classmethod
+    def open(cls, directory: Path, until: int | None = None) -> Self:
+        """Read the sum of a run's records: of its parts, and of the journal after them.
+
+        Args:
+            directory: The run directory.
+            until: Leave out the records after this one.
+
+        Raises:
+            RunNotFound: There is no run.
+            NewerFormat: It was written by a newer version.
+            CorruptArchive: Its journal is damaged.
+        """
+        if not any((directory / "candidates").glob("*.parquet")):
+            ledger, records = cls(), scan(directory)
+        else:
+            from evosearch.storage.seal import sealed
+            from evosearch.storage.sealed import SealedCandidates
+
+            ranges, records = sealed(directory, until)
+            known = SealedCandidates(ranges) if ranges else None
+            ledger = cls((), Roster(known), known.counts if known else None)
+            beginning = takewhile(lambda record: record.kind not in CARRIERS, scan(directory))
+            for record in beginning if known else ():
+                if record.kind == "reference":
+                    require_layout(record)
+                    ledger.references[record.body["task"]] = record.body
+        for record in records:
+            if until is not None and record.sequence > until:
+                break
+            require_layout(record)
+            ledger.take(record.body)
+        return ledger
+
     def take(self, record: Mapping[str, Any]) -> None:
         """Take in the next record."""
-        kind = record["kind"]
-        if kind in CARRIERS:
+        self.counts.take(record)
+        if record["kind"] in CARRIERS:
             self._take_pack(record)
-        elif kind == "reference":
+        elif record["kind"] == "reference":
             self.references[record["task"]] = record
-        elif kind == "fault":
-            self.faults.append(record["message"])
-        elif kind == "extended":
-            self.extended, self.finished = record["evaluations"], False
-        elif kind == "note":
-            self.finished |= record.get("text") == FINISHED
-        self.worker_seconds += record.get("info", {}).get("seconds", 0.0)
 
     def _take_pack(self, record: Mapping[str, Any]) -> None:
-        self.packs += 1
-        self.proposals += record["proposals"]
-        self.cache_hits += record["cache_hits"]
         for row in record["candidates"]:
             if record["kind"] == "pack":
                 self.candidates.put(Candidate.of(row))
+            elif row["id"] in self.candidates:
+                self.candidates.put(self.candidates[row["id"]].reevaluated(row))
             else:
-                self.confirmations += 1
-                self.candidates.put(self.candidates[row["id"]].confirmed(row))
+                raise CorruptArchive(
+                    f"pack {record['pack']} of the journal confirms candidate {row['id']}, which "
+                    "no record before it introduces. The version that wrote it is at fault."
+                )
+
+    @property
+    def packs(self) -> int:
+        """Committed packs, re-evaluations included."""
+        return self.counts.packs
+
+    @property
+    def confirmations(self) -> int:
+        """Re-evaluations of single candidates."""
+        return self.counts.confirmations
+
+    @property
+    def proposals(self) -> int:
+        """Children made."""
+        return self.counts.proposals
+
+    @property
+    def cache_hits(self) -> int:
+        """Children that computed what was known already, so that nothing was evaluated."""
+        return self.counts.cache_hits
+
+    @property
+    def worker_seconds(self) -> float:
+        """Time that workers spent on packs and baselines."""
+        return self.counts.seconds
+
+    @property
+    def faults(self) -> list[str]:
+        """What went wrong with the machinery, in sentences."""
+        return self.counts.faults
+
+    @property
+    def extended(self) -> int | None:
+        """The budget that the run was extended to; None: it has that of its configuration."""
+        return self.counts.extended
+
+    @property
+    def finished(self) -> bool:
+        """Whether the budget is spent."""
+        return bool(self.counts.finished)
 
     @property
     def hit_rate(self) -> float | None:
         """The share of proposals that computed what was known already; None before the first."""
         return self.cache_hits / self.proposals if self.proposals else None
 
-    def top(self, n: int) -> list[Candidate]:
-        """Return the best candidates, best first."""
-        return self.candidates.top(n)
+    def top(self, n: int, confirmed: bool | None = None) -> list[Candidate]:
+        """Return the best candidates, best first (`Roster.top`)."""
+        return self.candidates.top(n, confirmed)
 
     def best(self) -> Candidate | None:
         """Return the best candidate, if any has a score."""

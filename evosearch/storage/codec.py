@@ -18,12 +18,12 @@ import re
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, NoReturn
 
 import pydantic_core
 
-from evosearch.errors import NewerFormat, UsageError
+from evosearch.errors import CorruptArchive, NewerFormat, UsageError
 
 __all__ = [
     "FORMAT",
@@ -56,6 +56,7 @@ LINE_LIMIT = 1 << 26
 _DEPTH = 32
 _SOUND = frozenset({str, bool, type(None)})
 _INTEGERS = range(-(1 << 63), 1 << 64)
+_KIND = re.compile(rb'\{"kind":"([a-z]{1,20})"')
 _FRAME = re.compile(rb'\{"seq":(\d{1,15}),"crc":"([0-9a-f]{8})","size":(\d{1,9}),"record":')
 _HEADER = re.compile(
     rb'(\{"format":(\d{1,6}),"segment":(\d{1,6}),"first":(\d{1,15}),"chain":"([0-9a-f]{8})",'
@@ -73,16 +74,44 @@ class BadLine(Exception):
 
 @dataclass(frozen=True)
 class Record:
-    """One committed record."""
+    """One committed record; it is read as JSON when it is asked for."""
 
     sequence: int
     """Its number in the journal, from 1."""
-    body: dict[str, Any]
+    payload: bytes
+    """Its JSON, in this format version."""
+    chain: int
+    """The CRC of its line, which the next line continues."""
+    place: str = "the journal"
+    """Where it is."""
 
-    @property
+    @cached_property
+    def body(self) -> dict[str, Any]:
+        """What it says.
+
+        Raises:
+            CorruptArchive: It is not an object in strict JSON with a "kind".
+        """
+        try:
+            body = _from_json(self.payload)
+        except (ValueError, RecursionError) as error:
+            raise self.misfit(f"expected strict JSON, found: {error}") from None
+        if not isinstance(body, dict) or not isinstance(body.get("kind"), str):
+            raise self.misfit('expected an object with a "kind"')
+        return body
+
+    @cached_property
     def kind(self) -> str:
         """What it records: "manifest", "reference", "pack", ..."""
-        return self.body["kind"]
+        match = _KIND.match(self.payload)
+        return match[1].decode() if match else self.body["kind"]
+
+    def misfit(self, problem: str) -> CorruptArchive:
+        """Return the error that it was written as it stands, and is not what it should be."""
+        return CorruptArchive(
+            f"{self.place}: record {self.sequence} is as it was written, and still wrong: "
+            f"{problem}. The version that wrote it is at fault."
+        )
 
 
 @dataclass(frozen=True)
@@ -146,25 +175,24 @@ def encode_line(sequence: int, body: Mapping[str, Any], chain: int) -> tuple[byt
     return frame.encode() + payload + b"}\n", crc
 
 
-def decode_line(line: bytes, sequence: int, chain: int, version: int) -> tuple[Record, int]:
+def decode_line(line: bytes, sequence: int, chain: int, version: int, place: str) -> Record:
     """Read a record's line, which must have this sequence number and continue this chain.
 
     Returns:
-        The record, migrated from format `version`, and its CRC.
+        The record, migrated from format `version`.
 
     Raises:
         BadLine: It is not the line that was written here.
+        CorruptArchive: It is, and cannot be migrated because it is no record.
     """
     payload, crc = check_line(line, sequence, chain)
-    try:
-        body = _from_json(payload)
-    except (ValueError, RecursionError) as error:
-        raise BadLine(f"expected strict JSON in record {sequence}, found: {error}") from None
-    if not isinstance(body, dict) or not isinstance(body.get("kind"), str):
-        raise BadLine(f'expected an object with a "kind" in record {sequence}')
+    record = Record(sequence, payload, crc, place)
+    if version == FORMAT:
+        return record
+    body = record.body
     for old in range(version, FORMAT):
         body = MIGRATIONS[old](body)
-    return Record(sequence, body), crc
+    return Record(sequence, to_json(body).encode(), crc, place)
 
 
 def check_line(line: bytes, sequence: int, chain: int) -> tuple[bytes, int]:

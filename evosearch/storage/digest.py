@@ -16,7 +16,7 @@ from typing import Any
 
 from evosearch.storage.codec import Record
 
-__all__ = ["compare", "digest", "history"]
+__all__ = ["Digest", "compare", "determined", "digest", "history"]
 
 _INFORMATIVE = frozenset({"extended", "fault", "note", "resumed"})
 _NAMES = ("the first run", "the second")
@@ -25,18 +25,43 @@ _NAMES = ("the first run", "the second")
 def history(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
     """Yield what is determined of each record, without those that are informative."""
     for record in records:
-        if record.kind == "manifest":
-            yield {key: record.body.get(key) for key in ("kind", "config", "seeds")}
-        elif record.kind not in _INFORMATIVE:
-            yield _without_info(record.body)
+        if (step := determined(record)) is not None:
+            yield step
+
+
+def determined(record: Record) -> dict[str, Any] | None:
+    """Return what is determined of a record; None of one that is informative."""
+    if record.kind == "manifest":
+        return {key: record.body.get(key) for key in ("kind", "config", "seeds")}
+    if record.kind in _INFORMATIVE:
+        return None
+    if record.payload.count(b'"info":') == ("info" in record.body):  # nowhere deeper
+        return {key: value for key, value in record.body.items() if key != "info"}
+    return _without_info(record.body)
 
 
 def digest(records: Iterable[Record]) -> str:
     """Return the SHA-256 of a history in hexadecimal; equal histories have equal digests."""
-    total = hashlib.sha256()
-    for body in history(records):
-        total.update(_canonical(body).encode() + b"\n")
+    total = Digest()
+    for record in records:
+        total.take(record)
     return total.hexdigest()
+
+
+class Digest:
+    """The digest of a history whose records come one by one."""
+
+    def __init__(self) -> None:
+        self._total = hashlib.sha256()
+
+    def take(self, record: Record) -> None:
+        """Take in the next record."""
+        if (step := determined(record)) is not None:
+            self._total.update(_canonical(step).encode() + b"\n")
+
+    def hexdigest(self) -> str:
+        """Return the digest of the records so far."""
+        return self._total.hexdigest()
 
 
 def compare(first: Iterable[Record], second: Iterable[Record]) -> str | None:

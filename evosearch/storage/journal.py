@@ -34,8 +34,9 @@ from evosearch.storage.atomic_write import (
 from evosearch.storage.codec import FORMAT, Header, Record, encode_line, writer
 from evosearch.storage.lock import Lock
 from evosearch.storage.reader import SegmentReader, segment_path, segment_paths
+from evosearch.storage.schema import require_layout
 
-__all__ = ["Bodies", "Journal", "Record", "lock_run", "read", "require_vacant"]
+__all__ = ["Bodies", "Journal", "Record", "laid_out", "lock_run", "read", "require_vacant", "scan"]
 
 SEGMENT_BYTES = 8 << 20
 """A segment that has grown to this size is followed by a new one."""
@@ -53,6 +54,16 @@ def read(directory: str | os.PathLike[str], after: int = 0) -> Iterator[Record]:
         NewerFormat: It was written by a newer version.
         CorruptArchive: The journal is damaged; the message names file, line and byte.
     """
+    for record in scan(directory, after):
+        _ = record.body  # whoever reads it is told here that it is none
+        yield record
+
+
+def scan(directory: str | os.PathLike[str], after: int = 0) -> Iterator[Record]:
+    """Yield a run's records like `read`, for those who do not look into each of them.
+
+    They are as they were written, but not read as JSON yet; what is wrong there is raised then.
+    """
     return iter(SegmentReader(Path(directory), after))
 
 
@@ -66,7 +77,17 @@ class Bodies(Iterable[dict[str, Any]]):
         self._directory = directory
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (record.body for record in read(self._directory, after=1))
+        return (laid_out(record) for record in scan(self._directory, after=1))
+
+
+def laid_out(record: Record) -> dict[str, Any]:
+    """Return what a record says, having checked that it is laid out as it should be.
+
+    Raises:
+        CorruptArchive: It is not.
+    """
+    require_layout(record, whole=True)
+    return record.body
 
 
 def lock_run(directory: Path) -> Lock:

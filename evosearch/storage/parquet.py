@@ -7,6 +7,10 @@
 They appear whole or not at all, and every page has a checksum that is verified on reading. Together
 with the check of the declared columns this finds every flipped bit that changes what is read; on
 its own, Parquet reads most of them as other values. The digests find all others.
+
+A part says after which line of the journal it was made, by that line's checksum, and what its
+records add up to. So parts stand for the journal's beginning where they are sound and of this very
+journal (`believed`); where they are not, the journal is read instead.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +33,12 @@ from evosearch.storage.codec import writer
 __all__ = [
     "TABLES",
     "Part",
+    "believed",
     "digest_flaw",
+    "digests_flaw",
     "list_parts",
     "load_part",
+    "read_about",
     "read_digests",
     "rebuildable",
     "table_schema",
@@ -72,6 +80,7 @@ TABLES: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "ratio": (pa.float64(), "how far the others should move relative to the matrices (RMS)"),
         "value": (pa.float64(), "the task's metric at the end of training; null: diverged"),
         "best": (pa.bool_(), "whether the candidate's score is of this point of the grid"),
+        "edge": (pa.bool_(), "whether that point still lies at the edge of the extended grid"),
         "score": (pa.float64(), "the candidate's score on this task and replicate"),
         "reference": (pa.float64(), "the metric of tuned AdamW on this task and replicate"),
         "sequence": (pa.int64(), "the journal record that says so"),
@@ -81,6 +90,7 @@ TABLES: dict[str, dict[str, tuple[pa.DataType, str]]] = {
 
 _REQUIRED = frozenset({"id", "program", "status", "candidate", "task", "replicate", "seed"})
 _DIGESTS = "parts.sha256"
+_RANGE = re.compile(r"(\d{9})-(\d{9})")
 _DIGEST = re.compile(r"([0-9a-f]{64})  ([a-z]+/[0-9]{9}-[0-9]{9}\.parquet)")
 # What reading a damaged file raises; a flipped bit may make it ask for absurd amounts of memory.
 _UNREADABLE = (OSError, pa.ArrowException, KeyError, TypeError, ValueError, MemoryError)
@@ -102,9 +112,18 @@ class Part:
         return self.path.parent.name
 
     @property
+    def name(self) -> str:
+        """Its path in the run directory, as in the file of digests."""
+        return f"{self.table}/{self.path.name}"
+
+    @property
     def about(self) -> dict[str, Any]:
         """What it must say about itself."""
         return {"format": FORMAT, "table": self.table, "first": self.first, "last": self.last}
+
+    def is_described(self, about: Mapping[str, Any]) -> bool:
+        """Whether that is said."""
+        return all(about.get(key) == value for key, value in self.about.items())
 
 
 def table_schema(name: str) -> pa.Schema:
@@ -124,7 +143,7 @@ def list_parts(directory: Path, name: str) -> list[Part]:
     """
     parts: list[Part] = []
     for path in sorted((directory / name).glob("*.parquet")):
-        match = re.fullmatch(r"(\d{9})-(\d{9})", path.stem)
+        match = _RANGE.fullmatch(path.stem)
         first = parts[-1].last + 1 if parts else 1
         if match is None or int(match[1]) != first or int(match[2]) < first:
             raise CorruptArchive(rebuildable(path, f"expected the part from record {first} here"))
@@ -134,42 +153,88 @@ def list_parts(directory: Path, name: str) -> list[Part]:
     return parts
 
 
-def write_part(directory: Path, name: str, table: pa.Table, first: int, last: int) -> Part:
-    """Write the rows that records `first` to `last` give and return the part.
+def write_part(
+    directory: Path, name: str, table: pa.Table, span: tuple[int, int], said: Mapping[str, Any]
+) -> Part:
+    """Write the rows that records in a span give, and what is `said` of them; return the part.
 
     Raises:
         OSError: It cannot be written; nothing of it is there.
     """
-    part = Part(directory / name / f"{first:09d}-{last:09d}.parquet", first, last)
-    about = json.dumps({**part.about, "writer": writer()})
+    path = directory / name / f"{span[0]:09d}-{span[1]:09d}.parquet"
+    part = Part(path, *span)
+    about = json.dumps({**part.about, **said, "writer": writer()})
     sink = pa.BufferOutputStream()
     marked = table.replace_schema_metadata({"evosearch": about})
     pq.write_table(marked, sink, compression="zstd", write_page_checksum=True)
     content = sink.getvalue().to_pybytes()
-    _note_digest(directory, part.path, content)  # first: a part never lies beside an old digest
+    _note_digest(directory, part, content)  # first: a part never lies beside an old digest
     write_atomic(part.path, content)
     return part
 
 
-def load_part(part: Part) -> pa.Table:
-    """Read a part.
+def load_part(part: Part, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a part, or some of its columns.
 
     Raises:
         CorruptArchive: It is not what was written.
         NewerFormat: It is of a newer format.
     """
     file, about = _open(part.path)
-    if part.about.items() - about.items():
+    if not part.is_described(about):
         raise CorruptArchive(rebuildable(part.path, f"it says to be {about}"))
     try:
-        table = file.read()
+        table = file.read(columns)
         table.validate(full=True)
-        sound = table.schema.equals(table_schema(part.table))
+        schema = table_schema(part.table)
+        wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns])
+        sound = file.schema_arrow.equals(schema)
     except _UNREADABLE as error:
         raise CorruptArchive(rebuildable(part.path, f"it is damaged ({error!r})")) from None
     if not sound:
         raise CorruptArchive(rebuildable(part.path, "its columns are not those of this format"))
-    return table.cast(table_schema(part.table))
+    return table.cast(wanted)
+
+
+def read_about(part: Part) -> dict[str, Any]:
+    """Return what a part says about itself; raises like `load_part`."""
+    return _open(part.path)[1]
+
+
+def believed(directory: Path) -> list[tuple[Part, ...]]:
+    """Return the parts of all tables by range of records, from the first record on.
+
+    Only sound ones count: up to the first range of which a part is missing, or not what was
+    written as far as its digest shows, or of an older format.
+
+    Raises:
+        NewerFormat: There is one of a newer format.
+    """
+    digests = read_digests(directory)
+    found: list[tuple[Part, ...]] = []
+    candidates, *others = TABLES
+    for path in sorted((directory / candidates).glob("*.parquet")):
+        match = _RANGE.fullmatch(path.stem)
+        if match is None:
+            break
+        first, last = int(match[1]), int(match[2])
+        paths = (path, *(directory / name / path.name for name in others))
+        parts = tuple(Part(path, first, last) for path in paths)
+        if first != (found[-1][0].last + 1 if found else 1) or last < first:
+            break
+        if not all(_is_sound(part, digests) for part in parts):
+            break
+        found.append(parts)
+    return found
+
+
+def _is_sound(part: Part, digests: dict[str, str]) -> bool:
+    try:
+        with part.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return digests.get(part.name) == digest and part.is_described(read_about(part))
+    except (OSError, CorruptArchive):
+        return False
 
 
 def read_digests(directory: Path) -> dict[str, str]:
@@ -187,26 +252,42 @@ def read_digests(directory: Path) -> dict[str, str]:
 
 def digest_flaw(part: Part, digests: dict[str, str]) -> str | None:
     """Return what is wrong if a part's bytes are not those that were written; None if unknown."""
-    known = digests.get(_name(part.path))
+    known = digests.get(part.name)
     if known in (None, hashlib.sha256(part.path.read_bytes()).hexdigest()):
         return None
     return rebuildable(part.path, f"its bytes are not those whose digest is in {_DIGESTS}")
 
 
-def _note_digest(directory: Path, path: Path, content: bytes) -> None:
+def digests_flaw(directory: Path) -> str | None:
+    """Return what is wrong with the file of digests itself; None where there is none."""
+    path = directory / _DIGESTS
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    digests = read_digests(directory)
+    if content != _lines(digests).encode():
+        return rebuildable(path, "it is not a list of digests and files, one a line, in order")
+    paths = [path for name in TABLES for path in (directory / name).glob("*.parquet")]
+    present = {Part(path, 0, 0).name for path in paths if _RANGE.fullmatch(path.stem)}
+    if strange := sorted(present - digests.keys()):
+        return rebuildable(path, f"it has no digest of {strange[0]}")
+    return None
+
+
+def _note_digest(directory: Path, part: Part, content: bytes) -> None:
     kept = {k: v for k, v in read_digests(directory).items() if (directory / k).exists()}
-    kept[_name(path)] = hashlib.sha256(content).hexdigest()
-    text = "".join(f"{digest}  {name}\n" for name, digest in sorted(kept.items()))
-    write_atomic(directory / _DIGESTS, text)
+    kept[part.name] = hashlib.sha256(content).hexdigest()
+    write_atomic(directory / _DIGESTS, _lines(kept))
 
 
-def _name(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"
+def _lines(digests: Mapping[str, str]) -> str:
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
 
 
 def rebuildable(path: Path, problem: str) -> str:
-    """Return the message about a damaged part."""
-    run = path.parent.parent
+    """Return the message about a derived file that is damaged."""
+    run = path.parent.parent if path.parent.name in TABLES else path.parent
     return (
         f"{path}: {problem}. The journal has the same data: `evosearch verify --rebuild {run}` "
         "writes the file again."

@@ -60,25 +60,38 @@ class SegmentReader:
         end: Where its last whole record ends, in bytes.
         sequence: Number of the last record.
         chain: The last record's CRC, which the next line continues.
+        chain_after: The CRC of the record after which it reads; None before it came there, and
+            where there is no such record.
         unterminated: The last record is whole, but the newline after it is not there.
         stub: A last segment that has not even a whole header, or None.
     """
 
     def __init__(
-        self, directory: Path, after: int = 0, paths: Sequence[Path] | None = None
+        self,
+        directory: Path,
+        after: int = 0,
+        paths: Sequence[Path] | None = None,
+        *,
+        whole: bool = False,
     ) -> None:
-        """Read a run's segments, or the first few of them, after a record."""
+        """Read a run's segments, or the first few of them, after a record.
+
+        With `whole` the checksums of what lies before it are compared as well; without it, those
+        of its segment.
+        """
         self.directory = directory
         self.segment = self.end = self.sequence = self.chain = 0
+        self.chain_after: int | None = None
         self.format = FORMAT
         self.unterminated = False
         self.stub: Path | None = None
         self._after = after
+        self._skip = after > 0 and not whole
         self._paths = paths
         self._line = 0
 
     def __iter__(self) -> Iterator[Record]:
-        """Yield the records after number `after`; raises like `evosearch.storage.journal.read`."""
+        """Yield the records after number `after`; raises like `evosearch.storage.journal.scan`."""
         paths = segment_paths(self.directory) if self._paths is None else self._paths
         self.stub = None
         start = self.segment - 1 if self.segment else self._start(paths)
@@ -87,7 +100,7 @@ class SegmentReader:
 
     def _start(self, paths: Sequence[Path]) -> int:
         """Index of the last segment that begins no later than the first record asked for."""
-        for index in range(len(paths) - 1 if self._after else 0, 0, -1):
+        for index in range(len(paths) - 1 if self._skip else 0, 0, -1):
             with paths[index].open("rb") as file:
                 try:
                     header = Header.decode(file.readline(LINE_LIMIT))
@@ -117,12 +130,17 @@ class SegmentReader:
                     if 1 < expected <= self._after:
                         _, self.chain = check_line(line, expected, self.chain)
                     else:
-                        record, self.chain = decode_line(line, expected, self.chain, self.format)
+                        place = f"{path}, line {self._line + 1}"
+                        chain, version = self.chain, self.format
+                        record = decode_line(line, expected, chain, version, place)
+                        self.chain = record.chain
                         if expected == 1 and record.kind != "manifest":
                             raise BadLine(f"expected a manifest first, found {record.kind!r}")
                 except BadLine as problem:
                     raise _corrupt(path, self._line + 1, self.end, problem) from None
                 self.sequence = expected
+                if expected == self._after:
+                    self.chain_after = self.chain
                 self._line += 1
                 self.end += len(line) - self.unterminated
                 if record is not None and expected > self._after:
@@ -161,6 +179,8 @@ class SegmentReader:
         header = Header.decode(line)
         if entry and number > 1:  # nothing was read before it
             self.sequence, self.chain = header.first - 1, header.chain
+            if self.sequence == self._after:
+                self.chain_after = self.chain
         found = (header.segment, header.first, header.chain)
         if found != (number, self.sequence + 1, self.chain):
             raise BadLine(

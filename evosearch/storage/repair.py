@@ -17,7 +17,7 @@ from evosearch.storage.atomic_write import sync_directory, write_atomic
 from evosearch.storage.journal import Journal, lock_run
 from evosearch.storage.reader import SegmentReader, segment_path
 
-__all__ = ["repair"]
+__all__ = ["repair", "set_aside_parts"]
 
 
 def repair(directory: str | os.PathLike[str]) -> str | None:
@@ -62,10 +62,7 @@ def repair(directory: str | os.PathLike[str]) -> str | None:
         try:
             aside = _set_aside(directory, reader, [*found[reader.segment :], *parts])
         except OSError as error:
-            raise RunError(
-                f"Expected to set aside the damaged files of {directory}, but: {error}. Nothing is "
-                "lost; make room or change the permissions, and try again."
-            ) from error
+            raise _immovable(directory, error) from error
         notice = (
             f"{flaw.partition(' The run cannot')[0]} Kept the {reader.sequence} records before "
             f"that; the files as they were are in {aside}. What followed is computed again."
@@ -75,6 +72,31 @@ def repair(directory: str | os.PathLike[str]) -> str | None:
         return notice
     finally:
         lock.release()
+
+
+def set_aside_parts(directory: Path, sequence: int) -> str | None:
+    """Set aside parts that hold records after this one, the journal's last; for the lock's holder.
+
+    Returns:
+        What was found and done, a paragraph; None where there is no such part.
+
+    Raises:
+        RunError: They cannot be moved.
+    """
+    if not any(directory.glob("*/*.parquet")):
+        return None
+    if not (parts := _parts_after(directory, sequence)):
+        return None
+    try:
+        aside = _vacant(directory)
+        _move(parts, aside)
+    except OSError as error:
+        raise _immovable(directory, error) from error
+    return (
+        f"{parts[0]} holds records that are not in the journal, which was cut short after record "
+        f"{sequence}: they are lost. Such files are in {aside} now; what followed is computed "
+        "again."
+    )
 
 
 def _read(reader: SegmentReader) -> str:
@@ -101,18 +123,35 @@ def _set_aside(directory: Path, reader: SegmentReader, others: list[Path]) -> Pa
 
     The last goes first: what a crash leaves can be repaired again.
     """
-    names = (directory / f"damaged-{number}" for number in count(1))
-    aside = next(path for path in names if not path.exists())
-    aside.mkdir()
+    aside = _vacant(directory)
     last = segment_path(directory, reader.segment)
     content = last.read_bytes()
     write_atomic(aside / last.name, content)
-    for path in reversed(others):
+    _move(others, aside)
+    write_atomic(last, content[: reader.end])
+    sync_directory(directory)
+    return aside
+
+
+def _vacant(directory: Path) -> Path:
+    """Make a new folder for what is set aside."""
+    names = (directory / f"damaged-{number}" for number in count(1))
+    aside = next(path for path in names if not path.exists())
+    aside.mkdir()
+    return aside
+
+
+def _move(paths: list[Path], aside: Path) -> None:
+    for path in reversed(paths):
         folder = aside if path.parent.name == "journal" else aside / path.parent.name
         folder.mkdir(exist_ok=True)
         os.replace(path, folder / path.name)
         sync_directory(folder)
         sync_directory(path.parent)
-    write_atomic(last, content[: reader.end])
-    sync_directory(directory)
-    return aside
+
+
+def _immovable(directory: Path, error: OSError) -> RunError:
+    return RunError(
+        f"Expected to set aside the damaged files of {directory}, but: {error}. Nothing is "
+        "lost; make room or change the permissions, and try again."
+    )

@@ -19,104 +19,259 @@ their fields that it repeats. Other keys are allowed and stay in the journal alo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from itertools import takewhile
-from typing import Any, Final
+from typing import Any, Final, NotRequired, Self
 
-from evosearch.errors import CorruptArchive
+from typing_extensions import TypedDict
+
 from evosearch.storage.codec import Record
 
-__all__ = ["CARRIERS", "Row", "candidate_rows", "evaluation_columns", "reference_values"]
+__all__ = [
+    "CARRIERS",
+    "FINISHED",
+    "KEYS",
+    "Counts",
+    "Row",
+    "reference_values",
+    "require_layout",
+]
 
 Row = dict[str, Any]
 
 CARRIERS: Final = frozenset({"pack", "confirm"})
 """Kinds of records of committed packs, which are numbered in this order from 0."""
-_KEYS: Final = {"program": "canonical", "genome": "program"}
+FINISHED: Final = "finished"
+"""The text of the note that ends the journal of a run whose budget is spent."""
+KEYS: Final = {"program": "canonical", "genome": "program"}
 """Column to key of the candidates' texts, which have other names in the journal."""
-_SHARED = ("candidate", "task", "replicate", "seed", "score", "reference", "sequence")
-"""What the trials of one candidate on one task and replicate have in common."""
-_OWN = {"learning_rate": "lr", "rest_learning_rate": "rest_lr", "ratio": "ratio", "value": "value"}
-"""Column to key of what is a trial's own."""
 
 
-def candidate_rows(
-    records: Iterable[Record],
-    columns: Collection[str],
-    find: Callable[[Collection[int]], Mapping[int, Row]],
-) -> list[Row]:
-    """Return one row for each candidate that the records introduce or confirm.
+class _Trial(TypedDict):
+    lr: float
+    rest_lr: float
+    ratio: float
+    value: float | None
+
+
+class _Result(TypedDict):
+    task: str
+    replicate: int
+    seed: int
+    score: float
+    best: int
+    edge: bool
+    trials: list[_Trial]
+
+
+class _Again(TypedDict):
+    id: int
+    status: str
+    message: str
+    tier: int
+    rounds: int
+    score: float | None
+    score_se: float | None
+    results: list[_Result]
+
+
+class _Fresh(_Again):
+    parents: list[int]
+    mutation: str
+    program: str
+    canonical: str
+    fingerprint: str
+    statements: int
+    states: int
+    state_memory: float
+    cost: float
+
+
+class _Info(TypedDict):
+    seconds: NotRequired[float]
+    closed: NotRequired[list[int]]
+
+
+class _Committed(TypedDict):
+    pack: int
+    round: NotRequired[int]
+    proposals: NotRequired[int]
+    cache_hits: NotRequired[int]
+    info: NotRequired[_Info]
+
+
+class _Pack(_Committed):
+    candidates: list[_Fresh]
+
+
+class _Confirmation(_Committed):
+    candidates: list[_Again]
+
+
+class _Reference(TypedDict):
+    task: str
+    values: list[float | None]
+    program: NotRequired[str]
+    edge: NotRequired[bool]
+    losers: NotRequired[list[list[str | float | None]]]
+
+
+class _Extended(TypedDict):
+    evaluations: int
+
+
+class _Fault(TypedDict):
+    message: str
+
+
+_LAYOUTS: Final = {
+    "pack": _Pack,
+    "confirm": _Confirmation,
+    "reference": _Reference,
+    "extended": _Extended,
+    "fault": _Fault,
+}
+"""Kind of record to what it must hold; records of other kinds are for people."""
+_NEEDED: Final = {
+    "reference": frozenset({"program", "edge", "losers"}),
+    "pack": frozenset({"round", "proposals", "cache_hits", "info"}),
+    "confirm": frozenset({"round", "proposals", "cache_hits", "info"}),
+}
+"""What a search has to find in them besides, to go on."""
+
+
+def require_layout(record: Record, whole: bool = False) -> None:
+    """Check that a record is laid out like the above, and refers to what may be there.
 
     Args:
-        records: Consecutive records.
-        columns: The fields to keep.
-        find: Returns the latest rows, from before these records, of the candidates with these ids.
+        record: The record.
+        whole: It must also say what a search needs to go on from it.
 
     Raises:
-        CorruptArchive: A record is not laid out like the above, or confirms an unknown candidate.
+        CorruptArchive: It is not; the message says where, what was expected and what was found.
     """
-    records = list(records)
-    rows: dict[int, Row] = {}
-    born = {entry["id"] for record, entry in _entries(records) if record.kind == "pack"}
-    confirmed = {entry["id"] for record, entry in _entries(records) if record.kind == "confirm"}
-    known = find(confirmed - born)
-    for record, entry in _entries(records):
-        keys = {name: _KEYS.get(name, name) for name in columns}
-        fields = {name: entry[key] for name, key in keys.items() if key in entry}
-        if record.kind == "pack":
-            row = {**fields, "pack": record.body.get("pack")}
-        else:
-            row = rows.get(entry["id"]) or known.get(entry["id"])
-            if row is None:
-                raise CorruptArchive(
-                    f"Record {record.sequence} of the journal confirms candidate {entry['id']}, "
-                    "which no record before it introduces. The version that wrote it is at fault."
+    if record.kind not in _LAYOUTS:
+        return
+    from pydantic import ValidationError
+
+    try:
+        _adapter(record.kind).validate_python(record.body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"][0].lower() + first["msg"][1:]
+        found = repr(first["input"])
+        shown = found if len(found) <= 60 else f"{found[:57]}..."
+        raise record.misfit(f"{place}: {reason}, found {shown}") from None
+    needed = _NEEDED.get(record.kind, frozenset()) if whole else frozenset()
+    if missing := sorted(needed - record.body.keys()):
+        raise record.misfit(f'expected a "{missing[0]}", found none')
+    for row in record.body["candidates"] if record.kind in CARRIERS else ():
+        ids = range(row["id"])
+        if strange := [parent for parent in row.get("parents", ()) if parent not in ids]:
+            raise record.misfit(
+                f"candidate {row['id']}: expected parents with lower ids, found {strange[0]}"
+            )
+        for result in row["results"]:
+            trials = range(len(result["trials"]))
+            if trials and result["best"] not in trials:
+                raise record.misfit(
+                    f'candidate {row["id"]}: expected "best" to be the number of one of '
+                    f"{len(trials)} trials, found {result['best']}"
                 )
-            row = {**row, **fields, "pack": row["pack"]}
-        seen = {result["replicate"] for result in entry.get("results", ())}
-        row["replicates"] = sorted(seen.union(row.get("replicates", ())))
-        row["sequence"] = record.sequence
-        rows[entry["id"]] = row
-    return list(rows.values())
 
 
-def evaluation_columns(
-    records: Iterable[Record], references: Mapping[str, Sequence[float]]
-) -> dict[str, list[Any]]:
-    """Return the trials of records, each one point of the grid on one task and replicate.
+@cache
+def _adapter(kind: str) -> Any:
+    from pydantic import ConfigDict, TypeAdapter, with_config
 
-    Columns, not rows: there are many trials, and as Python objects rows of them are large.
+    return TypeAdapter(with_config(ConfigDict(strict=True))(_LAYOUTS[kind]))
 
-    Args:
-        records: Any records.
-        references: Task to the reference's end values, one a replicate.
+
+@dataclass
+class Counts:
+    """What records add up to besides their candidates."""
+
+    packs: int = 0
+    """Committed packs, re-evaluations included."""
+    confirmations: int = 0
+    """Re-evaluations of single candidates."""
+    proposals: int = 0
+    """Children made."""
+    cache_hits: int = 0
+    """Children that computed what was known already, so that nothing was evaluated."""
+    seconds: float = 0.0
+    """Time that workers spent on packs and baselines."""
+    faults: list[str] = field(default_factory=list)
+    """What went wrong with the machinery, in sentences."""
+    extended: int | None = None
+    """The budget that the run was extended to; None: it has that of its configuration."""
+    finished: bool | None = None
+    """Whether its budget is spent; None where nothing is said of that."""
+
+    def take(self, body: Mapping[str, Any]) -> None:
+        """Take in a record.
+
+        Raises:
+            LookupError, TypeError, AttributeError: It is not laid out like the above.
+        """
+        kind = body["kind"]
+        if kind in CARRIERS:
+            self.packs += 1
+            self.confirmations += len(body["candidates"]) if kind == "confirm" else 0
+            self.proposals += body.get("proposals", 0)
+            self.cache_hits += body.get("cache_hits", 0)
+        elif kind == "fault":
+            self.faults.append(body["message"])
+        elif kind == "extended":
+            self.extended, self.finished = body["evaluations"], False
+        elif kind == "note" and body.get("text") == FINISHED:
+            self.finished = True
+        self.seconds += body.get("info", {}).get("seconds", 0.0)
+
+    def add(self, later: Counts) -> None:
+        """Take in what later records add up to."""
+        self.packs += later.packs
+        self.confirmations += later.confirmations
+        self.proposals += later.proposals
+        self.cache_hits += later.cache_hits
+        self.seconds += later.seconds
+        self.faults += later.faults
+        self.extended = self.extended if later.extended is None else later.extended
+        self.finished = self.finished if later.finished is None else later.finished
+
+    def to_json(self) -> Row:
+        """Return it as plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_json` returned.
+
+        Raises:
+            LookupError, TypeError: It is something else.
+        """
+        return cls(**{entry.name: data[entry.name] for entry in fields(cls)})
+
+
+def reference_values(records: Iterable[Record]) -> dict[str, list[float | None]]:
+    """Return task to the reference's end values, from a journal's beginning.
+
+    Raises:
+        CorruptArchive: A reference is not laid out like the above.
     """
-    columns: dict[str, list[Any]] = {name: [] for name in (*_SHARED, *_OWN, "best")}
-    for record, entry in _entries(records):
-        for result in entry.get("results", ()):
-            trials, task, replicate = result["trials"], result["task"], result["replicate"]
-            reference = references[task][replicate]
-            shared = (entry["id"], task, replicate, result["seed"], result["score"], reference)
-            for name, value in zip(_SHARED, (*shared, record.sequence), strict=True):
-                columns[name] += [value] * len(trials)
-            for name, key in _OWN.items():
-                columns[name] += [trial[key] for trial in trials]
-            columns["best"] += [index == result["best"] for index in range(len(trials))]
-    return columns
+    found: dict[str, list[float | None]] = {}
+    for record in takewhile(lambda record: record.kind not in CARRIERS, records):
+        if record.kind == "reference":
+            task, values = record.body.get("task"), record.body.get("values")
+            if not isinstance(task, str) or values is None or not _are_numbers(values):
+                raise record.misfit('expected a "task" and numbers as "values" of the reference')
+            found[task] = values
+    return found
 
 
-def reference_values(records: Iterable[Record]) -> dict[str, list[float]]:
-    """Return task to the reference's end values, from a journal's beginning."""
-    beginning = takewhile(lambda record: record.kind not in CARRIERS, records)
-    return {
-        record.body["task"]: record.body["values"]
-        for record in beginning
-        if record.kind == "reference"
-    }
-
-
-def _entries(records: Iterable[Record]) -> Iterator[tuple[Record, Row]]:
-    for record in records:
-        if record.kind in CARRIERS:
-            for entry in record.body["candidates"]:
-                yield record, entry
+def _are_numbers(values: Any) -> bool:
+    numbers = (int, float, type(None))
+    return isinstance(values, list) and all(isinstance(v, numbers) for v in values)

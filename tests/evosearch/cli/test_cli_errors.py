@@ -184,7 +184,7 @@ def test_usage_errors_come_with_the_usage(evosearch):
 def test_a_defect_is_one_sentence_without_debug_and_a_traceback_with_it(
     evosearch, monkeypatch, small_run
 ):
-    def broken(_self, _n):
+    def broken(*_args, **_options):
         raise RuntimeError("boom")
 
     monkeypatch.setattr(Run, "top", broken)
@@ -194,7 +194,7 @@ def test_a_defect_is_one_sentence_without_debug_and_a_traceback_with_it(
     assert "Traceback" in evosearch("--debug", "top", small_run, code=1).stderr
 
 
-def swallowed(_run, _n):
+def swallowed(*_args, **_options):
     try:
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(5)
@@ -202,7 +202,7 @@ def swallowed(_run, _n):
         raise ImportError("cannot load module more than once per process") from None
 
 
-def leaves_as_ray_does(_run, _n):
+def leaves_as_ray_does(*_args, **_options):
     raise SystemExit(signal.SIGTERM)
 
 

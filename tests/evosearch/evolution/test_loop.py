@@ -290,7 +290,7 @@ def test_packs_that_are_taken_from_their_records_give_the_same_run(
     whole, driven = run(config)
     stored = json.loads(json.dumps(whole))
     monkeypatch.setattr(loop, "_BEGINNING", 1)
-    monkeypatch.setattr(loop, "_SAMPLE", 1000)
+    monkeypatch.setattr(loop, "SAMPLE", 1000)
     proposed: list[int] = []
     propose = Population._breed
 
@@ -332,7 +332,7 @@ def test_a_search_that_would_propose_something_else_is_noticed(
     monkeypatch.setattr(loop, "_BEGINNING", 1)
     with pytest.raises(CorruptArchive, match=f"pack {number} of the journal"):
         replay(CONFIG, stored, number)
-    monkeypatch.setattr(loop, "_SAMPLE", number)
+    monkeypatch.setattr(loop, "SAMPLE", number)
     with pytest.raises(CorruptArchive, match=f"pack {number} of the journal"):
         run(CONFIG, None, stored)
 

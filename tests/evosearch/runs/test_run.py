@@ -34,7 +34,12 @@ def test_one_call_searches(tmp_path, run):
 
 def test_the_ledger_agrees_with_the_population(run):
     population = replay(run.config, Bodies(run.directory))
-    assert [c.id for c in run.top(100)] == [i.id for i in population.ranking()]
+    ranking = [i.id for i in population.ranking()]
+    once = {id_ for id_, standing in population.standings.items() if standing.rounds == 1}
+    assert 0 < len(once) < len(ranking)
+    assert [c.id for c in run.top(100)] == sorted(ranking, key=lambda id_: id_ in once)
+    assert [c.id for c in run.top(100, True)] == [id_ for id_ in ranking if id_ not in once]
+    assert [c.id for c in run.top(3, False)] == [id_ for id_ in ranking if id_ in once][:3]
     for candidate in run.top(100):
         standing = population.standings[candidate.id]
         assert (candidate.score, candidate.error) == (standing.score, standing.error)

@@ -59,8 +59,13 @@ def test_the_hall_of_fame_is_the_ranking(run: evosearch.Run) -> None:
     with (run.directory / "hall_of_fame.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["id"]) for row in rows] == [c.id for c in run.top(len(rows))]
-    scores = [c.score for c in run.top(20)]
-    assert scores == sorted(scores, reverse=True)
+    assert {(row["confirmed"], int(row["rounds"]) > 1) for row in rows} == {
+        ("True", True),
+        ("False", False),
+    }
+    for confirmed in (True, False):
+        scores = [c.score for c in run.top(20, confirmed)]
+        assert scores == sorted(scores, reverse=True)
 
 
 def test_the_journal_alone_gives_the_population(run: evosearch.Run) -> None:

@@ -12,7 +12,7 @@ from sample_runs import MANIFEST, REFERENCE, candidate, write_search
 from evosearch.errors import NewerFormat, RunInUse, UsageError
 from evosearch.storage import codec, journal, parquet
 from evosearch.storage.digest import digest
-from evosearch.storage.hall_of_fame import write_hall_of_fame
+from evosearch.storage.hall_of_fame import find_flaws, write_hall_of_fame
 from evosearch.storage.journal import Journal, read
 from evosearch.storage.parquet import TABLES
 from evosearch.storage.seal import candidates, evaluations, lineage, rebuild, seal, verify
@@ -67,6 +67,7 @@ def test_each_trial_is_a_row(run):
         "ratio": 1.0,
         "value": 3.0,
         "best": False,
+        "edge": False,
         "score": 105.0,
         "reference": 1.5,
         "sequence": 14,
@@ -189,20 +190,52 @@ def test_the_hall_of_fame_is_readable_by_spreadsheets_and_programs(tmp_path):
         {"id": 3, "score": 0.1, "parents": [1, 2], "program": 'def f(w, g):\n    return "g", g'},
         {"id": 4, "score": None, "name": "ünï, <b>"},
     ]
-    table, data = write_hall_of_fame(tmp_path, rows)
+    table, data = write_hall_of_fame(tmp_path, rows, 7)
     with table.open(newline="") as file:
         first, second = csv.DictReader(file)
-    assert first == {**{key: str(first[key]) for key in rows[0]}, "name": ""}
+    assert first == {"sequence": "7", **{key: str(first[key]) for key in rows[0]}, "name": ""}
     assert (first["program"], first["parents"]) == (rows[0]["program"], "[1, 2]")
     assert (second["name"], second["score"]) == ("ünï, <b>", "")
-    assert json.loads(data.read_text()) == {"format": codec.FORMAT, "candidates": rows}
+    assert json.loads(data.read_text()) == {"format": 3, "sequence": 7, "candidates": rows}
     before = data.read_bytes()
     with pytest.raises(UsageError, match="finite"):
-        write_hall_of_fame(tmp_path, [{"score": float("nan")}])
+        write_hall_of_fame(tmp_path, [{"score": float("nan")}], 7)
     assert data.read_bytes() == before
-    write_hall_of_fame(tmp_path, [])
+    write_hall_of_fame(tmp_path, [], 1)
     assert json.loads(data.read_text())["candidates"] == []
     assert sorted(path.name for path in tmp_path.iterdir()) == [table.name, data.name]
+
+
+def test_every_byte_of_the_hall_of_fame_counts(tmp_path):
+    rows = [{"id": 3, "score": 0.1, "name": 'a "b"', "parents": [1]}]
+
+    def flaws():
+        return find_flaws(tmp_path, 9, lambda sequence: rows if sequence == 7 else [])
+
+    for path in write_hall_of_fame(tmp_path, rows, 7):
+        intact = path.read_bytes()
+        assert flaws() == []
+        for index in range(len(intact)):
+            for damaged in (
+                intact[:index],
+                intact[:index] + bytes([intact[index] ^ 1]) + intact[index + 1 :],
+            ):
+                path.write_bytes(damaged)
+                (flaw,) = flaws()
+                assert str(path) in flaw
+                assert f"evosearch verify --rebuild {tmp_path}" in flaw
+        path.write_bytes(intact)
+    assert flaws() == []
+    (tmp_path / "hall_of_fame.json").write_text('{"format": 2, "candidates": [{"id": 1}]}')
+    (tmp_path / "hall_of_fame.csv").write_text("id,score\n1,0.5\n")
+    assert flaws() == []  # as older versions wrote them
+
+
+def test_an_older_hall_of_fame_is_right_about_its_time(tmp_path):
+    write_hall_of_fame(tmp_path, [{"id": 3}], 7)
+    assert find_flaws(tmp_path, 9, lambda sequence: [{"id": {7: 3}.get(sequence, 0)}]) == []
+    for total in (6, 0):
+        assert len(find_flaws(tmp_path, total, lambda _: [{"id": 3}])) == 2
 
 
 @pytest.mark.slow

@@ -93,22 +93,63 @@ def test_digests_are_in_the_form_of_sha256sum(run):
     assert done.stdout.count(": OK") == 6
 
 
-def test_parts_without_digests_are_checked_without(run):
+def test_parts_without_digests_are_checked_without_and_written_again(run):
+    whole = content(run)
     path = seal(run)[0]
     (run / "parts.sha256").unlink()
     intact = path.read_bytes()
     assert verify(run) == []
     path.write_bytes(intact[:500])
     assert len(verify(run)) == 1
+    assert content(run) == whole
+    seal(run)
+    assert path.read_bytes() == intact
+    assert len(parquet.read_digests(run)) == len(list(run.glob("*/*.parquet"))) == 6
+    assert verify(run) == []
+
+
+def test_every_byte_of_the_digests_counts(run):
+    paths = seal(run)
+    path = run / "parts.sha256"
+    intact = path.read_bytes()
+    for index in range(0, len(intact), 3):
+        path.write_bytes(change(intact, index))
+        findings = verify(run)
+        assert findings, index
+        named = (str(path), *map(str, paths))
+        assert all(any(name in finding for name in named) for finding in findings)
+        path.write_bytes(intact[:index])
+        assert str(path) in "".join(verify(run)), index
+    path.write_bytes(intact + intact)
+    assert str(path) in verify(run)[0]
     path.write_bytes(intact)
-    with Journal.open(run) as log:
-        log.append({"kind": "note"})
-        fresh = seal(run)
-    assert {f"candidates/{fresh[0].name}", f"evaluations/{fresh[1].name}"} == set(
-        parquet.read_digests(run)
-    )
-    rebuild(run)
-    assert len(parquet.read_digests(run)) == len(list(run.glob("*/*.parquet")))
+    assert verify(run) == []
+
+
+@pytest.mark.parametrize("table", list(TABLES))
+def test_a_damaged_part_is_not_believed(run, table):
+    whole = content(run)
+    path = seal(run)[0]
+    part = run / table / path.name
+    intact = part.read_bytes()
+    for index in range(0, len(intact), 97):
+        part.write_bytes(change(intact, index))
+        assert content(run) == whole
+    part.write_bytes(intact)
+
+
+def test_parts_of_another_journal_are_not_believed(run, tmp_path):
+    whole = content(run)
+    other = write_search(tmp_path / "other", size=3)
+    seal(other)
+    for path in [*other.glob("*/*.parquet"), other / "parts.sha256"]:
+        target = run / path.relative_to(other)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(path, target)
+    assert verify(run) != []
+    assert content(run) == whole
+    seal(run)
+    assert content(run) == whole
     assert verify(run) == []
 
 
@@ -118,8 +159,10 @@ def test_a_bit_flipped_in_a_data_page_is_found_and_named(run):
     damaged = bytearray(path.read_bytes())
     damaged[column.data_page_offset + column.total_compressed_size // 2] ^= 4
     path.write_bytes(damaged)
-    with pytest.raises(CorruptArchive, match=f"{path.name}.*CRC.*evosearch verify --rebuild {run}"):
-        candidates(run)
+    with pytest.raises(
+        CorruptArchive, match=f"{path.name}.*it is damaged.*evosearch verify --rebuild {run}"
+    ):
+        parquet.load_part(parquet.list_parts(run, "candidates")[0])
     assert [path.name in finding for finding in verify(run)] == [True]
     rebuild(run)
     assert verify(run) == []
@@ -148,12 +191,13 @@ def test_parts_beyond_the_end_of_the_journal_show_that_it_was_cut(run):
 def test_missing_and_foreign_parts_are_found(run):
     paths = seal(run)
     content_of_second = paths[1].read_bytes()
+    whole = content(run)
     paths[1].unlink()
-    with pytest.raises(CorruptArchive, match="expected the part from record 6 here"):
-        candidates(run)
+    assert "expected the part from record 6 here" in verify(run)[0]
+    assert content(run) == whole
     paths[1].write_bytes(paths[0].read_bytes())
-    with pytest.raises(CorruptArchive, match="it says to be"):
-        candidates(run)
+    assert "it says to be" in verify(run)[0]
+    assert content(run) == whole
     paths[1].write_bytes(content_of_second)
     assert verify(run) == []
     (run / "candidates" / "mine.parquet").write_bytes(content_of_second)
@@ -236,6 +280,12 @@ def test_being_killed_while_sealing_loses_nothing(run, call):
         {"kind": "pack", "pack": 9, "candidates": [candidate(99, results=7)]},
         {"kind": "pack", "pack": 9, "candidates": [candidate(99, replicate=8)]},
         {"kind": "pack", "pack": 9, "candidates": 3},
+        {"kind": "pack", "pack": 9, "candidates": [None]},
+        {"kind": "pack", "pack": 9, "candidates": [candidate(99) | {"parents": [10**12]}]},
+        {"kind": "pack", "pack": 9, "candidates": [candidate(99) | {"parents": [-1]}]},
+        {"kind": "pack", "pack": 9, "candidates": [candidate(99) | {"parents": [99]}]},
+        {"kind": "pack", "pack": 9, "candidates": [candidate(99) | {"statements": 2**40}]},
+        {"kind": "pack", "pack": 9, "candidates": [candidate(-1)]},
         {"kind": "pack", "pack": 2**64 - 1, "candidates": [candidate(99)]},
         {"kind": "confirm", "pack": 9, "candidates": [confirmation(99, 1.0, 1)]},
         {"kind": "confirm", "pack": 9},
@@ -247,4 +297,7 @@ def test_packs_of_another_layout_are_refused(run, record):
     for attempt in (content, seal):
         with pytest.raises(CorruptArchive, match="version that wrote"):
             attempt(run)
-    assert verify(run) == []  # every record is as it was written, and every part tells the truth
+    findings = verify(run)
+    assert len(findings) == 1
+    assert "record 15 is as it was written" in findings[0]
+    assert "000001.jsonl, line 16" in findings[0]
