@@ -46,7 +46,7 @@ class Scored:
 
     def leads(self) -> np.ndarray:
         """Return the position of the best so far, in the order of ids, at each of them."""
-        leading: list[int] = []
+        leading, leader = list[int](), 0
         best: tuple[int, float] | None = None
         for at, rank in enumerate(zip(self.tiers.tolist(), self.scores.tolist(), strict=True)):
             if best is None or rank > best:
