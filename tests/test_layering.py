@@ -53,7 +53,7 @@ ALONE = {"primitives", "proxy_tasks", "discovered"}
 
 KEPT_TO = {
     "ray": r"evosearch/workers/ray_(cluster|session)\.py",
-    "pyarrow": r"evosearch/storage/(seal|parquet)\.py",
+    "pyarrow": r"evosearch/storage/(columns|parquet|seal|sealed)\.py",
     "sympy": r"primitives/symbolic\.py"
     r"|evosearch/(language/latex|export/latex_file)\.py|evosearch/simplify/.*",
     "llvmlite": r"proxy_tasks/kernels/(ir|jit)\.py",

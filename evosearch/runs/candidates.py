@@ -17,9 +17,7 @@ from evosearch.runs.candidate import Candidate
 from evosearch.storage.spilled_list import Shelf
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from evosearch.storage.sealed import SealedCandidates
+    from evosearch.storage.sealed import SealedCandidates, Table
 
 __all__ = ["Roster"]
 
@@ -112,26 +110,19 @@ class Roster(Mapping[int, Candidate]):
             best = scored[order][:n]
         return self._take(best.tolist())
 
-    def table(self, columns: Sequence[str]) -> pa.Table:
+    def table(self, columns: Sequence[str]) -> Table:
         """Return columns of all candidates, by id, as `evosearch.storage.parquet.TABLES` has them.
 
         Those that are fields of a candidate, or its `score_se`; "program" and "genome" are not.
         """
-        import pyarrow as pa
-
-        from evosearch.storage.parquet import table_schema
+        from evosearch.storage.sealed import table_of
 
         fields = {"score_se": "error"}
-        schema = pa.schema([table_schema("candidates").field(name) for name in columns])
-        rows = [
+        fresh = [
             {name: getattr(candidate, fields.get(name, name)) for name in columns}
             for candidate in self._shelf
         ]
-        fresh = pa.Table.from_pylist(rows, schema)
-        if self._sealed is None:
-            return fresh.take(pa.array(self._places, pa.int64()))
-        places = [place if place >= 0 else len(rows) - 1 - place for place in self._places]
-        return pa.concat_tables([fresh, self._sealed.table(columns)]).take(pa.array(places))
+        return table_of(columns, fresh, self._sealed, self._places)
 
     def _take(self, at: Sequence[int]) -> list[Candidate]:
         """Return the candidates in some positions; those of the parts are read together."""

@@ -32,6 +32,7 @@ from evosearch.storage.atomic_write import (
     write_atomic,
 )
 from evosearch.storage.codec import FORMAT, Header, Record, encode_line, writer
+from evosearch.storage.filesystem import refusal
 from evosearch.storage.lock import Lock
 from evosearch.storage.reader import SegmentReader, segment_path, segment_paths
 from evosearch.storage.schema import require_layout
@@ -95,8 +96,10 @@ def lock_run(directory: Path) -> Lock:
 
     Raises:
         RunInUse: Another process has it.
-        RunError: The lock file cannot be written.
+        RunError: The lock file cannot be written, or would mean nothing on this file system.
     """
+    if reason := refusal(directory):
+        raise RunError(reason)
     try:
         return Lock(directory / "lock")
     except OSError as error:
@@ -179,6 +182,8 @@ class Journal:
         directory = Path(directory)
         line, _ = encode_line(1, {**manifest, "kind": "manifest"}, 0)
         first = segment_path(directory, 1)
+        if reason := refusal(directory):
+            raise RunError(reason)
         try:
             require_vacant(directory)
             first.parent.mkdir(parents=True, exist_ok=True)

@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from evosearch.storage.columns import is_in
-from evosearch.storage.parquet import Part, load_part, read_about
+from evosearch.storage.parquet import Part, load_part, read_about, table_schema
 from evosearch.storage.schema import KEYS, Counts, Row
 
-__all__ = ["SealedCandidates"]
+__all__ = ["SealedCandidates", "Table", "table_of"]
+
+Table = pa.Table
 
 _AT_HAND: Final = 4
 """Parts that are kept as they were read."""
@@ -95,3 +97,24 @@ def _result(row: Row) -> Row:
 def _row(columns: Row, results: list[Row]) -> Row:
     """Return a candidate's row as a record has it."""
     return {KEYS.get(name, name): value for name, value in columns.items()} | {"results": results}
+
+
+def table_of(
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    sealed: SealedCandidates | None,
+    places: Sequence[int],
+) -> pa.Table:
+    """Return columns of candidates.
+
+    Args:
+        columns: Their names.
+        rows: Candidates that the parts do not know.
+        sealed: Those that they know.
+        places: Which, in order: positions among the rows, or -1 - k for number k of the sealed.
+    """
+    schema = pa.schema([table_schema("candidates").field(name) for name in columns])
+    known = [pa.Table.from_pylist(list(rows), schema)]
+    known += [sealed.table(columns)] if sealed is not None else []
+    at = [place if place >= 0 else len(rows) - 1 - place for place in places]
+    return pa.concat_tables(known).take(pa.array(at, pa.int64())).combine_chunks()
