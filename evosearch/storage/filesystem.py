@@ -1,10 +1,10 @@
 """On which file systems a run may be written: where its lock reaches every machine that sees it.
 
-A journal needs four things of its file system: what was flushed stays (`fsync` of files and folders),
-a rename replaces a file at once, appending writes at the end, and a lock that one machine holds keeps
-the others out. The first three fail with an error that ends the run safely. A lock that means nothing
-fails silently, and two writers would mix two runs in one journal. So the file systems where that is
-known are refused. Reading is not restricted anywhere.
+A journal needs four things of its file system: what was flushed stays (`fsync` of files and
+folders), a rename replaces a file at once, appending writes at the end, and a lock that one machine
+holds keeps the others out. The first three fail with an error that ends the run safely. A lock that
+means nothing fails silently, and two writers would mix two runs in one journal. So the file systems
+where that is known are refused. Reading is not restricted anywhere.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def test_writers_are_refused_and_readers_are_not(tmp_path, monkeypatch):
     table = tmp_path / "mounts"
     table.write_text(f"server:/x {tmp_path} nfs rw,nolock 0 0\n")
     monkeypatch.setattr(filesystem, "_MOUNTS", table)
-    with pytest.raises(RunError, match="mounted with nolock.*two machines"):
+    with pytest.raises(RunError, match=r"mounted with nolock.*two machines"):
         Journal.open(run)
     with pytest.raises(RunError, match="mounted with nolock"):
         Journal.create(tmp_path / "other", {"config": {}, "seeds": {}})
