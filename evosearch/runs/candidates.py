@@ -11,13 +11,13 @@ from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, ValuesView
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from evosearch.runs.candidate import Candidate
 from evosearch.storage.spilled_list import Shelf
 
 if TYPE_CHECKING:
-    from evosearch.storage.sealed import SealedCandidates, Table
+    from evosearch.storage.sealed import SealedCandidates
 
 __all__ = ["Roster"]
 
@@ -110,8 +110,8 @@ class Roster(Mapping[int, Candidate]):
             best = scored[order][:n]
         return self._take(best.tolist())
 
-    def table(self, columns: Sequence[str]) -> Table:
-        """Return columns of all candidates, by id, as `evosearch.storage.parquet.TABLES` has them.
+    def table(self, columns: Sequence[str]) -> Any:
+        """Return a `pyarrow.Table` of all candidates, by id, with columns as `evosearch.storage.parquet.TABLES` has them.
 
         Those that are fields of a candidate, or its `score_se`; "program" and "genome" are not.
         """

@@ -13,9 +13,7 @@ from evosearch.storage.columns import is_in
 from evosearch.storage.parquet import Part, load_part, read_about, table_schema
 from evosearch.storage.schema import KEYS, Counts, Row
 
-__all__ = ["SealedCandidates", "Table", "table_of"]
-
-Table = pa.Table
+__all__ = ["SealedCandidates", "table_of"]
 
 _AT_HAND: Final = 4
 """Parts that are kept as they were read."""
