@@ -111,9 +111,11 @@ class Roster(Mapping[int, Candidate]):
         return self._take(best.tolist())
 
     def table(self, columns: Sequence[str]) -> Any:
-        """Return a `pyarrow.Table` of all candidates, by id, with columns as `evosearch.storage.parquet.TABLES` has them.
+        """Return a `pyarrow.Table` of all candidates, by id.
 
-        Those that are fields of a candidate, or its `score_se`; "program" and "genome" are not.
+        Args:
+            columns: Of those in `evosearch.storage.parquet.TABLES`, fields of a candidate and its
+                `score_se`; not "program" and "genome".
         """
         from evosearch.storage.sealed import table_of
 

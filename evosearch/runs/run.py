@@ -330,7 +330,7 @@ class _Scribe:
         if time.monotonic() > self._due:
             self._write_hall_of_fame()
         if self._journal.sequence - self._sealed >= _SEAL_EVERY:
-            self._seal()
+            self._seal(full=True)
         self._observe(self.ledger)
 
     def publish(self) -> None:
@@ -338,10 +338,10 @@ class _Scribe:
         self._write_hall_of_fame()
         self._seal()
 
-    def _seal(self) -> None:
+    def _seal(self, full: bool = False) -> None:
         from evosearch.storage.seal import seal
 
-        seal(self._journal.directory)
+        seal(self._journal.directory, full=full)
         self._sealed = self._journal.sequence
 
     def _write_hall_of_fame(self) -> None:

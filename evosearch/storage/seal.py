@@ -129,8 +129,12 @@ def sealed(
     return [], scan(directory)
 
 
-def seal(directory: Path) -> list[Path]:
+def seal(directory: Path, *, full: bool = False) -> list[Path]:
     """Write parts for the committed records that have none yet; only for who holds the run's lock.
+
+    Args:
+        directory: The run directory.
+        full: Leave out the last records, which are no full part yet.
 
     Returns:
         The new files.
@@ -147,6 +151,8 @@ def seal(directory: Path) -> list[Path]:
         _clear(directory, {part.path for found in ranges for part in found})
         references = reference_values(scan(directory))
         for batch in _batches(records):
+            if full and len(batch) < PART_RECORDS:
+                break
             derived = derive(batch, references, lambda ids: _find(_backwards(parts), ids))
             said = {"chain": batch[-1].chain, "counts": derived.counts.to_json()}
             span = batch[0].sequence, batch[-1].sequence
