@@ -13,6 +13,7 @@ import typer
 
 from evosearch.cli.interrupt import INTERRUPTED, interruptible
 from evosearch.cli.output import AsJson, print_json, progress_console, write
+from evosearch.errors import UsageError
 from evosearch.language.library import Use, sought, used_as
 
 if TYPE_CHECKING:
@@ -65,12 +66,18 @@ def rediscover(
         typer.Option(min=1, help="Searches side by side; by default one for each core."),
     ] = None,
     controls: Annotated[
-        bool, typer.Option(help="Also random search and tuning of AdamW, at 1 and 4 times.")
+        bool,
+        typer.Option(
+            help="Also search without tuning, random search with and without, and tuning alone."
+        ),
     ] = True,
     control_seeds: Annotated[int, typer.Option(min=1, help="Seeds of each control.")] = 3,
     directory: Annotated[
         Path | None, typer.Option("--dir", help="Where everything goes; by default below runs/.")
     ] = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Lion among all elementwise ops, none left out.")
+    ] = False,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the preset."),
@@ -88,16 +95,19 @@ def rediscover(
       evosearch rediscover muon --seeds 10 --dir runs/muon --json
     """
     from evosearch.config.preflight import check_search
-    from evosearch.config.schema import preset
+    from evosearch.config.schema import PRESETS, preset
     from evosearch.hardware import cores
     from evosearch.studies.rediscovery.study import Study, run_trials
     from evosearch.studies.rediscovery.summary import markdown, summarize, write_summary
 
     changes = [*(settings or []), *([] if budget is None else [f"budget.evaluations={budget}"])]
-    config = preset(f"rediscover-{target}", changes)
+    name = f"rediscover-{target}{'-wide' if wide else ''}"
+    if name not in PRESETS:
+        raise UsageError(f"expected --wide with lion, found it with {target}; leave it out")
+    config = preset(name, changes)
     check_search(config)
     numbers = range(first_seed, first_seed + seeds)
-    where = directory or Path("runs") / f"rediscover-{target}-from-{start}"
+    where = directory or Path("runs") / f"{name}-from-{start}"
     study = Study(
         target=target,
         directory=where,

@@ -35,7 +35,14 @@ if TYPE_CHECKING:
 
 __all__ = ["PRESETS", "Config", "configure", "load", "preset"]
 
-PRESETS: Final = ("quickstart", "smoke", "discover", "rediscover-lion", "rediscover-muon")
+PRESETS: Final = (
+    "quickstart",
+    "smoke",
+    "discover",
+    "rediscover-lion",
+    "rediscover-lion-wide",
+    "rediscover-muon",
+)
 """The configurations that ship with the package."""
 
 

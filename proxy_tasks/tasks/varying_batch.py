@@ -1,8 +1,7 @@
 """Linear regression whose summed minibatch loss varies in size from step to step.
 
 Features differ in scale over decades and are correlated, so gradients of very different sizes meet
-at each step and between steps. On these problems rules that forget at one rate and read at another
-are ahead of rules with one rate, and of Adam; the noise floor is exact.
+at each step and between steps. The noise floor is exact.
 """
 
 from __future__ import annotations

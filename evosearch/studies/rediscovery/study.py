@@ -3,7 +3,7 @@
 Every seed of every arm is a run of its own below one directory, its verdict beside its journal:
 
     DIR/evolution/seed-0/...        the search
-    DIR/random-4x/seed-0/...        a control
+    DIR/random/seed-0/...           a control
     DIR/summary.json, summary.md    what all of them add up to
 
 An arm is nothing but a changed configuration. Seeds are independent, so as many run side by side as
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTROLS",
     "EVOLUTION",
+    "FACTOR",
     "STARTS",
     "Report",
     "Study",
@@ -49,8 +50,11 @@ __all__ = [
 
 EVOLUTION: Final = "evolution"
 """The arm that the claim is about."""
-CONTROLS: Final = {"random": 1, "constants-1x": 1, "constants-4x": 4, "random-4x": 4}
-"""The other arms, with their budgets in units of evolution's."""
+CONTROLS: Final = ("untuned", "random", "random-tuned", "constants")
+"""The other arms. One thing changes from one to the next: evolution that does not tune constants,
+random search that does not either, random search that does, and tuning without any other search."""
+FACTOR: Final = 4
+"""A control's budget in units of evolution's; what it found within one unit is read off the run."""
 STARTS: Final = used_as(Use.START)
 """Where a search may begin; none of them computes a target."""
 _VERDICT: Final = "verdict.json"
@@ -107,9 +111,8 @@ class Study:
     """Seeds of the controls; none: no controls."""
 
     def trials(self) -> tuple[Trial, ...]:
-        """Return evolution's seeds, then the controls', longest first."""
-        arms = [(EVOLUTION, self.seeds)]
-        arms += [(arm, self.control_seeds) for arm in sorted(CONTROLS, key=lambda a: -CONTROLS[a])]
+        """Return evolution's seeds, then the controls'."""
+        arms = [(EVOLUTION, self.seeds), *((arm, self.control_seeds) for arm in CONTROLS)]
         return tuple(
             Trial(
                 self.target,
@@ -125,19 +128,21 @@ class Study:
         from evosearch.config.schema import configure
 
         data = self.config.model_dump(mode="json")
-        budget = data["budget"]["evaluations"] * CONTROLS.get(arm, 1)
+        budget = data["budget"]["evaluations"] * (1 if arm == EVOLUTION else FACTOR)
         settings = [f"seed={seed}", f"budget.evaluations={budget}"]
         data["start"] = starting_program(self.start, self.config)
-        if arm.startswith("random"):
-            # Every living individual is as likely a parent as any other, no parent comes from the
-            # front, no form is tuned (all edits may change constants instead), nothing restarts
-            # from the best or migrates: what is left is the same proposals without selection.
-            # Hurdles stay: they decide what is evaluated further, not who breeds.
-            never = budget + 1
-            settings += ["population.tournament=1", "population.front=0", "population.tuning=0"]
+        if arm in ("untuned", "random"):
+            settings += ["population.tuning=0"]  # edits may change constants instead
             settings += ["space.edits=[]"]
+        if arm in ("random", "random-tuned"):
+            # Every living individual is as likely a parent as any other, no parent comes from the
+            # front, nothing restarts from the best or migrates: what is left is the same proposals
+            # without selection. Hurdles stay: they decide what is evaluated further, and not who
+            # breeds.
+            never = budget + 1
+            settings += ["population.tournament=1", "population.front=0"]
             settings += [f"population.patience={never}", f"population.migrate_every={never}"]
-        elif arm.startswith("constants"):
+        if arm == "constants":
             adamw = starting_program("adamw", self.config)
             data["start"] = adamw
             states = max(2, self.config.space.max_states)  # a limit on memory would forbid AdamW

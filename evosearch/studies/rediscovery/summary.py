@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from evosearch.storage.atomic_write import write_atomic
 from evosearch.studies.rediscovery.study import EVOLUTION, Study
-from evosearch.studies.statistics import wilson
+from evosearch.studies.statistics import fisher, wilson
 
 __all__ = ["counts_table", "markdown", "markdown_table", "summarize", "write_summary"]
 
@@ -55,7 +55,9 @@ def summarize(study: Study, verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "start": study.start,
         "budget": study.config.budget.evaluations,
         **_arm(evolution),
-        "controls": {arm: _arm(found) for arm, found in arms.items()},
+        "controls": {
+            arm: _arm(found) | _beside(found, evolution, study) for arm, found in arms.items()
+        },
         "seed_numbers": list(study.seeds),
         "definition": "docs/adr/0001-what-counts-as-rediscovered.md",
         "runs": [{key: verdict[key] for key in _KEPT} for verdict in verdicts],
@@ -82,6 +84,20 @@ def _arm(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     return row
 
 
+def _beside(found: Sequence[Verdict], evolution: Sequence[Verdict], study: Study) -> dict[str, Any]:
+    """Return what a control found within evolution's budget, and Fisher's test of both budgets."""
+    budget, n, m = study.config.budget.evaluations, len(found), len(evolution)
+    after = sorted(v["first"]["evaluations"] for v in found if v["strict"])
+    within = sum(evaluations <= budget for evaluations in after)
+    hits = sum(v["strict"] for v in evolution)
+    return {
+        "found_after": after,
+        "strict_within": within,
+        "p_within": fisher(hits, m, within, n) if m else None,
+        "p_whole": fisher(hits, m, len(after), n) if m else None,
+    }
+
+
 def _median(values: Iterable[float | None]) -> float | None:
     """Return the median, what is None counting as infinite; None where it is infinite."""
     numbers = [math.inf if value is None else value for value in values]
@@ -105,7 +121,8 @@ def markdown(summary: Mapping[str, Any]) -> str:
         f"{_count(summary, 'family')}; in {_count(summary, 'best')} it is the run's single best "
         "program.",
         f"What counts is fixed in `{summary['definition']}`. Intervals are Wilson's, 95 %; medians "
-        "are until the first program that counts, a seed without one counting as infinite.",
+        "are until the first program that counts, a seed without one counting as infinite. p: Fisher's "
+        "exact test of the hits against evolution's, two-sided.",
         "",
         *counts_table(summary),
         "",
@@ -126,8 +143,20 @@ def markdown(summary: Mapping[str, Any]) -> str:
 
 def counts_table(summary: Mapping[str, Any]) -> list[str]:
     """Return the lines of a Markdown table of all arms' counts and costs."""
-    columns = ("arm", "budget", "found", "family", "best", "proposals", "evaluations", "core-s")
-    return markdown_table(columns, [_arm_cells(name, a, summary) for name, a in _arms(summary)])
+    columns = ["arm", "budget", "found", "family", "best", "proposals", "evaluations", "core-s"]
+    rows = [_arm_cells(name, a, summary) for name, a in _arms(summary)]
+    if any("strict_within" in arm for arm in summary["controls"].values()):
+        columns += ["within evolution's budget", "p there", "p in all"]
+        rows = [[*row, *_fisher_cells(a)] for row, (_, a) in zip(rows, _arms(summary), strict=True)]
+    return markdown_table(columns, rows)
+
+
+def _fisher_cells(arm: Mapping[str, Any]) -> list[str]:
+    """Return a control's count at evolution's budget and the p values against evolution."""
+    if "strict_within" not in arm:
+        return ["", "", ""]
+    ps = ["" if arm[key] is None else f"{arm[key]:.2g}" for key in ("p_within", "p_whole")]
+    return [f"{arm['strict_within']} of {arm['seeds']}", *ps]
 
 
 def _arms(summary: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

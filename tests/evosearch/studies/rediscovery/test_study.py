@@ -16,7 +16,14 @@ from evosearch.language.known import resolve
 from evosearch.recognize.recognize import recognize
 from evosearch.runs.run import Run
 from evosearch.studies.rediscovery.criterion import TARGETS
-from evosearch.studies.rediscovery.study import CONTROLS, EVOLUTION, STARTS, Study, run_trials
+from evosearch.studies.rediscovery.study import (
+    CONTROLS,
+    EVOLUTION,
+    FACTOR,
+    STARTS,
+    Study,
+    run_trials,
+)
 from evosearch.studies.rediscovery.summary import markdown, summarize, write_summary
 from primitives.table import OPS
 
@@ -62,16 +69,19 @@ def test_arms_are_the_preset_with_one_thing_changed(target):
         assert config.tiers == base.tiers
         assert config.evaluation == base.evaluation
         assert config.hurdle == base.hurdle
-        factor = 4 if arm.endswith("4x") else 1
+        factor = 1 if arm == EVOLUTION else FACTOR
         assert config.budget.evaluations == factor * base.budget.evaluations
-        if arm.startswith("random"):
-            assert config.space.edits == ()
+        random = arm in ("random", "random-tuned")
+        if random:
             assert config.population.tournament == 1
-            assert config.population.front == config.population.tuning == 0.0
+            assert config.population.front == 0.0
             assert config.population.patience > config.budget.evaluations
-        else:
-            constants = ("change_constant",)
-            assert config.space.edits == (constants if "constants" in arm else base.space.edits)
+        tunes = arm not in ("random", "untuned")
+        assert config.population.tuning == (base.population.tuning if tunes else 0.0)
+        constants = ("change_constant",)
+        edits = constants if arm == "constants" else base.space.edits if tunes else ()
+        assert config.space.edits == edits
+        if arm in (EVOLUTION, "constants"):
             assert config.population == base.population
 
 
@@ -123,10 +133,10 @@ def test_every_seed_is_a_run_with_a_verdict(study):
 
 def test_constants_arms_mutate_constants_alone(study):
     done, _ = study
-    (trial,) = (t for t in done.trials() if t.arm == "constants-1x")
+    (trial,) = (t for t in done.trials() if t.arm == "constants")
     mutations = {c.mutation for c in Run.open(trial.directory).ledger.candidates.values()}
     words = {word for mutation in mutations for word in mutation.split(", ")}
-    assert words <= {"start", "change_constant"}
+    assert words <= {"start", "change_constant", "retune"}
     assert "change_constant" in words
 
 
@@ -209,14 +219,16 @@ def test_counts_medians_and_intervals(tmp_path):
         told(EVOLUTION, 4, 30, strict=True),
         told(EVOLUTION, 5, 20, strict=True),
         told(EVOLUTION, 6, 0, strict=False),
-        told("random-4x", 3, 0, strict=False),
+        told("random", 3, 0, strict=False),
     ]
     summary = summarize(study, verdicts)
     assert [summary[key] for key in ("seeds", "strict", "family", "best")] == [4, 3, 3, 1]
     assert summary["strict_interval"] == pytest.approx([0.3006, 0.9544], abs=1e-4)
     assert summary["median_core_seconds"] == 25.0  # of 10, 20, 30 and forever
-    control = summary["controls"]["random-4x"]
+    control = summary["controls"]["random"]
     assert (control["seeds"], control["strict"], control["median_core_seconds"]) == (1, 0, None)
+    assert (control["found_after"], control["strict_within"]) == ([], 0)
+    assert control["p_within"] == pytest.approx(0.4)  # 3 of 4 against 0 of 1
     write_summary(tmp_path, summary)
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     text = (tmp_path / "summary.md").read_text()
