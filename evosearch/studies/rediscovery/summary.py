@@ -121,8 +121,8 @@ def markdown(summary: Mapping[str, Any]) -> str:
         f"{_count(summary, 'family')}; in {_count(summary, 'best')} it is the run's single best "
         "program.",
         f"What counts is fixed in `{summary['definition']}`. Intervals are Wilson's, 95 %; medians "
-        "are until the first program that counts, a seed without one counting as infinite. p: Fisher's "
-        "exact test of the hits against evolution's, two-sided.",
+        "are until the first program that counts, a seed without one counting as infinite. p: "
+        "Fisher's exact test of the hits against evolution's, two-sided.",
         "",
         *counts_table(summary),
         "",
