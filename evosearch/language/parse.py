@@ -438,8 +438,8 @@ class _Reader:
                 if isinstance(node.op, ast.Sub) and left == (1.0, None):
                     return right.complement
                 return _Number(_folded(node, _FOLDED[type(node.op)], left.value, right.value))
-            case ast.Call(func=ast.Name(), keywords=[]) if node.args:
-                op = OPS.get(_ALIASES.get(node.func.id, node.func.id))
+            case ast.Call(func=ast.Name(id=name), keywords=[]) if node.args:
+                op = OPS.get(_ALIASES.get(name, name))
                 if op is None or not op.elementwise or op.constants or len(node.args) != op.arity:
                     return None
                 values = [self._constant(a, depth + 1) for a in node.args]
@@ -511,8 +511,8 @@ def _folded(node: ast.expr, function: Callable[..., float], *values: float) -> f
 def _is_transpose(node: ast.expr, of: ast.Name) -> bool:
     """Whether an expression is ``x.T`` of this variable x."""
     match node:
-        case ast.Attribute(value=ast.Name(), attr="T"):
-            return node.value.id == of.id
+        case ast.Attribute(value=ast.Name(id=name), attr="T"):
+            return name == of.id
     return False
 
 
