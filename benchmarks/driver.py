@@ -38,7 +38,7 @@ from evosearch.mutation.rng import Rng
 from evosearch.runs.run import Run
 from evosearch.training.baseline import Baseline, BaselineJob
 from evosearch.training.job import Job, Outcome, Status, TaskResult, TrialResult
-from evosearch.workers.executor import Timed, Work
+from evosearch.workers.executor import AnyJob, Timed
 
 Clock = Callable[[], float]
 Shrink = Callable[[Sequence[str]], list[Core]]
@@ -83,13 +83,13 @@ class SimulatedWorkers:
     """When each pack began; it ends `seconds` later."""
 
     def __post_init__(self) -> None:
-        self._jobs: dict[int, tuple[Work, float]] = {}
+        self._jobs: dict[int, tuple[AnyJob, float]] = {}
         """Jobs with the time when they are done."""
         self._free = [0.0] * self.workers
         """When each worker is done with what it was given; a heap."""
         self._left = self.clock()
 
-    def submit(self, number: int, job: Work) -> None:
+    def submit(self, number: int, job: AnyJob) -> None:
         """Give a job to the worker that is free first."""
         self._enter()
         start = max(heapq.heappop(self._free), self.now)
@@ -130,7 +130,7 @@ class SimulatedWorkers:
         self.driving += passed
 
 
-def told(job: Work, shrink: Shrink) -> tuple[Outcome, ...] | Baseline:
+def told(job: AnyJob, shrink: Shrink) -> tuple[Outcome, ...] | Baseline:
     """Return a job's result as if it had been computed; a score depends on the core alone."""
     if isinstance(job, BaselineJob):
         values = (1.0,) * (job.seeds * job.rounds)

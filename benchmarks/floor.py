@@ -30,13 +30,13 @@ from evosearch.evolution.garbage import collected_before
 from evosearch.language.known import known
 from evosearch.training.allocator import keep_freed_memory
 from evosearch.training.evaluate import compile_text
-from evosearch.training.lanes import Entry, Trial, arithmetic, train
+from evosearch.training.lanes import Entry, LearningRates, arithmetic, train
 from evosearch.training.problem import Problem
 from proxy_tasks.kernels.dispatch import by_torch
 from proxy_tasks.kernels.matmul import bmm
 from proxy_tasks.registry import get
 
-TRIALS = (Trial(1e-3, 1e-3),) * 15
+TRIALS = (LearningRates(1e-3, 1e-3),) * 15
 """As many as the default grid has."""
 OPTIMIZERS = ("adamw", "lion", "muon")
 PRODUCTS = ("bmm", "baddbmm", "baddbmm_")

@@ -44,10 +44,10 @@ PRODUCTS = (
 """Rows, inner, columns, lanes: the micro task's and the language model's."""
 RULES = ("adamw", "lion", "rmsprop", "momentum")
 
-Work = Callable[[], object]
+AnyJob = Callable[[], object]
 
 
-def least(work: Work, calls: int) -> float:
+def least(work: AnyJob, calls: int) -> float:
     """Return the seconds of the quickest call."""
     seconds = []
     for _ in range(calls):
@@ -65,7 +65,13 @@ class Table:
         self.result: dict[str, object] = {"kernels": kernels(), "n": repetitions}
 
     def compare(
-        self, label: str, lanes: int, own: Work, other: Work | None = None, *, flops: float = 0.0
+        self,
+        label: str,
+        lanes: int,
+        own: AnyJob,
+        other: AnyJob | None = None,
+        *,
+        flops: float = 0.0,
     ) -> None:
         """Time work by our kernels and by torch; `other` if it is not the same call."""
         rows = []

@@ -29,7 +29,7 @@ from evosearch.mutation.rng import Rng
 from evosearch.runs.run import Run
 from evosearch.training.baseline import Baseline, BaselineJob
 from evosearch.training.job import Job, Outcome, Status, TaskResult, TrialResult
-from evosearch.workers.executor import Timed, Work
+from evosearch.workers.executor import AnyJob, Timed
 
 _LIMITS: Final = {
     "status": (2, 200),
@@ -54,9 +54,9 @@ class FormulaExecutor:
     faults: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._jobs: dict[int, Work] = {}
+        self._jobs: dict[int, AnyJob] = {}
 
-    def submit(self, number: int, job: Work) -> None:
+    def submit(self, number: int, job: AnyJob) -> None:
         """Take a job.
 
         Raises:
@@ -80,7 +80,7 @@ class FormulaExecutor:
         """Nothing to stop."""
 
 
-def told(job: Work) -> tuple[Outcome, ...] | Baseline:
+def told(job: AnyJob) -> tuple[Outcome, ...] | Baseline:
     """Return a job's result by a formula of program, task and replicate."""
     if isinstance(job, BaselineJob):
         values = (1.0,) * (job.seeds * job.rounds)

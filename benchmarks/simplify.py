@@ -30,7 +30,7 @@ from evosearch.simplify.bloat import bloated
 from evosearch.simplify.draw import random_rule
 from evosearch.simplify.probe import deviation, probe, replay
 from evosearch.studies.ablate import approximate
-from evosearch.studies.noninferiority import Examination
+from evosearch.studies.noninferiority import NoninferiorityTest
 
 LONGEST = 30
 OPTIMIZERS = ("sgd", "nesterov", "adamw", "signum", "lion", "muon")
@@ -145,7 +145,7 @@ def on_lion() -> dict[str, Any]:
     start, cpu = time.perf_counter(), time.process_time()
     path = ROOT / "examples" / "programs" / "lion_raw.program"
     raw = parse_rules(path.read_text(encoding="utf-8"))
-    found = approximate(simplify(raw), Examination(), log)
+    found = approximate(simplify(raw), NoninferiorityTest(), log)
     seconds, core = time.perf_counter() - start, time.process_time() - cpu
     text = CERTIFICATE.format(seconds=seconds, core=core, story=found.story())
     (ROOT / "docs" / "lion_certificate.md").write_text(text, encoding="utf-8")

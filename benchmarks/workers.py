@@ -29,7 +29,7 @@ import torch
 from evosearch.config.schema import Config, preset
 from evosearch.runs.run import Run
 from evosearch.runs.state import Ledger
-from evosearch.workers.executor import Timed, Work, perform, prepare
+from evosearch.workers.executor import AnyJob, Timed, perform, prepare
 from evosearch.workers.ray_cluster import RayExecutor
 
 
@@ -46,7 +46,7 @@ class Measured:
     digest: str
 
 
-def metered(job: Work) -> Timed:
+def metered(job: AnyJob) -> Timed:
     """Run a job on a worker; the time is the worker's own."""
     start = time.process_time()
     result, _ = perform(job)

@@ -14,17 +14,17 @@ from evosearch.errors import ClusterError, ConfigError, DataError
 from evosearch.hardware import cores
 from evosearch.runs.manifest import versions
 
-__all__ = ["Finding", "diagnose"]
+__all__ = ["Check", "diagnose"]
 
 _ROOM: Final = 1 << 30
 """Bytes that should be free for run directories."""
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """The result of one check."""
 
-    subject: str
+    name: str
     found: str
     problem: str = ""
     """What is wrong and what to do; empty where nothing is."""
@@ -39,48 +39,48 @@ class Finding:
         return "problem" if self.required else "note"
 
 
-def diagnose(start_ray: bool = False) -> list[Finding]:
+def diagnose(start_ray: bool = False) -> list[Check]:
     """Check everything that a search needs on this machine.
 
     Args:
         start_ray: Also start a Ray worker, which takes some seconds.
     """
-    findings = [*_packages(), _processors(), _gpus(), _products(), _arithmetic(), _memory()]
-    findings += [_disk(), *_data()]
-    return [*findings, _ray()] if start_ray else findings
+    checks = [*_packages(), _processors(), _gpus(), _products(), _arithmetic(), _memory()]
+    checks += [_disk(), *_data()]
+    return [*checks, _ray()] if start_ray else checks
 
 
-def _packages() -> Iterator[Finding]:
+def _packages() -> Iterator[Check]:
     for name, version in versions().items():
         problem = "" if version else f"install it: pip install {name}"
         optional = name == "evosearch"  # a checkout works without being installed
-        yield Finding(name, version or "not installed", problem, required=not optional)
+        yield Check(name, version or "not installed", problem, required=not optional)
 
 
-def _processors() -> Finding:
+def _processors() -> Check:
     import torch
 
-    return Finding("cores", f"{cores()}, {torch.get_num_threads()} torch threads")
+    return Check("cores", f"{cores()}, {torch.get_num_threads()} torch threads")
 
 
-def _gpus() -> Finding:
+def _gpus() -> Check:
     import torch
 
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     build = torch.version.cuda
     found = ", ".join(names) or f"none (torch is built for {f'CUDA {build}' if build else 'CPUs'})"
-    return Finding("GPUs", found)
+    return Check("GPUs", found)
 
 
-def _products() -> Finding:
+def _products() -> Check:
     from proxy_tasks.kernels.dispatch import kernels, processor_tile
 
     slow = "packs train at about half speed on a CPU; own kernels need x86-64 with FMA and llvmlite"
     problem = "" if processor_tile() else slow
-    return Finding("products", kernels(), problem, required=False)
+    return Check("products", kernels(), problem, required=False)
 
 
-def _arithmetic() -> Finding:
+def _arithmetic() -> Check:
     import torch
 
     flushes = torch.set_flush_denormal(True)
@@ -89,30 +89,30 @@ def _arithmetic() -> Finding:
         "" if flushes else "decaying averages may make training on this processor ten times slower"
     )
     found = "can be flushed to zero" if flushes else "cannot be flushed to zero"
-    return Finding("subnormals", found, problem, required=False)
+    return Check("subnormals", found, problem, required=False)
 
 
-def _memory() -> Finding:
+def _memory() -> Check:
     try:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
-        return Finding("memory", "unknown")
+        return Check("memory", "unknown")
     per_worker = 1 << 30
     few = free < per_worker * cores()
     problem = "a worker takes up to about 1 GB; start fewer with --workers" if few else ""
-    return Finding("memory", f"{free / 2**30:.1f} GiB free", problem, required=False)
+    return Check("memory", f"{free / 2**30:.1f} GiB free", problem, required=False)
 
 
-def _disk() -> Finding:
+def _disk() -> Check:
     place = Path("runs") if Path("runs").is_dir() else Path()
     free = shutil.disk_usage(place).free
     problem = "" if free > _ROOM else "make room, or choose another place with --run"
     if not os.access(place, os.W_OK):
         problem = f"{place.resolve()} cannot be written; choose another place with --run"
-    return Finding("disk", f"{free / 2**30:.1f} GiB free for {place.resolve()}", problem)
+    return Check("disk", f"{free / 2**30:.1f} GiB free for {place.resolve()}", problem)
 
 
-def _data() -> Iterator[Finding]:
+def _data() -> Iterator[Check]:
     """Read the data of every task."""
     from evosearch.config.preflight import check_task
     from evosearch.config.schema import PRESETS, preset
@@ -121,14 +121,14 @@ def _data() -> Iterator[Finding]:
     used = {name for label in PRESETS for name in preset(label).task_names}
     for name in TASKS:
         found, problem = _attempt(lambda name=name: check_task(name, {}))
-        yield Finding(f"task {name}", found, problem, required=name in used)
+        yield Check(f"task {name}", found, problem, required=name in used)
 
 
-def _ray() -> Finding:
+def _ray() -> Check:
     from evosearch.workers.ray_cluster import RayExecutor
 
     found, problem = _attempt(lambda: RayExecutor(1).close())
-    return Finding("Ray", found, problem)
+    return Check("Ray", found, problem)
 
 
 def _attempt(action: Callable[[], object]) -> tuple[str, str]:

@@ -34,7 +34,7 @@ def samples() -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Diabetes(Task):
-    """A perceptron with one hidden layer; the first 300 patients train it, 142 examine it.
+    """A perceptron with one hidden layer; the first 300 patients train it, 142 validate it.
 
     Its fields can be set: ``--set tasks.diabetes.hidden=64``.
     """
@@ -84,7 +84,7 @@ class Diabetes(Task):
         )
         return x[chosen], y[chosen]
 
-    def examination(self, seed: int) -> Batch:  # noqa: ARG002 - the same for all seeds
+    def validation(self, seed: int) -> Batch:  # noqa: ARG002 - the same for all seeds
         """Return the other patients."""
         x, y = samples()
         return x[300:], y[300:]

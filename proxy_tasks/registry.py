@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from proxy_tasks.data.cache import DataError
+from proxy_tasks.data.cache import TaskDataError
 from proxy_tasks.task import Split, Task
 from proxy_tasks.tasks.char_lm import CharLM
 from proxy_tasks.tasks.cifar10 import Cifar10
@@ -50,7 +50,7 @@ def _index(*specs: TaskSpec) -> Mapping[str, TaskSpec]:
     index = {spec.name: spec for spec in specs}
     for name, task in own_tasks().items():
         if name in index:
-            raise DataError(f"a task of your own is called {name!r}, as one of ours; rename it")
+            raise TaskDataError(f"a task of your own is called {name!r}, as one of ours; rename it")
         index[name] = TaskSpec(name, Split.SEARCH, task)
     return MappingProxyType(index)
 

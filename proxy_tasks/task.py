@@ -21,7 +21,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-__all__ = ["Batch", "Parameter", "Role", "Split", "Task", "Tier", "Weights", "generator"]
+__all__ = ["Batch", "Parameter", "Role", "Split", "Task", "TaskSize", "Weights", "generator"]
 
 Weights = Mapping[str, Tensor]
 """Parameter name to tensor (L, *shape)."""
@@ -42,7 +42,7 @@ class Role(Enum):
     VECTOR = "bias, gain or other vector"
 
 
-class Tier(Enum):
+class TaskSize(Enum):
     """How much one candidate costs: a dozen or two of training runs on one core."""
 
     MICRO = "micro"
@@ -165,12 +165,12 @@ class Task(ABC):
         return 8.0 * sum(p.numel for p in self.parameters)
 
     @property
-    def tier(self) -> Tier:
+    def size(self) -> TaskSize:
         """How expensive a training run is, by its matrix products."""
         work = self.flops * self.steps
         if work <= _MICRO_FLOPS:
-            return Tier.MICRO
-        return Tier.SMALL if work <= _SMALL_FLOPS else Tier.LARGE
+            return TaskSize.MICRO
+        return TaskSize.SMALL if work <= _SMALL_FLOPS else TaskSize.LARGE
 
     @property
     def step_size(self) -> float:
@@ -186,7 +186,7 @@ class Task(ABC):
         """Return the training data of one seed, each tensor (steps, ...) on the CPU."""
 
     @abstractmethod
-    def examination(self, seed: int) -> Batch:
+    def validation(self, seed: int) -> Batch:
         """Return the data that the end value is measured on, on the CPU."""
 
     def content(self) -> tuple[Tensor, ...]:

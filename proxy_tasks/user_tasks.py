@@ -14,7 +14,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-from proxy_tasks.data.cache import DataError
+from proxy_tasks.data.cache import TaskDataError
 from proxy_tasks.task import Task
 
 __all__ = ["VARIABLE", "file_of", "files", "own_tasks", "read_tasks"]
@@ -29,13 +29,13 @@ def own_tasks() -> dict[str, Task]:
     """Return the tasks in the files that the environment names.
 
     Raises:
-        DataError: A file is missing, raises, or does not define what it should.
+        TaskDataError: A file is missing, raises, or does not define what it should.
     """
     tasks: dict[str, Task] = {}
     for path in files():
         for key, task in read_tasks(path).items():
             if key in tasks:
-                raise DataError(f"two files of {VARIABLE} have a task {key!r}; rename one")
+                raise TaskDataError(f"two files of {VARIABLE} have a task {key!r}; rename one")
             tasks[key] = task
     return tasks
 
@@ -57,17 +57,17 @@ def read_tasks(path: Path) -> dict[str, Task]:
     """Run a file and return the tasks that it defines.
 
     Raises:
-        DataError: It is missing, raises, or does not define what it should.
+        TaskDataError: It is missing, raises, or does not define what it should.
     """
     tasks = getattr(_run(path), "TASKS", None)
     if not isinstance(tasks, dict) or not tasks:
         found = "nothing of that name" if tasks is None else f"{tasks!r:.80}"
-        raise DataError(f"expected {path} to define TASKS = {{'name': task}}, found {found}")
+        raise TaskDataError(f"expected {path} to define TASKS = {{'name': task}}, found {found}")
     for name, task in tasks.items():
         if not isinstance(name, str) or not name.isidentifier():
-            raise DataError(f"expected names like my_task in TASKS of {path}, found {name!r}")
+            raise TaskDataError(f"expected names like my_task in TASKS of {path}, found {name!r}")
         if not isinstance(task, Task):
-            raise DataError(
+            raise TaskDataError(
                 f"expected an instance of proxy_tasks.task.Task as {name!r} in TASKS of {path}, "
                 f"found {task!r:.80}"
             )
@@ -76,10 +76,10 @@ def read_tasks(path: Path) -> dict[str, Task]:
 
 def _run(path: Path) -> ModuleType:
     if not path.is_file():
-        raise DataError(f"expected a file of tasks at {path}, found none; correct {VARIABLE}")
+        raise TaskDataError(f"expected a file of tasks at {path}, found none; correct {VARIABLE}")
     spec = spec_from_file_location(f"{_MODULE}{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise DataError(f"expected a Python file, NAME.py, found {path}; correct {VARIABLE}")
+        raise TaskDataError(f"expected a Python file, NAME.py, found {path}; correct {VARIABLE}")
     module = module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses look for the types of their fields
     try:
@@ -87,7 +87,7 @@ def _run(path: Path) -> ModuleType:
     except Exception as error:
         places = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
         line = f", line {places[-1].lineno}" if places else ""
-        raise DataError(
+        raise TaskDataError(
             f"{path}{line}, raised {type(error).__name__}: {error}; correct it, or take it out of "
             f"{VARIABLE}"
         ) from error

@@ -36,26 +36,26 @@ def tasks(as_json: AsJson = False) -> None:
         (
             row["name"],
             row["split"],
-            row["tier"],
+            row["size"],
             row["steps"] or "?",
             f"{row['parameters']:,}" if row["parameters"] else "?",
             row["summary"],
         )
         for row in rows
     ]
-    columns = ("task", "split", "tier", "steps", "parameters", "what it is")
-    table(columns, cells, left=("task", "split", "tier", "what it is"))
+    columns = ("task", "split", "size", "steps", "parameters", "what it is")
+    table(columns, cells, left=("task", "split", "size", "what it is"))
 
 
 def _describe(spec: TaskSpec) -> dict[str, Any]:
     """Return a task as plain JSON; what needs data that is not there is None."""
-    from proxy_tasks.data.cache import DataError
+    from proxy_tasks.data.cache import TaskDataError
 
     task = spec.task
     row: dict[str, Any] = {
         "name": spec.name,
         "split": spec.split.value,
-        "tier": "",
+        "size": "",
         "steps": task.steps,
         "parameters": None,
         "floor": None,
@@ -65,10 +65,10 @@ def _describe(spec: TaskSpec) -> dict[str, Any]:
         "settings": {field.name: getattr(task, field.name) for field in dataclasses.fields(task)},
     }
     try:
-        row["tier"] = task.tier.value
+        row["size"] = task.size.value
         row["parameters"] = sum(parameter.numel for parameter in task.parameters)
         row["floor"] = task.floor
-    except DataError as error:
+    except TaskDataError as error:
         row["missing"] = str(error)
     return row
 

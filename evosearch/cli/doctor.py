@@ -28,13 +28,13 @@ def doctor(
     """
     from evosearch.doctor import diagnose
 
-    findings = diagnose(start_ray=ray)
-    problems = sum(finding.mark == "problem" for finding in findings)
+    checks = diagnose(start_ray=ray)
+    problems = sum(check.mark == "problem" for check in checks)
     if as_json:
-        rows = [asdict(finding) | {"mark": finding.mark} for finding in findings]
-        print_json({"problems": problems, "findings": rows})
+        rows = [asdict(check) | {"mark": check.mark} for check in checks]
+        print_json({"problems": problems, "checks": rows})
     else:
-        rows = [(f.mark, f.subject, f.found, f.problem) for f in findings]
+        rows = [(f.mark, f.name, f.found, f.problem) for f in checks]
         table(("", "what", "found", "what to do"), rows, left=("", "what", "found", "what to do"))
         write(f"\n{problems or 'No'} problem{'' if problems == 1 else 's'}.")
     if problems:

@@ -47,7 +47,7 @@ Constants = Annotated[
 Fine = Annotated[
     bool, typer.Option("--fine", help="Refine learning rates to a factor of the square root of 2.")
 ]
-Workers = Annotated[int, typer.Option(min=1, help="Processes that evaluate; 1: no Ray.")]
+Processes = Annotated[int, typer.Option(min=1, help="Processes that evaluate; 1: no Ray.")]
 
 
 def evaluate(
@@ -60,7 +60,7 @@ def evaluate(
     tune_constants: Constants = False,
     fine: Fine = False,
     settings: Settings = None,
-    workers: Workers = 1,
+    workers: Processes = 1,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a program against tuned AdamW on fresh seeds.
@@ -120,7 +120,7 @@ def compare(
     tune_constants: Constants = False,
     fine: Fine = False,
     settings: Settings = None,
-    workers: Workers = 1,
+    workers: Processes = 1,
     as_json: AsJson = False,
 ) -> None:
     """Compare optimizers on the same tasks and seeds.

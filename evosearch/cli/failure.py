@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import traceback
 from typing import Any, Final
 
@@ -45,9 +46,7 @@ class Commands(TyperGroup):
         except Exception as error:
             if type(error).__module__.startswith("typer."):
                 raise  # usage errors, which typer explains itself
-            if (
-                type(error).__module__ == "proxy_tasks.data.cache"
-            ):  # the user's own tasks cannot be read
+            if _is_task_data(error):
                 raise typer.Exit(_report(error, str(error), _USAGE, debug)) from None
             if interrupt.came:  # in the middle of an import, say
                 raise typer.Exit(_report(error, "interrupted", INTERRUPTED, debug)) from None
@@ -56,6 +55,12 @@ class Commands(TyperGroup):
                 "with --debug before the command there is a traceback to report"
             )
             raise typer.Exit(_report(error, message, _INTERNAL, debug)) from None
+
+
+def _is_task_data(error: Exception) -> bool:
+    """Whether a task's files cannot be read: the user's own ones are when tasks are listed."""
+    module = sys.modules.get("proxy_tasks.data.cache")  # where it was not imported, nothing was
+    return module is not None and isinstance(error, module.TaskDataError)
 
 
 def _report(error: BaseException, message: str, code: int, debug: bool) -> int:

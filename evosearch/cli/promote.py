@@ -128,7 +128,7 @@ def _splits(tasks: str | None) -> dict[str, list[str]]:
     """Return the tasks by split: those named, or all that are not large and have their data."""
     from evosearch.config.preflight import check_task
     from proxy_tasks.registry import TASKS
-    from proxy_tasks.task import Split, Tier
+    from proxy_tasks.task import Split, TaskSize
 
     if tasks is not None:
         names = [name.strip() for name in tasks.split(",")]
@@ -141,7 +141,7 @@ def _splits(tasks: str | None) -> dict[str, list[str]]:
         names = []
         for name, spec in TASKS.items():
             try:
-                if spec.split is not Split.SEARCH and spec.task.tier is not Tier.LARGE:
+                if spec.split is not Split.SEARCH and spec.task.size is not TaskSize.LARGE:
                     check_task(name, {})
                     names.append(name)
             except DataError:
@@ -161,7 +161,7 @@ def _print(promotion: Promotion) -> None:
         rows = [(label, score_text(*total)) for label, total in totals.items()]
         table(("optimizer", "score ± se"), rows, left=("optimizer",))
         write()
-        found = [finding for finding in promotion.findings if finding.split == split]
+        found = [finding for finding in promotion.tests if finding.split == split]
         tests = [
             (
                 finding.finalist,

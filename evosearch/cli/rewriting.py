@@ -16,7 +16,7 @@ from evosearch.runs.progress import score_text
 
 if TYPE_CHECKING:
     from evosearch.cli.named_program import NamedProgram
-    from evosearch.studies.noninferiority import Examination
+    from evosearch.studies.noninferiority import NoninferiorityTest
 
 __all__ = ["export", "simplify"]
 
@@ -79,7 +79,9 @@ def simplify(
     if not exact:
         from evosearch.studies.ablate import approximate
 
-        simplified = approximate(simplified, _examination(chosen, tasks), progress_console().print)
+        simplified = approximate(
+            simplified, _noninferiority_test(chosen, tasks), progress_console().print
+        )
     if chosen.run and chosen.candidate and not genome:
         _keep(chosen.run.directory / CERTIFICATES, chosen.candidate.id, simplified.to_json())
     if output is not None:
@@ -128,18 +130,18 @@ def export(
         write(text.rstrip("\n"))
 
 
-def _examination(subject: NamedProgram, tasks: str | None) -> Examination:
+def _noninferiority_test(subject: NamedProgram, tasks: str | None) -> NoninferiorityTest:
     """Return how changes are measured: as the run measured, if there is one."""
     from evosearch.cli.conditions import conditions
     from evosearch.config.preflight import check_tasks
-    from evosearch.studies.noninferiority import Examination
+    from evosearch.studies.noninferiority import NoninferiorityTest
 
     if subject.run is None and tasks is None:
-        return Examination()
+        return NoninferiorityTest()
     config = conditions([subject], tasks, ())
     check_tasks(config)
     refs = tuple(map(config.task, config.task_names))
-    return Examination(tasks=refs, grid=config.evaluation.grid())
+    return NoninferiorityTest(tasks=refs, grid=config.evaluation.grid())
 
 
 def _keep(folder: Path, id_: int, certificate: dict[str, Any]) -> None:

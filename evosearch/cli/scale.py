@@ -19,7 +19,7 @@ from evosearch.errors import UsageError
 
 if TYPE_CHECKING:
     from evosearch.config.schema import Config
-    from evosearch.studies.scale.lane import Lane, Result
+    from evosearch.studies.scale.lane import Lane, LaneResult
     from evosearch.studies.scale.protocol import ScaleTest
 
 __all__ = ["scale"]
@@ -166,7 +166,7 @@ def _measure(
 
     console = progress_console()
 
-    def report(label: str, lane: Lane, result: Result) -> None:
+    def report(label: str, lane: Lane, result: LaneResult) -> None:
         kind = f"seed {lane.replicate}" if lane.replicate else f"trial {lane.trial.matrix:.2g}"
         console.print(f"{label}, {kind}: {result.value:.4f} in {result.seconds:.0f} s")
 

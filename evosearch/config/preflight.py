@@ -24,7 +24,7 @@ __all__ = ["Imprint", "check_search", "check_task", "check_tasks", "require_same
 
 Imprint = Mapping[str, Any]
 """Plain JSON: digests of a task's ``data`` and ``code`` (None where it reads nothing, or comes with
-this package), and its ``losses`` at the initial weights, on a minibatch and on the examination."""
+this package), and its ``losses`` at the initial weights, on a minibatch and on the validation."""
 
 _LANES: Final = 2
 """How many models are tried: one hides a loss that mixes lanes."""
@@ -70,7 +70,7 @@ def check_task(name: str, overrides: Mapping[str, Any]) -> Imprint:
         DataError: The data cannot be read, or the task fails, or its losses are not finite numbers,
             one for each lane.
     """
-    from proxy_tasks.data.cache import DataError as Missing
+    from proxy_tasks.data.cache import TaskDataError as Missing
     from proxy_tasks.registry import get
 
     try:
@@ -126,11 +126,11 @@ def _imprint(name: str, task: Task) -> Imprint:
     initial = task.initialize(0)
     weights = {key: torch.stack([value] * _LANES) for key, value in initial.items()}
     batch = tuple(torch.stack([data[0]] * _LANES) for data in task.draw(0))
-    examination = tuple(torch.stack([data] * _LANES) for data in task.examination(0))
+    validation = tuple(torch.stack([data] * _LANES) for data in task.validation(0))
     with torch.no_grad():
         losses = [
             _mean(name, "loss", task.loss(weights, batch)),
-            _mean(name, "evaluate", task.evaluate(weights, examination)),
+            _mean(name, "evaluate", task.evaluate(weights, validation)),
         ]
     file = file_of(task)
     return {

@@ -16,13 +16,13 @@ from pydantic import Field, ValidationError, model_validator
 
 from evosearch.config.overrides import apply, choose_tasks, explain, member
 from evosearch.config.sections import (
+    BaselineConfig,
     BudgetConfig,
     EliteConfig,
     EvaluationConfig,
     Factor,
     HurdleConfig,
     PopulationConfig,
-    ReferenceConfig,
     Section,
     SpaceConfig,
     TierConfig,
@@ -55,7 +55,7 @@ class Config(Section):
     space: SpaceConfig = SpaceConfig()
     tiers: Annotated[tuple[TierConfig, ...], Field(min_length=1)]
     evaluation: EvaluationConfig = EvaluationConfig()
-    reference: ReferenceConfig = ReferenceConfig()
+    reference: BaselineConfig = BaselineConfig()
     population: PopulationConfig = PopulationConfig()
     hurdle: HurdleConfig = HurdleConfig()
     elites: EliteConfig = EliteConfig()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from evosearch.training.lr_grid import Grid
 
 __all__ = [
+    "BaselineConfig",
     "BudgetConfig",
     "ConstantsConfig",
     "EliteConfig",
@@ -24,7 +25,6 @@ __all__ = [
     "Factor",
     "HurdleConfig",
     "PopulationConfig",
-    "ReferenceConfig",
     "Section",
     "SpaceConfig",
     "TierConfig",
@@ -133,7 +133,7 @@ class ConstantsConfig(Section):
     """Steps of linear warm-up."""
 
 
-class ReferenceConfig(Section):
+class BaselineConfig(Section):
     """AdamW, which scores refer to: its learning rates are tuned as candidates' are."""
 
     constants: Mapping[str, ConstantsConfig] = {}

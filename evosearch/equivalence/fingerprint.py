@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from evosearch.equivalence.probes import LONG, Value
+from evosearch.equivalence.probes import LONG, ProbeValue
 from evosearch.equivalence.trajectory import Course
 from evosearch.language.known import rest_of
 from evosearch.language.rule import Rule, RuleSet
@@ -56,7 +56,7 @@ def rule_fingerprint(rule: Rule) -> str | None:
 
 
 @lru_cache(maxsize=4096)
-def _digest(value: Value) -> str | None:
+def _digest(value: ProbeValue) -> str | None:
     flat = value.entries().ravel()
     size = math.hypot(*flat.tolist()) / math.sqrt(flat.size)
     if not _SMALLEST < size < _LARGEST:

@@ -16,11 +16,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LONG", "PROBE_SHAPES", "SHORT", "Array", "Key", "Probes", "Table", "Value"]
+__all__ = ["LONG", "PROBE_SHAPES", "SHORT", "Array", "Key", "ProbeTable", "ProbeValue", "Probes"]
 
 Array = NDArray[np.float64]
 Key = tuple[Any, ...]
-"""An expression: a function, then a `Value` for each of its arguments."""
+"""An expression: a function, then a `ProbeValue` for each of its arguments."""
 
 PROBE_SHAPES: Final = ((4, 3), (3, 4), (3, 3))
 
@@ -28,7 +28,7 @@ _KEPT: Final = 32768
 """Steps of values to keep; each takes about a quarter of a kilobyte."""
 
 
-class Value:
+class ProbeValue:
     """What an expression is on each probe; the same expression is the same object, while kept.
 
     Attributes:
@@ -45,7 +45,7 @@ class Value:
         return np.concatenate([a.reshape(len(a), -1) for a in self.arrays], axis=1)
 
 
-class Table:
+class ProbeTable:
     """Values by their expressions, on some probes.
 
     A value depends on its expression alone, so what happened to be kept never shows in a result.
@@ -61,26 +61,30 @@ class Table:
         self.steps = len(gradients[0])
         steps = np.arange(1.0, self.steps + 1.0).reshape(-1, 1, 1)
         self.shapes = [(g.shape[1], g.shape[2]) for g in gradients]
-        self.inputs = Value(weights), Value(gradients), Value((steps,) * len(gradients))
-        self.loops: dict[Key, list[Value]] = {}
-        self._values: dict[Key, Value] = {}
-        self._numbers: dict[float, Value] = {}
+        self.inputs = (
+            ProbeValue(weights),
+            ProbeValue(gradients),
+            ProbeValue((steps,) * len(gradients)),
+        )
+        self.loops: dict[Key, list[ProbeValue]] = {}
+        self._values: dict[Key, ProbeValue] = {}
+        self._numbers: dict[float, ProbeValue] = {}
 
-    def value(self, expression: Key) -> Value:
+    def value(self, expression: Key) -> ProbeValue:
         """Return what the function makes of its arguments."""
         found = self._values.get(expression)
         if found is None:
             function, *arguments = expression
             columns = zip(*[argument.arrays for argument in arguments], strict=True)
-            found = Value(tuple([function(*column) for column in columns]))
+            found = ProbeValue(tuple([function(*column) for column in columns]))
             self._values[expression] = found
         return found
 
-    def number(self, number: float) -> Value:
+    def number(self, number: float) -> ProbeValue:
         """Return a number, the same on each probe."""
         found = self._numbers.get(number)
         if found is None:
-            found = self._numbers[number] = Value((number,) * len(self.shapes))
+            found = self._numbers[number] = ProbeValue((number,) * len(self.shapes))
         return found
 
     def tidy(self) -> None:
@@ -120,15 +124,15 @@ def _folded(flat: Array) -> tuple[Array, ...]:
 class Probes:
     """The same gradients in two layouts."""
 
-    flat: Table
+    flat: ProbeTable
     """For elementwise rules: a row stands for all three matrices."""
-    matrices: Table
+    matrices: ProbeTable
 
     @classmethod
     def of(cls, gradients: Array, weights: Array) -> Probes:
         """Return probes with these entries, (steps, 1, entries)."""
-        flat = Table((gradients,), (weights,))
-        return cls(flat, Table(_folded(gradients), _folded(weights)))
+        flat = ProbeTable((gradients,), (weights,))
+        return cls(flat, ProbeTable(_folded(gradients), _folded(weights)))
 
 
 _GRADIENTS, _WEIGHTS = _draw(48)

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from evosearch.equivalence.probes import SHORT, Array, Probes, Value
+from evosearch.equivalence.probes import SHORT, Array, Probes, ProbeValue
 from evosearch.language.rule import Rule
 from primitives.shape import FULL
 from primitives.table import OPS
 
-__all__ = ["Course", "Instruction", "trajectory"]
+__all__ = ["Call", "Course", "trajectory"]
 
 _FUNCTIONS: Final = {
     op.name: (op.numpy, op.uses_step, op.arity > 0, op.elementwise) for op in OPS.values()
@@ -26,7 +26,7 @@ _FUNCTIONS: Final = {
 _W, _G, _T, _STATES = range(4)
 """Slots of the inputs; states begin at the last, then come statements, then numbers."""
 
-Instruction = tuple[int, Callable[..., Any], list[int]]
+Call = tuple[int, Callable[..., Any], list[int]]
 """Slot of the result, function, slots of its arguments."""
 
 
@@ -54,7 +54,7 @@ class Course:
         first = _STATES + len(states)
         self._size = first + len(rule.body)
         self._numbers: list[float] = []
-        self.code: list[Instruction] = []
+        self.code: list[Call] = []
         self._dependent = (1 << first) - (1 << _STATES)
         """Slots that are known step by step: states, and what depends on them."""
         self._matrixwise = 0
@@ -115,11 +115,11 @@ class Course:
         """Whether the update depends on the i-th statement."""
         return self._live >> self.code[i][0] & 1 == 1
 
-    def run(self) -> Value:
+    def run(self) -> ProbeValue:
         """Return the updates on all probes."""
         return self.values()[self.update]
 
-    def values(self) -> list[Value]:
+    def values(self) -> list[ProbeValue]:
         """Return the values of all slots; those of slots that are not needed are None."""
         table = self.table
         table.tidy()
@@ -127,8 +127,8 @@ class Course:
         values[:_STATES] = table.inputs
         values += map(table.number, self._numbers)
         live, dependent, in_loop = self._live, self._dependent, self._loop
-        loop: list[Instruction] = []
-        after: list[Instruction] = []
+        loop: list[Call] = []
+        after: list[Call] = []
         with np.errstate(all="ignore"):
             for instruction in self.code:
                 slot, function, reads = instruction
@@ -144,7 +144,7 @@ class Course:
                 values[slot] = table.value((function, *map(values.__getitem__, reads)))
         return values
 
-    def _repeat(self, loop: list[Instruction], values: list[Any]) -> None:
+    def _repeat(self, loop: list[Call], values: list[Any]) -> None:
         """Fill the slots of the states, and of what their next values need, step by step."""
         slots = [*(slot for slot, _, _ in self._states), *(slot for slot, _, _ in loop)]
         key = (
@@ -159,13 +159,13 @@ class Course:
                 self._histories(loop, slots, [(r, v.arrays[k]) for r, v in given], shape)
                 for k, shape in enumerate(self.table.shapes)
             ]
-            loops[key] = [Value(arrays) for arrays in zip(*by_probe, strict=True)]
+            loops[key] = [ProbeValue(arrays) for arrays in zip(*by_probe, strict=True)]
         for slot, value in zip(slots, loops[key], strict=True):
             values[slot] = value
 
     def _histories(
         self,
-        loop: list[Instruction],
+        loop: list[Call],
         slots: list[int],
         given: list[tuple[int, Any]],
         shape: tuple[int, int],

@@ -24,13 +24,13 @@ from evosearch.evolution.individual import Individual, Pack
 from evosearch.evolution.island import Island
 from evosearch.evolution.offspring import Child, offspring, retuned
 from evosearch.evolution.ranking import Ranking
-from evosearch.evolution.retune import Tuning
+from evosearch.evolution.retune import Retuning
 from evosearch.language.known import resolve
 from evosearch.language.parse_cache import parsed
 from evosearch.language.rule import RuleSet
 from evosearch.mutation.mutate import crossover
 from evosearch.mutation.rng import Rng
-from evosearch.storage.spilled_list import Shelf
+from evosearch.storage.spilled_list import SpilledList
 from evosearch.training.job import Outcome, Status
 from evosearch.training.score import combine, mean_score
 
@@ -55,9 +55,9 @@ class Population:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.individuals: Shelf[Individual] = Shelf()
+        self.individuals: SpilledList[Individual] = SpilledList()
         """By id."""
-        self.cores: Shelf[Core] = Shelf()
+        self.cores: SpilledList[Core] = SpilledList()
         """By id, from the commit on: what is left of a program when nothing can be taken out."""
         self.standings: dict[int, Standing] = {}
         self.budget = config.budget.evaluations
@@ -70,12 +70,12 @@ class Population:
         self._start = resolve(config.start)
         self._start_print = fingerprint(self._start) or ""  # the configuration refuses others
         self._islands = [Island() for _ in range(config.population.islands)]
-        self._results: Shelf[_Results] = Shelf()
+        self._results: SpilledList[_Results] = SpilledList()
         """By id, from the commit on."""
         self._tier_tasks = [[str(ref) for ref in tier] for tier in config.tiers_of_tasks()]
         self._tier_scores: list[list[float]] = [[] for _ in self._tier_tasks]
         self._ranking = Ranking()
-        self._tuning = Tuning(config.population.fatigue)
+        self._tuning = Retuning(config.population.fatigue)
         self._seen: set[str] = set()
         self._numbers = 0
         self._confirming: set[tuple[int, int]] = set()

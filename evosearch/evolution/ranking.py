@@ -10,7 +10,7 @@ from evosearch.evolution.fitness import Standing
 
 __all__ = ["Ranking"]
 
-Place = tuple[int, float, int]
+Rank = tuple[int, float, int]
 """Tier, score and the negative id: greater is better, and of equals the first counts."""
 Cell = tuple[int, int]
 """Size and state memory."""
@@ -20,9 +20,9 @@ class Ranking:
     """Ids by standing. A change costs a search, not a sort."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[Place, Cell]] = {}
-        self._order: list[Place] = []
-        self._cells: dict[Cell, list[Place]] = {}
+        self._known: dict[int, tuple[Rank, Cell]] = {}
+        self._order: list[Rank] = []
+        self._cells: dict[Cell, list[Rank]] = {}
         self._same: dict[Cell, Cell] = {}
         """Each cell once: there are few, and many ids in each."""
 
@@ -71,6 +71,6 @@ class Ranking:
                 smallest = size
         return ladder
 
-    def _tops(self) -> list[tuple[Place, Cell]]:
+    def _tops(self) -> list[tuple[Rank, Cell]]:
         """Return the best of every cell, best first."""
         return sorted(((places[-1], cell) for cell, places in self._cells.items()), reverse=True)

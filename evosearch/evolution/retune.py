@@ -1,4 +1,4 @@
-"""Tuning: a form is judged by its best constants, so promising forms get theirs tried.
+"""Retuning: a form is judged by its best constants, so promising forms get theirs tried.
 
 A form is a program without its constants. Most edits make a new one, with constants drawn blindly,
 and the right form with the wrong constants loses to a worse one that has had time. So now and then
@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from evosearch.equivalence.core import Core
 from evosearch.mutation.rng import Rng
 
-__all__ = ["Tuning"]
+__all__ = ["Retuning"]
 
-Place = tuple[float, int]
+Priority = tuple[float, int]
 """Score less fatigue, and negative id, of a form's best: greater is better."""
 
 
 @dataclass(slots=True)
-class _Form:
+class _KnownForm:
     size: int
     best: int
     score: float
@@ -31,14 +31,14 @@ class _Form:
     """Trials of other constants since the best was found."""
 
 
-class Tuning:
+class Retuning:
     """What is known of each form, and which is worth the next trial."""
 
     def __init__(self, fatigue: float) -> None:
         """Take the score that each failed trial in a row counts against a form."""
         self._fatigue = fatigue
-        self._forms: dict[str, _Form] = {}
-        self._open: dict[int, list[Place]] = {}
+        self._forms: dict[str, _KnownForm] = {}
+        self._open: dict[int, list[Priority]] = {}
 
     def put(self, id_: int, core: Core, score: float, *, first: bool) -> None:
         """Take in an individual's score.
@@ -52,7 +52,7 @@ class Tuning:
         """
         known = self._forms.get(core.form)
         if known is None:
-            known = self._forms[core.form] = _Form(core.size, id_, score)
+            known = self._forms[core.form] = _KnownForm(core.size, id_, score)
         else:
             self.close(core.form)
             if known.best == id_:
@@ -82,5 +82,5 @@ class Tuning:
         sizes = sorted(size for size, places in self._open.items() if places and size <= largest)
         return -self._open[rng.pick(sizes)][-1][1] if sizes else None
 
-    def _place(self, known: _Form) -> Place:
+    def _place(self, known: _KnownForm) -> Priority:
         return known.score - self._fatigue * known.failures, -known.best

@@ -15,11 +15,11 @@ from evosearch.language.rule import INPUTS, Rule
 from primitives.op import Op
 from primitives.table import OPS
 
-__all__ = ["Flow", "Node"]
+__all__ = ["Flow", "FlowNode"]
 
 
 @dataclass(frozen=True)
-class Node:
+class FlowNode:
     """One value: an input, a state, or the result of a statement."""
 
     index: int
@@ -44,7 +44,7 @@ class Flow:
     """The values of one rule."""
 
     rule: Rule
-    nodes: tuple[Node, ...]
+    nodes: tuple[FlowNode, ...]
     update: int
     """The value that is the update."""
     states: tuple[tuple[int, int], ...]
@@ -54,7 +54,7 @@ class Flow:
     def of(cls, rule: Rule) -> Flow:
         """Number the values of a rule."""
         names = [*INPUTS, *(state.name for state in rule.states)]
-        nodes = [Node(i, name) for i, name in enumerate(names)]
+        nodes = [FlowNode(i, name) for i, name in enumerate(names)]
         current = {name: i for i, name in enumerate(names)}
         for k, statement in enumerate(rule.body):
             op = OPS[statement.op]
@@ -62,14 +62,14 @@ class Flow:
                 current[a] if isinstance(a, str) else a for a in statement.args[: op.arity]
             )
             constants = tuple(float(a) for a in statement.args[op.arity :])
-            node = Node(len(nodes), statement.target, op, operands, constants, k)
+            node = FlowNode(len(nodes), statement.target, op, operands, constants, k)
             current[statement.target] = node.index
             nodes.append(node)
         states = tuple((i, current[names[i]]) for i in range(len(INPUTS), len(names)))
         return cls(rule, tuple(nodes), current[rule.update], states)
 
     @property
-    def computed(self) -> Iterator[Node]:
+    def computed(self) -> Iterator[FlowNode]:
         """The values that statements compute, in order."""
         return (node for node in self.nodes if node.op is not None)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from evosearch.export.dataflow import Node
+from evosearch.export.dataflow import FlowNode
 from evosearch.export.hyper import ITERATIONS, NamedRule, Word
 
 __all__ = ["formula"]
@@ -75,7 +75,7 @@ def formula(named: NamedRule) -> list[str]:
     return lines if update == "u" else [*lines, f"u = {update}"]
 
 
-def _name(named: NamedRule, node: Node) -> str:
+def _name(named: NamedRule, node: FlowNode) -> str:
     states = {state.name for state in named.flow.rule.states}
     if node.index == named.flow.update and node.name not in states:
         return "u"
@@ -87,7 +87,7 @@ def _changes(named: NamedRule, names: set[str], start: int, stop: int) -> bool:
     return any(_name(named, n) in names for n in named.flow.nodes[start + 1 : stop])
 
 
-def _expression(named: NamedRule, node: Node, texts: dict[int, _Text]) -> _Text:
+def _expression(named: NamedRule, node: FlowNode, texts: dict[int, _Text]) -> _Text:
     op = node.op
     assert op is not None
     form, binding, needed = _FORMS.get(op.name, ("", _ATOM, _SUM))
@@ -108,7 +108,7 @@ def _expression(named: NamedRule, node: Node, texts: dict[int, _Text]) -> _Text:
     return _Text(f"{name}({', '.join(arguments)})", _ATOM)
 
 
-def _word(named: NamedRule, node: Node, position: int) -> _Text:
+def _word(named: NamedRule, node: FlowNode, position: int) -> _Text:
     if isinstance(node.operands[position], int):
         return _Text(named.flow.nodes[int(node.operands[position])].name, _ATOM)
     return _Text(str(named.word(node, position)), _ATOM)

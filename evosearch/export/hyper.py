@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
-from evosearch.export.dataflow import Flow, Node
+from evosearch.export.dataflow import Flow, FlowNode
 from evosearch.language.check import infer
 from evosearch.language.liveness import strip
 from evosearch.language.rule import Rule, Tie
@@ -104,7 +104,7 @@ class NamedRule:
         """Whether Newton-Schulz has its steps as a hyperparameter."""
         return any(h.name == "ns_steps" for h in self.hypers)
 
-    def word(self, node: Node, position: int) -> Word:
+    def word(self, node: FlowNode, position: int) -> Word:
         """Return what stands for a constant or literal of a value's op."""
         return self.words[node.statement, position]
 
@@ -121,7 +121,7 @@ def name_constants(rule: Rule, *, scaled: bool = True) -> NamedRule:
     flow = Flow.of(rule)
     hypers: dict[str, Hyper] = {}
     words: dict[tuple[int, int], Word] = {}
-    found: list[tuple[tuple[int, int], _Role]] = []
+    found: list[tuple[tuple[int, int], _Meaning]] = []
     for place, role in _constants(flow):
         tie = _tie(rule, place)
         if tie is None:
@@ -199,7 +199,7 @@ def _without_decay(rule: Rule) -> tuple[Rule, float]:
     return rule, 0.0
 
 
-def _multiple(node: Node) -> float:
+def _multiple(node: FlowNode) -> float:
     """Return c if a value is the parameter times c, else 0."""
     if node.index == 0:
         return 1.0
@@ -209,7 +209,7 @@ def _multiple(node: Node) -> float:
 
 
 @dataclass(frozen=True)
-class _Role:
+class _Meaning:
     stem: str
     """The hyperparameter's name, before a number tells it from others."""
     value: float
@@ -221,7 +221,7 @@ class _Role:
     """The state that a decay rate is about; constants of one root and value are one."""
 
 
-def _constants(flow: Flow) -> Iterator[tuple[tuple[int, int], _Role]]:
+def _constants(flow: Flow) -> Iterator[tuple[tuple[int, int], _Meaning]]:
     """Yield the place and the role of every constant, in the order of the program."""
     kinds = {n.op.name for n in flow.computed if n.op and n.op.name in ITERATIONS}
     divisors = {n.operands[1] for n in flow.computed if n.op and n.op.name == "div"}
@@ -237,24 +237,24 @@ def _constants(flow: Flow) -> Iterator[tuple[tuple[int, int], _Role]]:
         if len(kinds) == 1 and node.op.name in ITERATIONS:
             steps = ITERATIONS[node.op.name]
             doc = "iterations of Newton-Schulz"
-            yield (node.statement, arity), _Role("ns_steps", steps, doc, low=1, root="ns")
+            yield (node.statement, arity), _Meaning("ns_steps", steps, doc, low=1, root="ns")
 
 
-def _literal(node: Node, value: float, divisor: bool) -> _Role:
+def _literal(node: FlowNode, value: float, divisor: bool) -> _Meaning:
     assert node.op is not None
     match node.op.name:
         case "add" if divisor and 0 < value <= 1e-3:
-            return _Role("eps", value, "added to a divisor, so that it is not 0", low=0.0)
+            return _Meaning("eps", value, "added to a divisor, so that it is not 0", low=0.0)
         case "add" | "sub":
-            return _Role("offset", value, "a number that is added or subtracted")
+            return _Meaning("offset", value, "a number that is added or subtracted")
         case "mul" | "div":
-            return _Role("scale", value, "a factor or divisor")
+            return _Meaning("scale", value, "a factor or divisor")
         case "minimum" | "maximum" | "clip_to":
-            return _Role("limit", value, "a bound on a value")
-    return _Role("constant", value, f"a constant of `{node.op.name}`")
+            return _Meaning("limit", value, "a bound on a value")
+    return _Meaning("constant", value, f"a constant of `{node.op.name}`")
 
 
-def _constant(flow: Flow, node: Node, value: float) -> _Role:
+def _constant(flow: Flow, node: FlowNode, value: float) -> _Meaning:
     assert node.op is not None
     names = [flow.nodes[x].name if isinstance(x, int) else "" for x in node.operands]
     states = {state.name for state in flow.rule.states}
@@ -264,27 +264,27 @@ def _constant(flow: Flow, node: Node, value: float) -> _Role:
         case "lerp" if 0 <= value < 1 and names[1] in states:
             return _decay(flow, names[1], value, False)
         case "lerp":
-            return _Role("weight", value, "weight of the second of two averaged values")
+            return _Meaning("weight", value, "weight of the second of two averaged values")
         case "heavy_ball" if 0 <= value < 1 and names[0] in states:
             return _decay(flow, names[0], value, False)
         case "heavy_ball":
-            return _Role("weight", value, "weight of the first of two added values")
+            return _Meaning("weight", value, "weight of the first of two added values")
         case "debias" if 0 <= value < 1:
             return _decay(flow, _root(flow, node.operands[0]), value, False)
         case "clip":
-            return _Role("clip", value, "bound on the magnitude of a value", low=0.0)
+            return _Meaning("clip", value, "bound on the magnitude of a value", low=0.0)
         case "power":
-            return _Role("power", value, "exponent of a magnitude")
-    return _Role("constant", value, f"constant of `{node.op.name}`")
+            return _Meaning("power", value, "exponent of a magnitude")
+    return _Meaning("constant", value, f"constant of `{node.op.name}`")
 
 
-def _decay(flow: Flow, root: str, value: float, complement: bool) -> _Role:
+def _decay(flow: Flow, root: str, value: float, complement: bool) -> _Meaning:
     """Return the role of a decay rate: a momentum, or the beta of an average of squares."""
     averaged = [n.operands[1] for n in flow.computed if n.name == root and len(n.operands) == 2]
     ops = [flow.nodes[x].op for x in averaged if isinstance(x, int)]
     squares = any(op is not None and Law.NONNEGATIVE in op.exact_laws for op in ops)
     stem = "beta" if squares else "momentum"
-    return _Role(
+    return _Meaning(
         stem, value, "decay rate of the running average per step", 0.0, 1.0, complement, root or "?"
     )
 
@@ -300,7 +300,7 @@ def _root(flow: Flow, operand: int | float) -> str:
     return ""
 
 
-def _names(roles: list[_Role]) -> list[str]:
+def _names(roles: list[_Meaning]) -> list[str]:
     """Return a name for each role; roles of one root and value share one."""
     keys = [
         (role.stem, role.root, role.value) if role.root else (role.stem, i, role.value)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from evosearch.export.dataflow import Node
+from evosearch.export.dataflow import FlowNode
 from evosearch.export.hyper import NamedRule, Word, name_constants
 from evosearch.export.licence import SPDX
 from evosearch.language.known import rest_of
@@ -88,7 +88,7 @@ def _equations(named: NamedRule) -> list[str]:
 
 
 def _expression(
-    named: NamedRule, node: Node, values: dict[int, Any], constants: dict[str, sympy.Symbol]
+    named: NamedRule, node: FlowNode, values: dict[int, Any], constants: dict[str, sympy.Symbol]
 ) -> Any:
     from primitives.symbolic import apply
 

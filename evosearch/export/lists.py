@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from evosearch.export.dataflow import Node
+from evosearch.export.dataflow import FlowNode
 from evosearch.export.foreach import CHAINS, CORRECTIONS
 from evosearch.export.hyper import ITERATIONS, ORTHOGONALIZERS, NamedRule, Word
 from evosearch.export.plan import Plan
@@ -106,7 +106,7 @@ class _Writer:
     def _kernels(self) -> set[str]:
         return {k for node in self.flow.computed if node.op for k in node.op.kernels}
 
-    def _write(self, node: Node) -> None:
+    def _write(self, node: FlowNode) -> None:
         op = node.op
         assert op is not None
         stacked = any(x in self.stacks for x in node.reads)
@@ -122,7 +122,7 @@ class _Writer:
         else:
             self._write_each(node, op)
 
-    def _native(self, node: Node, op: Op) -> bool:
+    def _native(self, node: FlowNode, op: Op) -> bool:
         """Whether there are foreach functions for this op and these operands."""
         if op.name not in CHAINS:
             return False
@@ -130,7 +130,7 @@ class _Writer:
             return isinstance(node.operands[0], int) and self.plan.plain[node.statement]
         return isinstance(node.operands[0], int) or Law.COMMUTATIVE in op.laws
 
-    def _write_chain(self, node: Node, op: Op) -> None:
+    def _write_chain(self, node: FlowNode, op: Op) -> None:
         operands, words = self._operands(node, op)
         first = operands[0]
         assert isinstance(first, int)
@@ -163,7 +163,9 @@ class _Writer:
                 self.lines.append(f"{name} = torch._foreach_{function}({joined})")
         self.owned.add(node.index)
 
-    def _operands(self, node: Node, op: Op) -> tuple[tuple[int | float, ...], list[Word | None]]:
+    def _operands(
+        self, node: FlowNode, op: Op
+    ) -> tuple[tuple[int | float, ...], list[Word | None]]:
         """Return operands and words, with a tensor of the result's shape first if possible."""
         words = [
             None if isinstance(x, int) else self.named.word(node, i)
@@ -176,17 +178,17 @@ class _Writer:
                 operands, words = operands[::-1], words[::-1]
         return operands, [*words, *self._constants(node, op)]
 
-    def _merit(self, node: Node, operand: int | float) -> tuple[bool, bool, bool]:
+    def _merit(self, node: FlowNode, operand: int | float) -> tuple[bool, bool, bool]:
         if not isinstance(operand, int):
             return False, False, False
         full = self.plan.shapes[operand] == self.plan.shapes[node.index]
         return True, full, self._may_overwrite(node, operand)
 
-    def _constants(self, node: Node, op: Op) -> list[Word]:
+    def _constants(self, node: FlowNode, op: Op) -> list[Word]:
         count = len(node.constants)
         return [self.named.word(node, op.arity + i) for i in range(count)]
 
-    def _may_overwrite(self, node: Node, first: int) -> bool:
+    def _may_overwrite(self, node: FlowNode, first: int) -> bool:
         """Whether the result may take the memory of an operand, if one call computes it."""
         if (
             self.plan.shapes[first] != self.plan.shapes[node.index]
@@ -197,7 +199,7 @@ class _Writer:
             return node.index not in self.plan.ends
         return self.plan.ends.get(node.index) == first
 
-    def _write_each(self, node: Node, op: Op) -> None:
+    def _write_each(self, node: FlowNode, op: Op) -> None:
         """One call a tensor."""
         template = self._template(node, op)
         letters = iter("xyz")
@@ -224,7 +226,7 @@ class _Writer:
             self._assign(node, f"[{text} for {', '.join(used)} in {zipped}]")
         self.owned.add(node.index)
 
-    def _write_stack(self, node: Node, op: Op) -> None:
+    def _write_stack(self, node: FlowNode, op: Op) -> None:
         """One call on the stack of all matrices."""
         template = self._template(node, op)
         precision = "ns_dtype" if op.name in ORTHOGONALIZERS else ""  # others need all digits
@@ -246,7 +248,7 @@ class _Writer:
         else:
             self._assign(node, text)
 
-    def _may_scale(self, node: Node, template: str) -> bool:
+    def _may_scale(self, node: FlowNode, template: str) -> bool:
         """Whether a product may take the memory of an orthogonalized stack."""
         first = node.operands[0]
         if not isinstance(first, int) or not template.startswith("{0} * "):
@@ -257,7 +259,7 @@ class _Writer:
         same = self.plan.shapes[first] == self.plan.shapes[node.index]
         return same and self.plan.last_use[first] <= node.index
 
-    def _template(self, node: Node, op: Op) -> str:
+    def _template(self, node: FlowNode, op: Op) -> str:
         if op.name == "lerp":
             rest = self.named.word(node, op.arity).other
             return op.torch.replace("(1 - {2})", f"({rest})" if rest.complement else str(rest))
@@ -269,7 +271,7 @@ class _Writer:
         name = self._variable(value)
         return f"{name}.unbind()" if value in self.stacks else name
 
-    def _as_stack(self, value: int, reader: Node, uses: int, dtype: str) -> str:
+    def _as_stack(self, value: int, reader: FlowNode, uses: int, dtype: str) -> str:
         """Return a list as a stack, by a name of its own where the list lives on."""
         name = self._variable(value)
         if value not in self.stacks:
@@ -290,10 +292,10 @@ class _Writer:
             name = self.stacked[value]
         return f"{name}.to(dtype={dtype})" if dtype else name
 
-    def _assign(self, node: Node, text: str) -> None:
+    def _assign(self, node: FlowNode, text: str) -> None:
         self.lines.append(f"{self._name(node, None)} = {text}")
 
-    def _name(self, node: Node, first: int | None) -> str:
+    def _name(self, node: FlowNode, first: int | None) -> str:
         """Place a value where the value `first` lies, or in new memory; return its variable."""
         self.memory[node.index] = node.index if first is None else self.memory[first]
         return self._variable(node.index)

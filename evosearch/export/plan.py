@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from evosearch.export.dataflow import Flow, Node
+from evosearch.export.dataflow import Flow, FlowNode
 from evosearch.export.hyper import NamedRule
 from evosearch.language.check import infer
 from evosearch.language.rule import INPUTS
@@ -85,14 +85,14 @@ def _products(flow: Flow, shapes: tuple[Shape, ...]) -> dict[int, int]:
     return found
 
 
-def _is_quotient(flow: Flow, node: Node, shapes: tuple[Shape, ...]) -> bool:
+def _is_quotient(flow: Flow, node: FlowNode, shapes: tuple[Shape, ...]) -> bool:
     if node.op is None or node.op.name != "div" or node.index in [end for _, end in flow.states]:
         return False
     alone = not any(node.index in other.reads for other in flow.nodes)
     return alone and _same_shapes(node, 2, shapes) and not _replaced(flow, node.reads)
 
 
-def _correction(flow: Flow, quotient: Node) -> int | None:
+def _correction(flow: Flow, quotient: FlowNode) -> int | None:
     """Return the numerator of (m / c) / d if m / (c d) is the same, and needs less memory."""
     numerator, denominator = (flow.nodes[x] for x in quotient.reads)
     if numerator.op is None or numerator.op.name != "debias" or denominator.op is None:
@@ -110,7 +110,7 @@ def _replaced(flow: Flow, values: tuple[int, ...]) -> bool:
     return any(start in values for start, end in flow.states if start != end)
 
 
-def _same_shapes(node: Node, count: int, shapes: tuple[Shape, ...]) -> bool:
+def _same_shapes(node: FlowNode, count: int, shapes: tuple[Shape, ...]) -> bool:
     """Whether a value is computed from so many tensors of its own shape."""
     operands = [shapes[x] == shapes[node.index] for x in node.reads]
     return len(operands) == count and all(operands)

@@ -17,7 +17,7 @@ import numpy as np
 
 from evosearch.language.rule import Rule
 from evosearch.simplify.graph import Graph, Terms, read
-from evosearch.simplify.probe import Array, Probe, deviation, probe, run
+from evosearch.simplify.probe import FloatArray, Probe, deviation, probe, run
 
 __all__ = ["Box", "Filter", "middle"]
 
@@ -37,7 +37,7 @@ class Filter:
     decay: float
     """How the weights of older gradients fall off; 0 where only the newest is read."""
 
-    def apply(self, gradients: Array) -> Array:
+    def apply(self, gradients: FloatArray) -> FloatArray:
         """Return z for gradients (steps, ...)."""
         memory = np.zeros_like(gradients[0])
         result = np.empty_like(gradients)
@@ -56,8 +56,8 @@ class Box:
         """The weight decay: the update is a function of gradients plus this times w; or None."""
 
     def feed(
-        self, gradients: Sequence[Array], weights: Sequence[Array] | None = None
-    ) -> list[Array]:
+        self, gradients: Sequence[FloatArray], weights: Sequence[FloatArray] | None = None
+    ) -> list[FloatArray]:
         """Return the updates for gradients (steps, lanes, m, n); w is 0 unless given."""
         given = tuple(map(np.zeros_like, gradients)) if weights is None else tuple(weights)
         data = Probe(given, tuple(gradients))
@@ -110,7 +110,7 @@ class Box:
         return float((grid[0] + grid[-1]) / 2.0)
 
 
-def middle(arrays: Sequence[Array]) -> float:
+def middle(arrays: Sequence[FloatArray]) -> float:
     """Return the median of all finite entries; NaN where there is none."""
     flat = np.concatenate([a.ravel() for a in arrays])
     flat = flat[np.isfinite(flat)]

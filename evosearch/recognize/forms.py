@@ -1,7 +1,8 @@
 """The forms that known optimizers have: fitted to what a rule does, and held against it.
 
-A form takes a `Trial`, which is a rule's updates on the probes and the filter that was measured,
-finds the constants that are left, simulates itself in numpy and returns how well that fits.
+A form takes a `ProbeResponse`, which is a rule's updates on the probes and the filter that was
+measured, finds the constants that are left, simulates itself in numpy and returns how well that
+fits.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import numpy as np
 
 from evosearch.recognize.blackbox import Box, Filter, middle
 from evosearch.simplify.linear import snap
-from evosearch.simplify.probe import STEPS, Array, probe
+from evosearch.simplify.probe import STEPS, FloatArray, probe
 from primitives import oracle
 
-__all__ = ["FORMS", "RESIDUAL", "Fit", "Trial", "rounded"]
+__all__ = ["FORMS", "RESIDUAL", "Fit", "ProbeResponse", "rounded"]
 
 RESIDUAL: Final = 1e-6
 """Largest relative difference from the form's updates, entry by entry."""
@@ -48,7 +49,7 @@ def rounded(value: float) -> float:
     return short if abs(short - value) <= 1e-8 * max(1.0, abs(value)) else value
 
 
-class Trial:
+class ProbeResponse:
     """A rule's updates on a probe, and its filter's output there."""
 
     def __init__(self, box: Box, filter_: Filter, steps: int = STEPS) -> None:
@@ -61,7 +62,7 @@ class Trial:
         self.updates = box.feed(data.gradients)
         self.signals = [filter_.apply(g) for g in data.gradients]
 
-    def scale(self, model: list[Array]) -> float:
+    def scale(self, model: list[FloatArray]) -> float:
         """Return the factor between the updates and a model, at the ordinary scale."""
         pairs = zip(self.updates, model, strict=True)
         return middle([u[:, 0] / m[:, 0] for u, m in pairs])
@@ -69,7 +70,7 @@ class Trial:
     def result(
         self,
         name: str,
-        model: list[Array],
+        model: list[FloatArray],
         constants: dict[str, float],
         tolerance: float = RESIDUAL,
     ) -> Fit | None:
@@ -85,7 +86,9 @@ class Trial:
         return Fit(name, constants, snap(scale), residual, tolerance)
 
 
-def _residual(updates: list[Array], model: list[Array], signals: list[Array]) -> float:
+def _residual(
+    updates: list[FloatArray], model: list[FloatArray], signals: list[FloatArray]
+) -> float:
     """Return the largest difference of updates and a model, relative to the entry's largest.
 
     Entries whose signal is zero but for rounding are left out.
@@ -102,7 +105,7 @@ def _residual(updates: list[Array], model: list[Array], signals: list[Array]) ->
     return worst
 
 
-def _linear(trial: Trial) -> Fit | None:
+def _linear(trial: ProbeResponse) -> Fit | None:
     """Fit c (a m + b g)."""
     read, decay = trial.filter.read, trial.filter.decay
     if read == 0.0:
@@ -114,7 +117,7 @@ def _linear(trial: Trial) -> Fit | None:
     return trial.result("nesterov", trial.signals, _rates(trial.filter, "read", "momentum"))
 
 
-def _sign(trial: Trial) -> Fit | None:
+def _sign(trial: ProbeResponse) -> Fit | None:
     """sign(a m + b g)."""
     model = [np.sign(z) for z in trial.signals]
     read, decay = trial.filter.read, trial.filter.decay
@@ -141,7 +144,7 @@ def _same_rate(read: float, decay: float) -> bool:
     return abs(math.log((1.0 - weight) / (1.0 - decay))) <= _SAME_RATE
 
 
-_ORTHOGONALIZERS: Final[tuple[tuple[float, Callable[[Array], Array]], ...]] = (
+_ORTHOGONALIZERS: Final[tuple[tuple[float, Callable[[FloatArray], FloatArray]], ...]] = (
     (5.0, lambda x: oracle.newton_schulz(x, 5)),
     (3.0, lambda x: oracle.newton_schulz(x, 3)),
     (0.0, oracle.polar_express),
@@ -149,7 +152,7 @@ _ORTHOGONALIZERS: Final[tuple[tuple[float, Callable[[Array], Array]], ...]] = (
 """Newton-Schulz steps, 0 for Polar Express, and the function."""
 
 
-def _orthogonal(trial: Trial) -> Fit | None:
+def _orthogonal(trial: ProbeResponse) -> Fit | None:
     """c(shape) NS(a m + b g), at gradients of any size.
 
     The smallest of the probes' scales is left out: there Newton-Schulz's epsilon counts, by how
@@ -178,7 +181,7 @@ def _orthogonal(trial: Trial) -> Fit | None:
     return None
 
 
-def _adaptive(trial: Trial) -> Fit | None:
+def _adaptive(trial: ProbeResponse) -> Fit | None:
     """Fit m / (sqrt(v) + eps), for averages m of g and v of g^2, corrected for bias or not."""
     read, beta1 = trial.filter.read, trial.filter.decay
     if read != 0.0 and not _same_rate(read, beta1):
@@ -196,9 +199,9 @@ def _adaptive(trial: Trial) -> Fit | None:
     return None
 
 
-def _second_rate(trial: Trial) -> float | None:
+def _second_rate(trial: ProbeResponse) -> float | None:
     """Return the decay of the average of squares, from the denominators at the largest scale."""
-    rates: list[Array] = []
+    rates: list[FloatArray] = []
     for u, z, g in zip(trial.updates, trial.signals, trial.gradients, strict=True):
         squares = (z[:, 2] / u[:, 2]) ** 2  # proportional to v, whose factor depends on t alone
         for t in (4, 5):
@@ -214,7 +217,7 @@ def _second_rate(trial: Trial) -> float | None:
 
 
 def _adam(
-    trial: Trial, beta1: float, beta2: float, corrections: tuple[bool, bool], inside: bool
+    trial: ProbeResponse, beta1: float, beta2: float, corrections: tuple[bool, bool], inside: bool
 ) -> Fit | None:
     """Fit scale and epsilon for given rates; `inside`: epsilon is added under the root."""
     tops, roots = [], []
@@ -248,7 +251,7 @@ def _adam(
     return trial.result(name, model, rates | constants)
 
 
-def _average(x: Array, decay: float) -> Array:
+def _average(x: FloatArray, decay: float) -> FloatArray:
     result, mean = np.empty_like(x), np.zeros_like(x[0])
     for t, value in enumerate(x):
         mean = decay * mean + (1.0 - decay) * value
@@ -256,8 +259,8 @@ def _average(x: Array, decay: float) -> Array:
     return result
 
 
-_Form = Callable[[Trial], Fit | None]
-FORMS: Final[Mapping[str, _Form]] = MappingProxyType(
+_Fitter = Callable[[ProbeResponse], Fit | None]
+FORMS: Final[Mapping[str, _Fitter]] = MappingProxyType(
     {"linear": _linear, "sign": _sign, "orthogonal": _orthogonal, "adaptive": _adaptive}
 )
 """By the name that the library's rows use, cheapest first; a fit's name is the row's."""

@@ -19,7 +19,7 @@ from evosearch.language.library import LIBRARY
 from evosearch.language.liveness import strip
 from evosearch.language.rule import Rule, RuleSet
 from evosearch.recognize.blackbox import Box, Filter
-from evosearch.recognize.forms import FORMS, Trial, rounded
+from evosearch.recognize.forms import FORMS, ProbeResponse, rounded
 from evosearch.simplify.linear import snap
 
 __all__ = ["Recognition", "recognize", "recognize_rule"]
@@ -127,10 +127,10 @@ def recognize_rule(rule: Rule) -> Recognition | None:
         filter_ = Filter(snap(rounded(seen.read)), snap(rounded(seen.decay)))
         if filter_.read != 0.0 and not 0.0 < filter_.decay < 1.0:
             return None
-        trial = Trial(box, filter_)
+        trial = ProbeResponse(box, filter_)
         for form in FORMS.values():
             fit = form(trial)
             if fit is not None:
-                late = form(Trial(box, filter_, _LATE))
+                late = form(ProbeResponse(box, filter_, _LATE))
                 return Recognition(**vars(fit)) if late and late.name == fit.name else None
         return None

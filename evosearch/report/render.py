@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from evosearch.report.analysis import Scored, change, front, yields
-from evosearch.report.svg import Point, chart
+from evosearch.report.svg import ChartPoint, chart
 from evosearch.runs.candidate import Candidate
 from evosearch.runs.excerpt import candidate_link, finding, hall_of_fame, later, score_cell
 from evosearch.runs.html import Markup, code, details, heading, inline, page, paragraph, table
@@ -129,7 +129,7 @@ def _sizes(run: Run, scored: Scored, smaller: Sequence[Candidate]) -> Iterable[s
     yield table(columns, rows, text=("what it computes",))
 
 
-def _points(scored: Scored, xs: np.ndarray, marked: np.ndarray) -> list[Point]:
+def _points(scored: Scored, xs: np.ndarray, marked: np.ndarray) -> list[ChartPoint]:
     """Return what to draw: where there are very many, one of those in the same place."""
     kept = np.union1d(_apart(xs, scored.scores), marked).astype(np.int64)
     standing = set(marked.tolist())
@@ -146,11 +146,13 @@ def _apart(xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
     return np.unique(columns * (_PLACES[1] + 1) + rows, return_index=True)[1]
 
 
-def _point(scored: Scored, at: int, x: float, marked: bool) -> Point:
+def _point(scored: Scored, at: int, x: float, marked: bool) -> ChartPoint:
     id_, score, error = int(scored.ids[at]), float(scored.scores[at]), float(scored.errors[at])
     known = None if math.isnan(error) else error
     title = f"candidate {id_}: {score_text(score, known)}"
-    return Point(x, score, title, known if marked else None, marked, f"#{id_}" if marked else "")
+    return ChartPoint(
+        x, score, title, known if marked else None, marked, f"#{id_}" if marked else ""
+    )
 
 
 def _in_full(run: Run, candidate: Candidate) -> Iterable[str]:

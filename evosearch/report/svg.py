@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-__all__ = ["Point", "chart"]
+__all__ = ["ChartPoint", "chart"]
 
 _WIDTH: Final = 640
 _HEIGHT: Final = 300
@@ -18,7 +18,7 @@ _MARGIN: Final = 14
 
 
 @dataclass(frozen=True)
-class Point:
+class ChartPoint:
     """A value to draw."""
 
     x: float
@@ -34,7 +34,7 @@ class Point:
 
 
 def chart(
-    points: Sequence[Point],
+    points: Sequence[ChartPoint],
     x_label: str,
     y_label: str,
     *,

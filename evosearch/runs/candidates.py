@@ -14,18 +14,18 @@ from collections.abc import Iterator, Mapping, Sequence, ValuesView
 from typing import TYPE_CHECKING, Any, Final
 
 from evosearch.runs.candidate import Candidate
-from evosearch.storage.spilled_list import Shelf
+from evosearch.storage.spilled_list import SpilledList
 
 if TYPE_CHECKING:
     from evosearch.storage.sealed import SealedCandidates
 
-__all__ = ["Roster"]
+__all__ = ["CandidateMap"]
 
 _TOGETHER: Final = 1024
 """Candidates that are read at once when all are gone through."""
 
 
-class Roster(Mapping[int, Candidate]):
+class CandidateMap(Mapping[int, Candidate]):
     """Candidates by id, ascending. Each look-up may give a new object.
 
     Args:
@@ -36,7 +36,7 @@ class Roster(Mapping[int, Candidate]):
         self.statuses: Counter[str] = Counter()
         """How many candidates have each status."""
         self._sealed = sealed
-        self._shelf: Shelf[Candidate] = Shelf()
+        self._spilled: SpilledList[Candidate] = SpilledList()
         self._ids = array("q")
         self._places = array("q")
         """Where in the list each id's candidate is; -1 - k: among the sealed ones, as number k."""
@@ -67,20 +67,20 @@ class Roster(Mapping[int, Candidate]):
         if at is None:
             at = bisect_left(self._ids, candidate.id)
             self._ids.insert(at, candidate.id)
-            self._places.insert(at, len(self._shelf))
+            self._places.insert(at, len(self._spilled))
             self._tiers.insert(at, candidate.tier)
             self._scores.insert(at, score)
             self._rounds.insert(at, candidate.rounds)
-            self._shelf.append(candidate)
+            self._spilled.append(candidate)
         else:
             self.statuses[self._take([at])[0].status] -= 1
             self._tiers[at], self._scores[at] = candidate.tier, score
             self._rounds[at] = candidate.rounds
             if self._places[at] < 0:
-                self._places[at] = len(self._shelf)
-                self._shelf.append(candidate)
+                self._places[at] = len(self._spilled)
+                self._spilled.append(candidate)
             else:
-                self._shelf[self._places[at]] = candidate
+                self._spilled[self._places[at]] = candidate
         self.statuses[candidate.status] += 1
 
     def top(self, n: int, confirmed: bool | None = None) -> list[Candidate]:
@@ -122,7 +122,7 @@ class Roster(Mapping[int, Candidate]):
         fields = {"score_se": "error"}
         fresh = [
             {name: getattr(candidate, fields.get(name, name)) for name in columns}
-            for candidate in self._shelf
+            for candidate in self._spilled
         ]
         return table_of(columns, fresh, self._sealed, self._places)
 
@@ -131,7 +131,9 @@ class Roster(Mapping[int, Candidate]):
         places = [self._places[i] for i in at]
         sealed = [-1 - place for place in places if place < 0]
         rows = iter(self._sealed.rows(sealed) if self._sealed and sealed else ())
-        return [self._shelf[place] if place >= 0 else Candidate.of(next(rows)) for place in places]
+        return [
+            self._spilled[place] if place >= 0 else Candidate.of(next(rows)) for place in places
+        ]
 
     def __getitem__(self, id_: int) -> Candidate:
         at = self._find(id_)
@@ -168,7 +170,7 @@ class Roster(Mapping[int, Candidate]):
 class _Values(ValuesView[Candidate]):
     """The candidates without their ids."""
 
-    _mapping: Roster
+    _mapping: CandidateMap
 
     def __iter__(self) -> Iterator[Candidate]:
         for chunk in self._mapping.chunks():

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from evosearch.errors import CorruptArchive, UsageError
 from evosearch.runs.candidate import Candidate
-from evosearch.runs.candidates import Roster
+from evosearch.runs.candidates import CandidateMap
 from evosearch.storage.journal import scan
 from evosearch.storage.schema import CARRIERS, FINISHED, Counts, require_layout
 
@@ -32,10 +32,10 @@ class Ledger:
     def __init__(
         self,
         records: Iterable[Mapping[str, Any]] = (),
-        candidates: Roster | None = None,
+        candidates: CandidateMap | None = None,
         counts: Counts | None = None,
     ) -> None:
-        self.candidates = candidates or Roster()
+        self.candidates = candidates or CandidateMap()
         self.references: dict[str, Mapping[str, Any]] = {}
         self.counts = counts or Counts()
         for record in records:
@@ -62,7 +62,7 @@ class Ledger:
 
             ranges, records = sealed(directory, until)
             known = SealedCandidates(ranges) if ranges else None
-            ledger = cls((), Roster(known), known.counts if known else None)
+            ledger = cls((), CandidateMap(known), known.counts if known else None)
             beginning = takewhile(lambda record: record.kind not in CARRIERS, scan(directory))
             for record in beginning if known else ():
                 if record.kind == "reference":
@@ -141,7 +141,7 @@ class Ledger:
         return self.cache_hits / self.proposals if self.proposals else None
 
     def top(self, n: int, confirmed: bool | None = None) -> list[Candidate]:
-        """Return the best candidates, best first (`Roster.top`)."""
+        """Return the best candidates, best first (`CandidateMap.top`)."""
         return self.candidates.top(n, confirmed)
 
     def best(self) -> Candidate | None:

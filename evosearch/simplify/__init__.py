@@ -20,8 +20,8 @@ from evosearch.language.naming import named_rule
 from evosearch.language.rule import Rule, RuleSet
 from evosearch.language.ties import retied
 from evosearch.simplify.algebra import Algebra, shared
-from evosearch.simplify.certificate import PairedTest, Recognized, Simplified, Step
-from evosearch.simplify.engine import Cause, Work
+from evosearch.simplify.certificate import PairedTest, RecognizedProgram, Simplified, Step
+from evosearch.simplify.engine import Cause, RuleRewriter
 from evosearch.simplify.graph import Terms, read
 from evosearch.simplify.probe import TOLERANCE, deviation, probe, replay, run
 from evosearch.simplify.rewrite import EXACT, INEXACT
@@ -29,7 +29,7 @@ from evosearch.simplify.rewrite import EXACT, INEXACT
 __all__ = [
     "Algebra",
     "PairedTest",
-    "Recognized",
+    "RecognizedProgram",
     "Simplified",
     "Step",
     "shared",
@@ -47,7 +47,7 @@ def simplify(
     rules: RuleSet,
     exact: bool = True,
     algebra: Algebra | None = None,
-    recognize: Callable[[RuleSet], Recognized | None] = lambda _: None,
+    recognize: Callable[[RuleSet], RecognizedProgram | None] = lambda _: None,
 ) -> Simplified:
     """Simplify both rules of an optimizer without any training.
 
@@ -80,7 +80,7 @@ def simplify_rule(
     opening = _opening(rule, stripped, label, error)
     banned: set[Cause] = set()
     for _ in range(_RETRIES if error <= TOLERANCE else 0):
-        work = Work(stripped, label, data, original, frozenset(banned))
+        work = RuleRewriter(stripped, label, data, original, frozenset(banned))
         work.exhaust(EXACT)
         while work.consult(algebra):
             work.exhaust(EXACT)

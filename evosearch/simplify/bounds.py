@@ -21,14 +21,14 @@ def bounds_of(graph: Graph) -> Bounds:
     """
     assumed = frozenset(name for name, _ in graph.states)
     while True:
-        bounds = _Bounds(assumed)
+        bounds = _Signs(assumed)
         kept = frozenset(n for n, node in graph.states if n in assumed and bounds.nonnegative(node))
         if kept == assumed:
             return Bounds(bounds.nonnegative, bounds.positive)
         assumed = kept
 
 
-class _Bounds:
+class _Signs:
     def __init__(self, states: frozenset[str]) -> None:
         self._states = states
         self._nonnegative: dict[Node, bool] = {}

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 from evosearch.language.formula import latex, pseudo_code
 from evosearch.language.rule import RuleSet
 
-__all__ = ["PairedTest", "Recognized", "Simplified", "Step"]
+__all__ = ["PairedTest", "RecognizedProgram", "Simplified", "Step"]
 
 
-class Recognized(Protocol):
+class RecognizedProgram(Protocol):
     """What a program was recognized as; its text is a name with constants."""
 
     def to_json(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class Simplified:
     """All steps in order, the rejected ones among them."""
     deviation: float
     """Largest relative deviation of the program after the exact steps from the original."""
-    recognition: Recognized | None = None
+    recognition: RecognizedProgram | None = None
     """The known optimizer that the program is, if it is one."""
 
     @property

@@ -12,14 +12,14 @@ from evosearch.simplify.certificate import Step
 from evosearch.simplify.fixpoint import LONGEST, key_of, settled, unscaled
 from evosearch.simplify.graph import Graph, Node, Operand, Terms, read, substitute
 from evosearch.simplify.order import canonical_order, labels
-from evosearch.simplify.probe import TOLERANCE, Array, Probe, Values, deviation, run
+from evosearch.simplify.probe import TOLERANCE, FloatArray, Probe, Values, deviation, run
 from evosearch.simplify.regions import regions
 from evosearch.simplify.rewrite import Context, Rewrite
 from evosearch.simplify.schedule import write
 from evosearch.simplify.states import Proposal, propose
 from evosearch.simplify.style import restyle, spell_decay
 
-__all__ = ["Cause", "Work"]
+__all__ = ["Cause", "RuleRewriter"]
 
 Cause = tuple[str, str]
 """What a step was, so that it can be done without: the identity, and the node's digest."""
@@ -36,7 +36,7 @@ class _Snapshot:
     """How many steps it took, rejected ones included."""
 
 
-class Work:
+class RuleRewriter:
     """One rule on its way."""
 
     def __init__(
@@ -44,7 +44,7 @@ class Work:
         rule: Rule,
         label: str,
         data: Probe,
-        original: list[Array],
+        original: list[FloatArray],
         banned: frozenset[Cause],
     ) -> None:
         self.rule = rule
@@ -112,7 +112,7 @@ class Work:
         self._accept(graph, step, cause, run(graph, self.data) if tolerance > TOLERANCE else None)
         return True
 
-    def _error(self, before: list[Array], after: list[Array], tolerance: float) -> float:
+    def _error(self, before: list[FloatArray], after: list[FloatArray], tolerance: float) -> float:
         if tolerance > TOLERANCE:  # such laws speak of gradients of ordinary size
             before, after = ([a[:, :1] for a in arrays] for arrays in (before, after))
         return deviation(before, after)

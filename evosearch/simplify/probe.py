@@ -28,7 +28,7 @@ __all__ = [
     "SHAPES",
     "STEPS",
     "TOLERANCE",
-    "Array",
+    "FloatArray",
     "Probe",
     "Values",
     "deviation",
@@ -37,7 +37,7 @@ __all__ = [
     "run",
 ]
 
-Array = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
 STEPS: Final = 50
 SHAPES: Final = ((4, 3), (3, 4), (3, 3))
@@ -50,8 +50,8 @@ TOLERANCE: Final = 1e-9
 class Probe:
     """Inputs of all steps for some matrices, each array (steps, scales, rows, columns)."""
 
-    weights: tuple[Array, ...]
-    gradients: tuple[Array, ...]
+    weights: tuple[FloatArray, ...]
+    gradients: tuple[FloatArray, ...]
     stride: float = 1.0
     """How far step numbers are apart; 1 for a trajectory, more for unrelated steps."""
 
@@ -61,7 +61,7 @@ class Probe:
         return len(self.gradients[0])
 
     @property
-    def times(self) -> Array:
+    def times(self) -> FloatArray:
         """The step numbers from 1, (steps, 1, 1, 1)."""
         steps = [1.0 + self.stride * k for k in range(self.steps)]
         return np.array(steps, dtype=np.float64).reshape(-1, 1, 1, 1)
@@ -92,18 +92,18 @@ def probe(flat: bool, steps: int = STEPS) -> Probe:
     return Probe(tuple(weights), tuple(gradients))
 
 
-def _row(arrays: Sequence[Array]) -> Array:
+def _row(arrays: Sequence[FloatArray]) -> FloatArray:
     return np.concatenate([a.reshape(len(a), len(SCALES), 1, -1) for a in arrays], axis=-1)
 
 
 class Values:
     """What every node of a graph is worth on a probe; more nodes can be asked for later."""
 
-    def __init__(self, data: Probe, known: dict[Node, list[Array]]) -> None:
+    def __init__(self, data: Probe, known: dict[Node, list[FloatArray]]) -> None:
         self.data = data
         self._known = known
 
-    def of(self, operand: Operand) -> list[Array]:
+    def of(self, operand: Operand) -> list[FloatArray]:
         """Return an operand's value, computing what is missing from leaves whose value is known.
 
         Raises:
@@ -125,12 +125,12 @@ class Values:
                 self._known[node] = self._apply(node)
         return self._known[operand]
 
-    def _apply(self, node: Node) -> list[Array]:
+    def _apply(self, node: Node) -> list[FloatArray]:
         row = OPS[node.op]
         if not row.arity:  # the step number
             return [self.data.times] * len(self.data.weights)
         extra = (*node.constants, self.data.times) if row.uses_step else node.constants
-        results: list[Array] = []
+        results: list[FloatArray] = []
         for i in range(len(self.data.weights)):
             inputs = [self._known[a][i] if isinstance(a, Node) else a for a in node.tensors]
             with np.errstate(all="ignore"):
@@ -140,7 +140,7 @@ class Values:
 
 def run(graph: Graph, data: Probe) -> Values:
     """Run a graph over a probe from states of zero."""
-    known: dict[Node, list[Array]] = {}
+    known: dict[Node, list[FloatArray]] = {}
     leaves = graph.leaves
     if "w" in leaves:
         known[leaves["w"]] = list(data.weights)
@@ -161,12 +161,12 @@ def run(graph: Graph, data: Probe) -> Values:
     return values
 
 
-def replay(rule: Rule, data: Probe) -> list[Array]:
+def replay(rule: Rule, data: Probe) -> list[FloatArray]:
     """Return a rule's updates on a probe, one statement after another, as its text says.
 
     What simplification is held against: dead code and repetitions are run as well.
     """
-    results: list[Array] = []
+    results: list[FloatArray] = []
     for weights, gradients in zip(data.weights, data.gradients, strict=True):
         lanes, m, n = weights.shape[1:]
         values: dict[str, Any] = {
@@ -203,7 +203,7 @@ def _moving(graph: Graph) -> set[Node]:
     return needed | {node for node in moved if not node.op}
 
 
-def _recur(graph: Graph, moving: set[Node], values: Values) -> list[dict[Node, Array]]:
+def _recur(graph: Graph, moving: set[Node], values: Values) -> list[dict[Node, FloatArray]]:
     """Run the recursion of the states; return the moving nodes' values for each matrix."""
     order = [node for node in graph.nodes if node in moving]
     slots = {node: i for i, node in enumerate(order)}
@@ -224,7 +224,7 @@ def _recur(graph: Graph, moving: set[Node], values: Values) -> list[dict[Node, A
     for _, node in states:
         if node not in slots:
             fixed.setdefault(node, len(order) + len(fixed))
-    results: list[dict[Node, Array]] = []
+    results: list[dict[Node, FloatArray]] = []
     for i, weights in enumerate(values.data.weights):
         outside = [values.of(node)[i] for node in fixed]
         m, n = weights.shape[-2:]
@@ -248,7 +248,7 @@ def _recur(graph: Graph, moving: set[Node], values: Values) -> list[dict[Node, A
     return results
 
 
-def _stack(arrays: list[Any]) -> Array:
+def _stack(arrays: list[Any]) -> FloatArray:
     first, last = arrays[0], arrays[-1]
     return np.stack(arrays if first.shape == last.shape else np.broadcast_arrays(*arrays))
 
@@ -262,7 +262,7 @@ def _next(node: Node, slots: dict[Node, int], fixed: dict[Node, int], current: l
     return current[slots[node] if node in slots else fixed[node]]
 
 
-def deviation(before: Sequence[Array], after: Sequence[Array]) -> float:
+def deviation(before: Sequence[FloatArray], after: Sequence[FloatArray]) -> float:
     """Return the largest relative difference of two values, infinite where one is not finite.
 
     Each entry is measured by its own largest magnitude so far: an entry that was 1 and is now

@@ -12,7 +12,7 @@ from evosearch.simplify.linear import LINEAR_OPS, snap
 from evosearch.simplify.monomial import PRODUCT_OPS, Bounds
 from primitives.table import OPS
 
-__all__ = ["Region", "regions"]
+__all__ = ["Subexpression", "regions"]
 
 _SMALLEST: Final = 3
 _LARGEST: Final = 40
@@ -25,7 +25,7 @@ _SAYABLE: Final = frozenset(
 
 
 @dataclass(frozen=True)
-class Region:
+class Subexpression:
     """An expression whose leaves are any nodes."""
 
     root: Node
@@ -48,7 +48,7 @@ class Region:
         return terms.make(str(tree[0]), *args)
 
 
-def regions(graph: Graph, bounds: Bounds) -> Iterator[Region]:
+def regions(graph: Graph, bounds: Bounds) -> Iterator[Subexpression]:
     """Yield the largest elementwise parts that may hide something.
 
     A part ends at other ops, at states' next values and where shapes change. Parts of sums alone or
@@ -59,13 +59,13 @@ def regions(graph: Graph, bounds: Bounds) -> Iterator[Region]:
     for node in reversed(graph.nodes):
         if node.op not in _SAYABLE or node in inner:
             continue
-        reader = _Reader(node, ends)
+        reader = _TreeReader(node, ends)
         tree = reader.read(node)
         inner |= reader.seen - {node}
         if reader.promising and _SMALLEST <= reader.size <= _LARGEST:
             leaves = {name: leaf for leaf, name in reader.names.items()}
             signs = {name: _sign(leaf, bounds) for name, leaf in leaves.items()}
-            yield Region(node, tree, leaves, signs)
+            yield Subexpression(node, tree, leaves, signs)
 
 
 def _sign(node: Node, bounds: Bounds) -> str:
@@ -74,7 +74,7 @@ def _sign(node: Node, bounds: Bounds) -> str:
     return "nonnegative" if bounds.nonnegative(node) else "real"
 
 
-class _Reader:
+class _TreeReader:
     """Reads a part of a graph into a tree, no further than it may be."""
 
     def __init__(self, root: Node, ends: set[Node]) -> None:

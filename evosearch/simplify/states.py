@@ -15,7 +15,7 @@ from evosearch.simplify import linear
 from evosearch.simplify.bounds import bounds_of
 from evosearch.simplify.graph import Graph, Node, Operand, Terms, substitute
 from evosearch.simplify.linear import Order, snap
-from evosearch.simplify.probe import Array, Values, deviation
+from evosearch.simplify.probe import FloatArray, Values, deviation
 from primitives.shape import FULL
 
 __all__ = ["Proposal", "propose"]
@@ -105,7 +105,7 @@ def _preserved(graph: Graph, values: Values, guesses: list[_Guess]) -> list[_Gue
     """Return the guesses that hold after a step from random states in which all of them hold."""
     rng = np.random.Generator(np.random.PCG64(20230213))
     nonnegative = bounds_of(graph).nonnegative
-    known: dict[Node, list[Array]] = {}
+    known: dict[Node, list[FloatArray]] = {}
     for name, leaf in graph.leaves.items():
         known[leaf] = values.of(leaf)
         if name not in ("w", "g"):

@@ -32,7 +32,7 @@ from evosearch.storage.codec import writer
 
 __all__ = [
     "TABLES",
-    "Part",
+    "ParquetPart",
     "believed",
     "digest_flaw",
     "digests_flaw",
@@ -97,7 +97,7 @@ _UNREADABLE = (OSError, pa.ArrowException, KeyError, TypeError, ValueError, Memo
 
 
 @dataclass(frozen=True)
-class Part:
+class ParquetPart:
     """One Parquet file of a table."""
 
     path: Path
@@ -134,20 +134,20 @@ def table_schema(name: str) -> pa.Schema:
     )
 
 
-def list_parts(directory: Path, name: str) -> list[Part]:
+def list_parts(directory: Path, name: str) -> list[ParquetPart]:
     """Return a table's parts in order; none if they are of an older format.
 
     Raises:
         CorruptArchive: Parts are missing between others.
         NewerFormat: They are of a newer format.
     """
-    parts: list[Part] = []
+    parts: list[ParquetPart] = []
     for path in sorted((directory / name).glob("*.parquet")):
         match = _RANGE.fullmatch(path.stem)
         first = parts[-1].last + 1 if parts else 1
         if match is None or int(match[1]) != first or int(match[2]) < first:
             raise CorruptArchive(rebuildable(path, f"expected the part from record {first} here"))
-        parts.append(Part(path, first, int(match[2])))
+        parts.append(ParquetPart(path, first, int(match[2])))
     if parts and _open(parts[0].path)[1]["format"] < FORMAT:
         return []
     return parts
@@ -155,14 +155,14 @@ def list_parts(directory: Path, name: str) -> list[Part]:
 
 def write_part(
     directory: Path, name: str, table: pa.Table, span: tuple[int, int], said: Mapping[str, Any]
-) -> Part:
+) -> ParquetPart:
     """Write the rows that records in a span give, and what is `said` of them; return the part.
 
     Raises:
         OSError: It cannot be written; nothing of it is there.
     """
     path = directory / name / f"{span[0]:09d}-{span[1]:09d}.parquet"
-    part = Part(path, *span)
+    part = ParquetPart(path, *span)
     about = json.dumps({**part.about, **said, "writer": writer()})
     sink = pa.BufferOutputStream()
     marked = table.replace_schema_metadata({"evosearch": about})
@@ -173,7 +173,7 @@ def write_part(
     return part
 
 
-def load_part(part: Part, columns: Sequence[str] | None = None) -> pa.Table:
+def load_part(part: ParquetPart, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a part, or some of its columns.
 
     Raises:
@@ -196,12 +196,12 @@ def load_part(part: Part, columns: Sequence[str] | None = None) -> pa.Table:
     return table.cast(wanted)
 
 
-def read_about(part: Part) -> dict[str, Any]:
+def read_about(part: ParquetPart) -> dict[str, Any]:
     """Return what a part says about itself; raises like `load_part`."""
     return _open(part.path)[1]
 
 
-def believed(directory: Path) -> list[tuple[Part, ...]]:
+def believed(directory: Path) -> list[tuple[ParquetPart, ...]]:
     """Return the parts of all tables by range of records, from the first record on.
 
     Only sound ones count: up to the first range of which a part is missing, or not what was
@@ -211,7 +211,7 @@ def believed(directory: Path) -> list[tuple[Part, ...]]:
         NewerFormat: There is one of a newer format.
     """
     digests = read_digests(directory)
-    found: list[tuple[Part, ...]] = []
+    found: list[tuple[ParquetPart, ...]] = []
     candidates, *others = TABLES
     for path in sorted((directory / candidates).glob("*.parquet")):
         match = _RANGE.fullmatch(path.stem)
@@ -219,7 +219,7 @@ def believed(directory: Path) -> list[tuple[Part, ...]]:
             break
         first, last = int(match[1]), int(match[2])
         paths = (path, *(directory / name / path.name for name in others))
-        parts = tuple(Part(path, first, last) for path in paths)
+        parts = tuple(ParquetPart(path, first, last) for path in paths)
         if first != (found[-1][0].last + 1 if found else 1) or last < first:
             break
         if not all(_is_sound(part, digests) for part in parts):
@@ -228,7 +228,7 @@ def believed(directory: Path) -> list[tuple[Part, ...]]:
     return found
 
 
-def _is_sound(part: Part, digests: dict[str, str]) -> bool:
+def _is_sound(part: ParquetPart, digests: dict[str, str]) -> bool:
     try:
         with part.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -250,7 +250,7 @@ def read_digests(directory: Path) -> dict[str, str]:
     return {line[2]: line[1] for line in lines if line}
 
 
-def digest_flaw(part: Part, digests: dict[str, str]) -> str | None:
+def digest_flaw(part: ParquetPart, digests: dict[str, str]) -> str | None:
     """Return what is wrong if a part's bytes are not those that were written; None if unknown."""
     known = digests.get(part.name)
     if known in (None, hashlib.sha256(part.path.read_bytes()).hexdigest()):
@@ -269,13 +269,13 @@ def digests_flaw(directory: Path) -> str | None:
     if content != _lines(digests).encode():
         return rebuildable(path, "it is not a list of digests and files, one a line, in order")
     paths = [path for name in TABLES for path in (directory / name).glob("*.parquet")]
-    present = {Part(path, 0, 0).name for path in paths if _RANGE.fullmatch(path.stem)}
+    present = {ParquetPart(path, 0, 0).name for path in paths if _RANGE.fullmatch(path.stem)}
     if strange := sorted(present - digests.keys()):
         return rebuildable(path, f"it has no digest of {strange[0]}")
     return None
 
 
-def _note_digest(directory: Path, part: Part, content: bytes) -> None:
+def _note_digest(directory: Path, part: ParquetPart, content: bytes) -> None:
     kept = {k: v for k, v in read_digests(directory).items() if (directory / k).exists()}
     kept[part.name] = hashlib.sha256(content).hexdigest()
     write_atomic(directory / _DIGESTS, _lines(kept))

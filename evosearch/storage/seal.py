@@ -29,7 +29,7 @@ from evosearch.storage.columns import Derived, derive, is_in
 from evosearch.storage.journal import lock_run, read, scan
 from evosearch.storage.parquet import (
     TABLES,
-    Part,
+    ParquetPart,
     believed,
     digest_flaw,
     digests_flaw,
@@ -60,7 +60,7 @@ __all__ = [
 PART_RECORDS = 512
 """The most journal records that one part covers."""
 
-Ranges = list[tuple[Part, ...]]
+Ranges = list[tuple[ParquetPart, ...]]
 """Parts of all tables, range of records after range."""
 
 
@@ -184,7 +184,7 @@ def _clear(directory: Path, kept: Collection[Path]) -> None:
 
 def _refuse_newer(path: Path) -> None:
     with suppress(CorruptArchive):
-        read_about(Part(path, 0, 0))
+        read_about(ParquetPart(path, 0, 0))
 
 
 def rebuild(directory: Path) -> list[Path]:
@@ -236,7 +236,7 @@ def checked(directory: Path, findings: list[str]) -> Iterator[Record]:
     Raises:
         RunNotFound: There is no run.
     """
-    parts: dict[str, list[Part]] = {}
+    parts: dict[str, list[ParquetPart]] = {}
     for name in TABLES:
         try:
             parts[name] = list_parts(directory, name)
@@ -258,7 +258,7 @@ class _Check:
     """Compares parts with what the journal says, as its records go by."""
 
     directory: Path
-    parts: Mapping[str, list[Part]]
+    parts: Mapping[str, list[ParquetPart]]
     findings: list[str]
     total: int = 0
     """Records that went by."""
@@ -289,7 +289,7 @@ class _Check:
     def _compare(
         self,
         batch: list[Record],
-        left: Mapping[str, deque[Part]],
+        left: Mapping[str, deque[ParquetPart]],
         references: Mapping[str, list[float | None]],
         digests: dict[str, str],
     ) -> None:
@@ -312,8 +312,12 @@ class _Check:
             self._waiting.clear()
 
     def _judge(
-        self, part: Part, expected: pa.Table, said: Mapping[str, Any], digests: dict[str, str]
-    ) -> Part | None:
+        self,
+        part: ParquetPart,
+        expected: pa.Table,
+        said: Mapping[str, Any],
+        digests: dict[str, str],
+    ) -> ParquetPart | None:
         """Return a part if it is sound; find what is wrong with it otherwise."""
         flaw = None
         try:
@@ -332,7 +336,7 @@ class _Check:
         self.findings.append(flaw)
         return None
 
-    def _keep(self, derived: Derived, sound: Part | None) -> None:
+    def _keep(self, derived: Derived, sound: ParquetPart | None) -> None:
         """Remember what is needed to tell what later records confirm."""
         table = derived.candidates
         self._earlier.append(lambda: table if sound is None else load_part(sound))
@@ -395,5 +399,5 @@ def _find(earlier: Iterable[pa.Table], ids: Collection[int]) -> dict[int, Row]:
     return found
 
 
-def _backwards(parts: list[Part]) -> Iterator[pa.Table]:
+def _backwards(parts: list[ParquetPart]) -> Iterator[pa.Table]:
     return (load_part(part) for part in reversed(parts))

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from evosearch.storage.columns import is_in
-from evosearch.storage.parquet import Part, load_part, read_about, table_schema
+from evosearch.storage.parquet import ParquetPart, load_part, read_about, table_schema
 from evosearch.storage.schema import KEYS, Counts, Row
 
 __all__ = ["SealedCandidates", "table_of"]
@@ -29,7 +29,7 @@ class SealedCandidates:
             (`evosearch.storage.seal.sealed`).
     """
 
-    def __init__(self, ranges: Sequence[tuple[Part, ...]]) -> None:
+    def __init__(self, ranges: Sequence[tuple[ParquetPart, ...]]) -> None:
         self._ranges = ranges
         ids = [load_part(found[0], ["id"])["id"].to_numpy() for found in ranges]
         self._all_ids = np.concatenate([*ids, np.zeros(0, np.int64)])

@@ -16,7 +16,7 @@ from typing import Final, Generic, TypeVar, cast, overload
 
 from evosearch.errors import RunError
 
-__all__ = ["Shelf"]
+__all__ = ["SpilledList"]
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ _AT_HAND: Final = 1024
 """Values that are kept as they are."""
 
 
-class Shelf(Sequence[T], Generic[T]):
+class SpilledList(Sequence[T], Generic[T]):
     """A list of immutable values. What is read need not be the very object that was put in.
 
     The file has no name, so it is gone with the process and nobody else can write to it; that is

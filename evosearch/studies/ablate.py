@@ -22,7 +22,7 @@ from evosearch.simplify.certificate import PairedTest, Simplified, Step
 from evosearch.simplify.graph import Graph, Terms, read, substitute
 from evosearch.simplify.probe import deviation, probe, run
 from evosearch.simplify.schedule import write
-from evosearch.studies.noninferiority import Examination
+from evosearch.studies.noninferiority import NoninferiorityTest
 from primitives.op import Constant
 from primitives.table import OPS
 
@@ -32,11 +32,11 @@ _CONFIRMATIONS: Final = 3
 """Proposals a round that are tested after the screening."""
 _MOST_DIGITS: Final = 3
 
-Progress = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class _Proposal:
+class _Change:
     """A changed program, the step that it would be, and the exact steps that follow from it."""
 
     rules: RuleSet
@@ -49,25 +49,25 @@ class _Proposal:
 
 
 def approximate(
-    simplified: Simplified, examination: Examination, progress: Progress = lambda _: None
+    simplified: Simplified, test: NoninferiorityTest, progress: Report = lambda _: None
 ) -> Simplified:
     """Return a simplification taken further by measured steps, the rejected ones recorded.
 
     Args:
         simplified: what the exact steps led to.
-        examination: the tasks, seeds, margin and budget.
+        test: the tasks, seeds, margin and budget.
         progress: called with a line of text before each round of tests.
     """
-    search = _Search(simplified, examination, progress)
+    search = _Search(simplified, test, progress)
     search.leave_out()
     search.round_constants()
     return search.finish()
 
 
 class _Search:
-    def __init__(self, simplified: Simplified, exam: Examination, progress: Progress) -> None:
+    def __init__(self, simplified: Simplified, test: NoninferiorityTest, progress: Report) -> None:
         self.simplified = simplified
-        self.exam = exam
+        self.test = test
         self.progress = progress
         self.anchor = simplified.program
         self.current = simplified.program
@@ -90,17 +90,17 @@ class _Search:
         while self._round("single constants", list(_rounded_one(self.current))):
             pass
 
-    def _round(self, what: str, proposals: list[_Proposal]) -> bool:
+    def _round(self, what: str, proposals: list[_Change]) -> bool:
         """Test proposals, the most promising first; return whether one was accepted."""
         proposals = [p for p in proposals if str(p.rules) not in self._tried]
         self._tried |= {str(p.rules) for p in proposals}
-        if not proposals or self._spent >= self.exam.budget:
+        if not proposals or self._spent >= self.test.budget:
             return False
         self.progress(f"{what}: {len(proposals)} proposals against the exact result")
         screened = self._screen(proposals)
-        hopeful: list[_Proposal] = []
+        hopeful: list[_Change] = []
         for proposal, test in zip(proposals, screened, strict=True):
-            if test.difference > -self.exam.margin:
+            if test.difference > -self.test.margin:
                 hopeful.append(proposal)
             else:
                 self._reject(proposal, test)
@@ -108,31 +108,31 @@ class _Search:
         hopeful.sort(key=lambda p: (p.size, order[id(p)]))
         for proposal in hopeful[:_CONFIRMATIONS]:
             test = self._decide(proposal.rules)
-            if test.low > -self.exam.margin:
+            if test.low > -self.test.margin:
                 self._trail.append((self.current, len(self.steps)))
                 self.current = proposal.rules
-                text = f"no loss beyond {self.exam.margin:g} at 95 % confidence"
+                text = f"no loss beyond {self.test.margin:g} at 95 % confidence"
                 self.steps.append(replace(proposal.step, licence=text, test=test))
                 self.steps += proposal.after
                 return True
             self._reject(proposal, test)
         return False
 
-    def _screen(self, proposals: list[_Proposal]) -> list[PairedTest]:
-        replicates = range(self._next, self._next + self.exam.screening)
-        self._next += self.exam.screening
+    def _screen(self, proposals: list[_Change]) -> list[PairedTest]:
+        replicates = range(self._next, self._next + self.test.screening)
+        self._next += self.test.screening
         texts = [str(p.rules) for p in proposals]
-        compared = self.exam.compare(str(self.anchor), texts, replicates)
+        compared = self.test.compare(str(self.anchor), texts, replicates)
         self._spent += sum(c.trainings for c in compared)
-        return [self.exam.judge(c) for c in compared]
+        return [self.test.judge(c) for c in compared]
 
     def _decide(self, rules: RuleSet) -> PairedTest:
-        test, self._next = self.exam.decide(str(self.anchor), str(rules), self._next)
+        test, self._next = self.test.decide(str(self.anchor), str(rules), self._next)
         self._spent += test.trainings
         return test
 
-    def _reject(self, proposal: _Proposal, test: PairedTest) -> None:
-        lost = test.high < -self.exam.margin
+    def _reject(self, proposal: _Change, test: PairedTest) -> None:
+        lost = test.high < -self.test.margin
         why = "a loss beyond the margin" if lost else "a loss beyond the margin is not excluded"
         step = replace(proposal.step, licence=why, test=test, accepted=False, program="")
         self.steps.append(step)
@@ -151,7 +151,7 @@ class _Search:
 
     def _confirm(self) -> bool:
         test = self._decide(self.current)
-        holds = test.low > -self.exam.margin
+        holds = test.low > -self.test.margin
         step = Step(
             rule="matrix",
             stage="confirmation",
@@ -172,7 +172,7 @@ class _Search:
         return holds
 
 
-def _ablations(rules: RuleSet) -> Iterator[_Proposal]:
+def _ablations(rules: RuleSet) -> Iterator[_Change]:
     """Yield every shorter program in which one value is replaced by one of its operands."""
     for label, rule in _labelled(rules):
         terms = Terms()
@@ -193,7 +193,7 @@ def _ablations(rules: RuleSet) -> Iterator[_Proposal]:
                     yield found
 
 
-def _keeps_decay(proposal: _Proposal, label: str, decay: float) -> bool:
+def _keeps_decay(proposal: _Change, label: str, decay: float) -> bool:
     rule = dict(_labelled(proposal.rules)).get(label)
     kept = None if rule is None else Box(rule).decay
     return kept is not None and (decay == 0.0) == (kept == 0.0)
@@ -203,14 +203,14 @@ def _depends_on_g(graph: Graph) -> bool:
     return "g" in graph.alive().leaves
 
 
-def _rounded(rules: RuleSet, digits: int) -> Iterator[_Proposal]:
+def _rounded(rules: RuleSet, digits: int) -> Iterator[_Change]:
     """Yield the program with all constants rounded."""
     for label, rule in _labelled(rules):
         places = [(i, j) for i, s in enumerate(rule.body) for j in _constants(s.args)]
         yield from _with_constants(rules, label, rule, places, digits)
 
 
-def _rounded_one(rules: RuleSet) -> Iterator[_Proposal]:
+def _rounded_one(rules: RuleSet) -> Iterator[_Change]:
     """Yield programs with one constant rounded to one digit."""
     for label, rule in _labelled(rules):
         for i, statement in enumerate(rule.body):
@@ -224,7 +224,7 @@ def _constants(args: tuple[str | float, ...]) -> list[int]:
 
 def _with_constants(
     rules: RuleSet, label: str, rule: Rule, places: list[tuple[int, int]], digits: int
-) -> Iterator[_Proposal]:
+) -> Iterator[_Change]:
     body, before, after = list(rule.body), [], []
     for i, j in places:
         statement = body[i]
@@ -255,14 +255,14 @@ def round_to(value: float, digits: int, kind: Constant) -> float:
     return float(f"{value:.{digits}g}")
 
 
-def _proposal(rules: RuleSet, graph: Graph, step: Step) -> _Proposal:
+def _proposal(rules: RuleSet, graph: Graph, step: Step) -> _Change:
     """Return a proposal for one rule, simplified by exact steps; `step` lacks what follows here."""
     old = dict(_labelled(rules))[step.rule]
     raw = write(graph, old.name)
     rule, after, _ = simplify_rule(raw, label=step.rule)
     step = replace(step, deviation=_deviation(old, raw), program=str(raw))
     new = replace(rules, matrix=rule) if step.rule == "matrix" else replace(rules, rest=rule)
-    return _Proposal(new, step, after)
+    return _Change(new, step, after)
 
 
 def _deviation(before: Rule, after: Rule) -> float:

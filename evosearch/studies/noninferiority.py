@@ -15,13 +15,13 @@ from typing import Final
 from evosearch.errors import UsageError
 from evosearch.simplify.certificate import PairedTest
 from evosearch.studies.statistics import difference
-from evosearch.training.evaluate import evaluate, evaluate_reference
+from evosearch.training.evaluate import evaluate, evaluate_baseline
 from evosearch.training.job import Job, Outcome, Stage, Status, TaskRef
 from evosearch.training.lr_grid import Grid
 from evosearch.training.score import BOUND
 from evosearch.training.seeds import derive
 
-__all__ = ["Comparison", "Examination", "cheap_tasks"]
+__all__ = ["NoninferiorityTest", "PairedScores", "cheap_tasks"]
 
 _ERROR: Final = 0.05
 """How likely an end of the interval may be on the wrong side of the truth at any of the looks."""
@@ -30,17 +30,17 @@ _ERROR: Final = 0.05
 def cheap_tasks() -> tuple[TaskRef, ...]:
     """Return the micro tasks of the search and select splits."""
     from proxy_tasks.registry import TASKS
-    from proxy_tasks.task import Split, Tier
+    from proxy_tasks.task import Split, TaskSize
 
     return tuple(
         TaskRef(name)
         for name, spec in TASKS.items()
-        if spec.split in (Split.SEARCH, Split.SELECT) and spec.task.tier is Tier.MICRO
+        if spec.split in (Split.SEARCH, Split.SELECT) and spec.task.size is TaskSize.MICRO
     )
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedScores:
     """A program's scores against an anchor."""
 
     scores: Mapping[str, tuple[float, ...]]
@@ -48,16 +48,16 @@ class Comparison:
     trainings: int
     seconds: float
 
-    def joined(self, more: Comparison) -> Comparison:
+    def joined(self, more: PairedScores) -> PairedScores:
         """Return both together; the seeds must be different ones."""
         tasks = [task for task in more.scores if not self.scores or task in self.scores]
         scores = {task: (*self.scores.get(task, ()), *more.scores[task]) for task in tasks}
         trainings, seconds = self.trainings + more.trainings, self.seconds + more.seconds
-        return Comparison(scores, trainings, seconds)
+        return PairedScores(scores, trainings, seconds)
 
 
 @dataclass(frozen=True)
-class Examination:
+class NoninferiorityTest:
     """What a change must not make worse, and how closely one looks."""
 
     tasks: tuple[TaskRef, ...] = field(default_factory=cheap_tasks)
@@ -79,19 +79,19 @@ class Examination:
         counts = min(self.seeds, self.screening, 2 * self.blocks)
         if not self.tasks or counts < 2 or self.margin <= 0.0:
             raise UsageError(
-                f"an examination of {len(self.tasks)} tasks, {self.blocks} blocks of {self.seeds} "
-                f"seeds, {self.screening} for screening, margin {self.margin}; expected at least "
-                "one task, one block, two seeds each and a positive margin"
+                f"a noninferiority test of {len(self.tasks)} tasks, {self.blocks} blocks of "
+                f"{self.seeds} seeds, {self.screening} for screening, margin {self.margin}; "
+                "expected at least one task, one block, two seeds each and a positive margin"
             )
 
     @cached_property
     def run_seed(self) -> int:
         """The seed that evaluation seeds derive from."""
-        return derive("examination", self.seed)
+        return derive("examination", self.seed)  # another word would give other seeds
 
     def compare(
         self, anchor: str, programs: Sequence[str], replicates: Sequence[int]
-    ) -> list[Comparison]:
+    ) -> list[PairedScores]:
         """Return the paired scores of each program against an anchor, all given as text.
 
         Tasks on which the anchor itself does not train are left out.
@@ -105,7 +105,7 @@ class Examination:
         trainings = 0
         for task in self.tasks:
             try:
-                tuned = evaluate_reference(anchor, task, replicates, self.run_seed, self.grid)
+                tuned = evaluate_baseline(anchor, task, replicates, self.run_seed, self.grid)
             except RuntimeError:
                 continue
             references[str(task)] = tuned.values
@@ -126,9 +126,9 @@ class Examination:
         seconds = time.process_time() - start
         trainings += sum(len(r.trials) for outcome in outcomes for r in outcome.tasks)
         cost = round(trainings / len(programs)), seconds / len(programs)
-        return [Comparison(_scores(outcome, tasks), *cost) for outcome in outcomes]
+        return [PairedScores(_scores(outcome, tasks), *cost) for outcome in outcomes]
 
-    def judge(self, comparison: Comparison) -> PairedTest:
+    def judge(self, comparison: PairedScores) -> PairedTest:
         """Return what the scores so far say.
 
         `decide` looks again after each block, so each look gets its share of the error
@@ -158,7 +158,7 @@ class Examination:
         Returns:
             The test on all blocks together, and the number of the first unused replicate.
         """
-        total = Comparison({}, 0, 0.0)
+        total = PairedScores({}, 0, 0.0)
         for block in range(1, self.blocks + 1):
             replicates = range(first, first + self.seeds)
             first += self.seeds
@@ -167,7 +167,7 @@ class Examination:
             decided = test.low > -self.margin or test.difference < -self.margin
             if decided or block == self.blocks:
                 return test, first
-        raise AssertionError("an examination has at least one block")
+        raise AssertionError("a test has at least one block")
 
 
 def _scores(outcome: Outcome, tasks: Sequence[TaskRef]) -> dict[str, tuple[float, ...]]:

@@ -25,7 +25,7 @@ from evosearch.training.tunable import Tunable
 from evosearch.training.tuner import Descent, Tuned
 from evosearch.workers.executor import Executor
 
-__all__ = ["BASELINES", "LEVEL", "TASK_LEVEL", "Finding", "Promotion", "promote"]
+__all__ = ["BASELINES", "LEVEL", "TASK_LEVEL", "BaselineTest", "Promotion", "promote"]
 
 BASELINES: Final = used_as(Use.PROMOTION)
 """What a finalist is compared with."""
@@ -36,7 +36,7 @@ TASK_LEVEL: Final = 0.05
 
 
 @dataclass(frozen=True)
-class Finding:
+class BaselineTest:
     """One finalist against one baseline on the tasks of a split."""
 
     finalist: str
@@ -97,7 +97,7 @@ class Promotion:
     """Everybody as tuned, by task and label."""
     scores: Mapping[str, Mapping[str, tuple[float, ...]]]
     """Score against tuned AdamW by seed, for finalists and "tuned ..." baselines, by task."""
-    findings: tuple[Finding, ...]
+    tests: tuple[BaselineTest, ...]
 
     def total(self, label: str, split: str) -> tuple[float, float | None]:
         """Return an optimizer's mean score on a split, with its standard error."""
@@ -134,7 +134,7 @@ class Promotion:
                 label: {task: list(values) for task, values in by_task.items()}
                 for label, by_task in self.scores.items()
             },
-            "findings": [finding.to_json() for finding in self.findings],
+            "tests": [test.to_json() for test in self.tests],
         }
 
 
@@ -186,13 +186,13 @@ def promote(
             )
             scores.setdefault(label, {})[name] = tuple(values)
     kept = {split: tuple(tasks) for split, tasks in splits.items()}
-    findings = [
-        finding
+    tests = [
+        test
         for split, tasks in splits.items()
-        for finding in _test(split, tasks, list(finalists), scores)
+        for test in _test(split, tasks, list(finalists), scores)
     ]
     return Promotion(
-        seed, seeds, descent.trials, kept, dict(finalists), tuned, scores, tuple(findings)
+        seed, seeds, descent.trials, kept, dict(finalists), tuned, scores, tuple(tests)
     )
 
 
@@ -201,7 +201,7 @@ def _test(
     tasks: Sequence[str],
     finalists: Sequence[str],
     scores: Mapping[str, Mapping[str, Sequence[float]]],
-) -> list[Finding]:
+) -> list[BaselineTest]:
     pairs = [(finalist, baseline) for finalist in finalists for baseline in BASELINES]
     apart = [
         {
@@ -217,7 +217,7 @@ def _test(
     ]
     by_seeds, by_tasks = (holm(ps) for ps in ([lead.p for lead in leads], over_tasks))
     return [
-        Finding(x, y, split, {k: difference([v]) for k, v in by_task.items()}, lead, p, q)
+        BaselineTest(x, y, split, {k: difference([v]) for k, v in by_task.items()}, lead, p, q)
         for (x, y), by_task, lead, p, q in zip(pairs, apart, leads, by_seeds, by_tasks, strict=True)
     ]
 

@@ -77,14 +77,14 @@ def tune_baseline(job: BaselineJob, device: str = "cpu") -> Baseline:
     Raises:
         DataError: A program fails on the task, so it cannot be a reference.
     """
-    from evosearch.training.evaluate import Reference, evaluate_reference
+    from evosearch.training.evaluate import TunedProgram, evaluate_baseline
     from proxy_tasks.registry import get
 
     floor = get(job.task.name, **job.task.overrides).floor
     first = range(job.seeds)
 
-    def tune(program: str, replicates: Sequence[int]) -> Reference:
-        return evaluate_reference(
+    def tune(program: str, replicates: Sequence[int]) -> TunedProgram:
+        return evaluate_baseline(
             program, job.task, replicates, job.run_seed, job.grid, device=device
         )
 

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import torch
 
-__all__ = ["Graphs", "Record", "recording"]
+__all__ = ["Graphs", "Recorder", "recording"]
 
-Record = Callable[[Callable[[], None]], Callable[[], None]]
+Recorder = Callable[[Callable[[], None]], Callable[[], None]]
 """Turns work into a call that does the same. The work must read and write the same memory each
 time, and keep nothing that changes on the host."""
 
@@ -25,7 +25,7 @@ _WARM_UP: Final = 2
 
 
 @contextmanager
-def recording(device: torch.device) -> Iterator[Record | None]:
+def recording(device: torch.device) -> Iterator[Recorder | None]:
     """Yield what records work on a device as CUDA graphs; None where there are none."""
     if device.type != "cuda":
         yield None
@@ -45,14 +45,14 @@ class Graphs:
 
     def __call__(self, work: Callable[[], None]) -> Callable[[], None]:
         """Return a call that does the work, from its third time on as a graph."""
-        return _Graph(work, self)
+        return _CapturedStep(work, self)
 
     def renew(self) -> None:
         """Take a new pool of memory: one that a recording failed in may not be used again."""
         self.pool = torch.cuda.graph_pool_handle()
 
 
-class _Graph:
+class _CapturedStep:
     """Work that is recorded at its third call and repeated from then on.
 
     The first calls are work too: nothing is done twice, and nothing for the recording alone.
@@ -76,7 +76,7 @@ class _Graph:
             self._work()
 
     def _capture(self) -> torch.cuda.CUDAGraph | None:
-        """Record the work, without doing it; None if it cannot be recorded."""
+        """Recorder the work, without doing it; None if it cannot be recorded."""
         try:
             return self._record()
         except torch.OutOfMemoryError:

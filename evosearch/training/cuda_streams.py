@@ -15,7 +15,7 @@ from evosearch.training.cuda_graphs import Graphs
 
 __all__ = ["InTurns", "Streams"]
 
-Work = Callable[[], None]
+Launch = Callable[[], None]
 
 STREAMS: Final = 8
 """How many updates run side by side on a GPU."""
@@ -24,7 +24,7 @@ STREAMS: Final = 8
 class InTurns:
     """One after another; each is called until it fails."""
 
-    def __init__(self, works: Sequence[Work]) -> None:
+    def __init__(self, works: Sequence[Launch]) -> None:
         self._works = dict(enumerate(works))
 
     def __call__(self) -> dict[int, Exception]:
@@ -35,8 +35,8 @@ class InTurns:
 class Streams:
     """The same on streams of a GPU, each recorded; one piece of work to the current stream."""
 
-    def __init__(self, works: Sequence[Work], device: torch.device) -> None:
-        self._branches: list[tuple[torch.cuda.Stream, dict[int, Work]]] = []
+    def __init__(self, works: Sequence[Launch], device: torch.device) -> None:
+        self._branches: list[tuple[torch.cuda.Stream, dict[int, Launch]]] = []
         for first in range(min(STREAMS, len(works))):
             record = Graphs()  # its own: what runs side by side may not share memory
             branch = {i: record(works[i]) for i in range(first, len(works), STREAMS)}
@@ -56,7 +56,7 @@ class Streams:
         return failed
 
 
-def _call(works: dict[int, Work]) -> dict[int, Exception]:
+def _call(works: dict[int, Launch]) -> dict[int, Exception]:
     failed: dict[int, Exception] = {}
     for index, work in list(works.items()):
         try:

@@ -18,13 +18,13 @@ from evosearch.training.batching import TEMPORARIES, train_entries
 from evosearch.training.job import Job, Outcome, Status, TaskRef, TaskResult, TrialResult
 from evosearch.training.lanes import Entry, TaskFailed, arithmetic
 from evosearch.training.layout import Layout
-from evosearch.training.lr_grid import Grid, Point, UpdateSize, measure, recorded
+from evosearch.training.lr_grid import Grid, GridPoint, UpdateSize, measure, recorded
 from evosearch.training.score import BOUND, Score, best_trial, combine, mean_score, paired
 from evosearch.training.seeds import evaluation_seed
 from evosearch.training.update import UpdateRules, state_entries
 from proxy_tasks.task import Task
 
-__all__ = ["Compile", "Lookup", "Reference", "compile_text", "evaluate", "evaluate_reference"]
+__all__ = ["Compile", "Lookup", "TunedProgram", "compile_text", "evaluate", "evaluate_baseline"]
 
 _ROUNDING: Final = 1e-4
 """Of a loss in float32, relative and absolute."""
@@ -53,7 +53,7 @@ def _registered(name: str, **overrides: object) -> Task:
 
 
 @dataclass
-class _Candidate:
+class _Lanes:
     """A candidate on its way through the stages."""
 
     rules: UpdateRules
@@ -119,13 +119,13 @@ def evaluate(
     return tuple(candidate.outcome() for candidate in candidates)
 
 
-def _candidate(text: str, shrink: bool, compile_rules: Compile) -> _Candidate:
+def _candidate(text: str, shrink: bool, compile_rules: Compile) -> _Lanes:
     core = Core.of(parse_rules(text)) if shrink else None
-    return _Candidate(compile_rules(core.text if core else text), core)
+    return _Lanes(compile_rules(core.text if core else text), core)
 
 
 @dataclass(frozen=True)
-class Reference:
+class TunedProgram:
     """An optimizer's tuned end values on a task, which others are compared with."""
 
     values: tuple[float, ...]
@@ -136,7 +136,7 @@ class Reference:
     edge: bool
 
 
-def evaluate_reference(
+def evaluate_baseline(
     text: str,
     task: TaskRef,
     replicates: Sequence[int],
@@ -146,13 +146,13 @@ def evaluate_reference(
     compile_rules: Compile = compile_text,
     lookup: Lookup = _registered,
     device: str = "cpu",
-) -> Reference:
+) -> TunedProgram:
     """Tune an optimizer on a task exactly as candidates are, with the same trials.
 
     Raises:
         DataError: It fails on the task, so it cannot be a reference, or the task's floor is wrong.
     """
-    candidate = _Candidate(compile_rules(text))
+    candidate = _Lanes(compile_rules(text))
     with arithmetic():
         problem = lookup(task.name, **task.overrides)
         seeds = [evaluation_seed(run_seed, str(task), r) for r in replicates]
@@ -165,11 +165,11 @@ def evaluate_reference(
         )
     _require_floor(str(task), tuned.values[tuned.best], problem.floor)
     rows = tuple(tuned.rows(seed) for seed in range(len(seeds)))
-    return Reference(tuple(tuned.values[tuned.best]), rows, tuned.best, tuned.edge)
+    return TunedProgram(tuple(tuned.values[tuned.best]), rows, tuned.best, tuned.edge)
 
 
 def _run_task(
-    job: Job, ref: TaskRef, task: Task, candidates: Sequence[_Candidate], device: str
+    job: Job, ref: TaskRef, task: Task, candidates: Sequence[_Lanes], device: str
 ) -> None:
     """Add one task's results to each candidate."""
     key = str(ref)
@@ -207,7 +207,7 @@ def _require_floor(task: str, values: Sequence[float], floor: float) -> None:
 
 
 @dataclass
-class _Tuning:
+class _TunedLanes:
     """One candidate's trials on one task."""
 
     rules: UpdateRules
@@ -215,8 +215,8 @@ class _Tuning:
     grid: Grid
     step_size: float
     floor: float
-    pending: tuple[Point, ...]
-    points: list[Point] = field(default_factory=list)
+    pending: tuple[GridPoint, ...]
+    points: list[GridPoint] = field(default_factory=list)
     values: list[list[float]] = field(default_factory=list)
     """End values (trials, seeds)."""
 
@@ -252,11 +252,11 @@ def _tune(
     task: Task,
     seeds: Sequence[int],
     grid: Grid,
-    candidates: Sequence[_Candidate],
+    candidates: Sequence[_Lanes],
     memory_limit: int,
     *,
     device: str,
-) -> list[_Tuning | None]:
+) -> list[_TunedLanes | None]:
     """Train each candidate's grid and its extensions; None for one that failed, with its status."""
     try:
         recorded(task)
@@ -282,7 +282,7 @@ def _tune(
     return tunings
 
 
-def _begin(task: Task, grid: Grid, candidate: _Candidate, memory_limit: int) -> _Tuning | None:
+def _begin(task: Task, grid: Grid, candidate: _Lanes, memory_limit: int) -> _TunedLanes | None:
     """Measure a rule and set up its first trials; None where it need not be trained."""
     layout = Layout.of(task)
     states = state_entries(layout, candidate.rules)
@@ -301,4 +301,4 @@ def _begin(task: Task, grid: Grid, candidate: _Candidate, memory_limit: int) -> 
         parts = f"matrices {size.matrix}, others {size.rest}"
         candidate.fail(Status.DEGENERATE, f"update size on task {task.family}: {parts}")
         return None
-    return _Tuning(candidate.rules, size, grid, task.step_size, task.floor, grid.points(size))
+    return _TunedLanes(candidate.rules, size, grid, task.step_size, task.floor, grid.points(size))

@@ -21,13 +21,13 @@ from torch import Tensor
 from primitives import kernels
 from proxy_tasks.kernels.abi import Third, Tile
 from proxy_tasks.kernels.dispatch import own_tile
-from proxy_tasks.kernels.gemm_calls import Record, pack, record, run, scratch_size
+from proxy_tasks.kernels.gemm_calls import CallRecord, pack, record, run, scratch_size
 
 __all__ = ["lane_kernels", "quintic"]
 
 _BYTES: Final = 4
 """Of a float32."""
-Step = tuple[float, float, float]
+UpdateStep = tuple[float, float, float]
 """Coefficients of one step."""
 
 
@@ -42,7 +42,7 @@ def lane_kernels() -> dict[str, Any]:
     return scope
 
 
-def quintic(x: Tensor, coefficients: list[Step]) -> Tensor:
+def quintic(x: Tensor, coefficients: list[UpdateStep]) -> Tensor:
     """Return what the kernel of this name does, one matrix after another on a CPU."""
     tile = own_tile(x)
     if tile is None or not coefficients or not x.numel():
@@ -59,7 +59,7 @@ def quintic(x: Tensor, coefficients: list[Step]) -> Tensor:
     return result
 
 
-class _Plan(NamedTuple):
+class _Workspace(NamedTuple):
     """The products of an iteration, as words of 8 bytes: ``words + address of x * x + ...``."""
 
     words: np.ndarray
@@ -71,7 +71,7 @@ class _Plan(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _plan(tile: Tile, m: int, n: int, coefficients: tuple[Step, ...]) -> _Plan:
+def _plan(tile: Tile, m: int, n: int, coefficients: tuple[UpdateStep, ...]) -> _Workspace:
     side = min(m, n)
     sizes = (m * n, m * n, side * side, side * side, scratch_size(tile, max(m, n), n))
 
@@ -82,16 +82,16 @@ def _plan(tile: Tile, m: int, n: int, coefficients: tuple[Step, ...]) -> _Plan:
 
     start = words(0, 0, 0)
     by_address = (words(1, 0, 0) - start, words(0, 1, 0) - start, words(0, 0, 1) - start)
-    return _Plan(start, *by_address, sum(sizes))
+    return _Workspace(start, *by_address, sum(sizes))
 
 
 def _records(
     tile: Tile,
     shape: tuple[int, int],
-    coefficients: Sequence[Step],
+    coefficients: Sequence[UpdateStep],
     ends: tuple[int, int],
     work: Sequence[int],
-) -> list[Record]:
+) -> list[CallRecord]:
     """Return the products of an iteration that begins and ends at two addresses.
 
     Lanes have in common, each while it lasts, what lies in `work`: y of odd and of even steps, its
@@ -105,7 +105,7 @@ def _records(
     ys = [(ends[0], m * n, n, 1), *between, (ends[1], m * n, n, 1)]
 
     multiply = partial(record, tile, scratch=scratch)
-    records: list[Record] = []
+    records: list[CallRecord] = []
     for (a, b, c), (y, following) in zip(coefficients, pairwise(ys), strict=True):
         turned = (*y[:2], y[3], y[2])
         squared, moved = ((turned, y), (y, poly)) if tall else ((y, turned), (poly, y))

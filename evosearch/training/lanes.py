@@ -20,14 +20,14 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from evosearch.training.cuda_graphs import Graphs, Record, recording
+from evosearch.training.cuda_graphs import Graphs, Recorder, recording
 from evosearch.training.cuda_streams import InTurns, Streams
 from evosearch.training.lr_schedule import Clock, DeviceClock, HostClock
 from evosearch.training.problem import Problem
-from evosearch.training.update import Trial, UpdateRules, applications
+from evosearch.training.update import LearningRates, UpdateRules, applications
 from proxy_tasks.task import Task, Weights
 
-__all__ = ["Entry", "TaskFailed", "Trial", "Watch", "arithmetic", "rehearse", "train"]
+__all__ = ["Entry", "LearningRates", "OnStep", "TaskFailed", "arithmetic", "rehearse", "train"]
 
 LANES_A_SEED: Final = 24
 """So many lanes of one seed get their gradient on their own on a CPU, because they share a batch:
@@ -58,19 +58,19 @@ class Entry:
     """What one candidate trains in a pack: its rules, at each of its trials, for every seed."""
 
     rules: UpdateRules
-    trials: tuple[Trial, ...]
+    trials: tuple[LearningRates, ...]
 
 
-Watch = Callable[[int, Weights], None]
+OnStep = Callable[[int, Weights], None]
 """Is shown how many steps are done and the weights of all lanes, after each; it only reads them."""
 
 
 def train(
     problem: Problem,
     entries: Sequence[Entry],
-    watch: Watch | None = None,
+    watch: OnStep | None = None,
     *,
-    record: Record | None = None,
+    record: Recorder | None = None,
 ) -> list[Tensor | Exception]:
     """Train one pack and return each entry's end values (trials, seeds), float64.
 
@@ -111,12 +111,12 @@ def arithmetic() -> Iterator[None]:
 
 
 def _train(
-    problem: Problem, entries: Sequence[Entry], watch: Watch | None, record: Record | None
+    problem: Problem, entries: Sequence[Entry], watch: OnStep | None, record: Recorder | None
 ) -> list[Tensor | Exception]:
     task = problem.task
     with _quick(task):
-        pack = _Pack(problem, entries, resident=record is not None)
-        keep: Record = record or (lambda work: work)
+        pack = _Training(problem, entries, resident=record is not None)
+        keep: Recorder = record or (lambda work: work)
         gradient = keep(pack.gradient)
         update = (
             Streams(pack.updates, problem.device)
@@ -130,9 +130,9 @@ def _train(
             if watch is not None:
                 watch(step + 1, pack.weights)
 
-    examination = tuple(_lanes(data, pack.repeats) for data in problem.examination)
+    validation = tuple(_lanes(data, pack.repeats) for data in problem.validation)
     with _blamed(task):
-        values = task.evaluate(pack.weights, examination).double()
+        values = task.evaluate(pack.weights, validation).double()
     return [
         failed.get(index, lanes.view(-1, problem.seeds))
         for index, lanes in enumerate(values.split(pack.counts))
@@ -148,7 +148,7 @@ def _quick(task: Task) -> AbstractContextManager[None]:
     return torch.inference_mode() if own else nullcontext()
 
 
-class _Pack:
+class _Training:
     """Lanes in training: their buffers, and what a step does to them."""
 
     def __init__(self, problem: Problem, entries: Sequence[Entry], *, resident: bool) -> None:
@@ -211,7 +211,9 @@ def rehearse(problem: Problem, rules: UpdateRules, gradients: Tensor) -> Tensor:
     w = problem.initial[:1].clone()
     g, out = torch.empty_like(w), torch.zeros_like(w)
     with arithmetic():
-        calls = list(applications(problem.layout, rules, (Trial(-1.0, -1.0),), w, g, out=out))
+        calls = list(
+            applications(problem.layout, rules, (LearningRates(-1.0, -1.0),), w, g, out=out)
+        )
         *first, last = gradients
         for t, gradient in enumerate(first, start=1):
             g.copy_(gradient)

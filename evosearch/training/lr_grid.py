@@ -22,16 +22,16 @@ from evosearch.training.lanes import rehearse
 from evosearch.training.layout import Layout, Region
 from evosearch.training.problem import Problem
 from evosearch.training.seeds import grid_seed
-from evosearch.training.update import Trial, UpdateRules
+from evosearch.training.update import LearningRates, UpdateRules
 from proxy_tasks.task import Task
 
-__all__ = ["Grid", "Point", "UpdateSize", "measure", "recorded"]
+__all__ = ["Grid", "GridPoint", "UpdateSize", "measure", "recorded"]
 
 RECORDED = 8
 """Minibatches whose gradients a rule's update size is measured on."""
 
 
-class Point(NamedTuple):
+class GridPoint(NamedTuple):
     """A trial by its position on the grid; the centre's rate is 0, the first ratio is 0."""
 
     rate: int
@@ -74,21 +74,23 @@ class Grid:
         if not self.ratios or self.ratios[0] <= 0 or not increasing:
             raise ValueError(f"ratios {self.ratios}; expected positive, increasing numbers")
 
-    def points(self, size: UpdateSize) -> tuple[Point, ...]:
+    def points(self, size: UpdateSize) -> tuple[GridPoint, ...]:
         """Return the points to try first. A task with one kind of parameter has no ratio."""
         first = -(self.rates // 2)
         ratios = range(len(self.ratios)) if self._has_ratio(size) else (self._neutral,)
-        return tuple(Point(first + i, j) for i in range(self.rates) for j in ratios)
+        return tuple(GridPoint(first + i, j) for i in range(self.rates) for j in ratios)
 
-    def beyond(self, best: Point, tried: Collection[Point], size: UpdateSize) -> tuple[Point, ...]:
+    def beyond(
+        self, best: GridPoint, tried: Collection[GridPoint], size: UpdateSize
+    ) -> tuple[GridPoint, ...]:
         """Return the neighbours of the best point that were not tried; empty inside the grid."""
         rate, ratio = best
-        neighbours = [Point(rate - 1, ratio), Point(rate + 1, ratio)]
+        neighbours = [GridPoint(rate - 1, ratio), GridPoint(rate + 1, ratio)]
         if self._has_ratio(size) and len(self.ratios) > 1:
-            neighbours += [Point(rate, ratio - 1), Point(rate, ratio + 1)]
+            neighbours += [GridPoint(rate, ratio - 1), GridPoint(rate, ratio + 1)]
         return tuple(p for p in neighbours if p not in tried)
 
-    def ratio(self, point: Point) -> float:
+    def ratio(self, point: GridPoint) -> float:
         """Return how far the rest moves relative to the matrices, continued beyond the list."""
         last = len(self.ratios) - 1
         if point.ratio < 0:
@@ -98,10 +100,10 @@ class Grid:
             return self.ratios[-1] * step ** (point.ratio - last)
         return self.ratios[point.ratio]
 
-    def trial(self, point: Point, size: UpdateSize, step_size: float) -> Trial:
+    def trial(self, point: GridPoint, size: UpdateSize, step_size: float) -> LearningRates:
         """Return the learning rates of a point for a rule of this update size."""
         step = step_size * 10 ** (point.rate / self.per_decade)
-        return Trial(
+        return LearningRates(
             matrix=0.0 if size.matrix is None else step / size.matrix,
             rest=0.0 if size.rest is None else self.ratio(point) * step / size.rest,
         )

@@ -1,4 +1,4 @@
-"""A task's data for some seeds: initial weights, batches and the final examination."""
+"""A task's data for some seeds: initial weights, batches and validation data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Problem:
     """Initial weights (S, P)."""
     batches: Batch
     """Training data, each tensor (steps, S, ...)."""
-    examination: Batch
+    validation: Batch
     """Data of the end value, each tensor (S, ...)."""
 
     @classmethod
@@ -44,7 +44,7 @@ class Problem:
             _join(x, dim=1).to(device) for x in zip(*(d.batches for d in drawn), strict=True)
         )
         exams = (
-            _join(x, dim=0).to(device) for x in zip(*(d.examination for d in drawn), strict=True)
+            _join(x, dim=0).to(device) for x in zip(*(d.validation for d in drawn), strict=True)
         )
         return cls(task, Layout.of(task), initial, tuple(batches), tuple(exams))
 
@@ -60,11 +60,11 @@ class Problem:
 
 
 class _Drawn(NamedTuple):
-    """One seed's initial weights (P,), batches (steps, ...) and examination."""
+    """One seed's initial weights (P,), batches (steps, ...) and validation data."""
 
     initial: Tensor
     batches: Batch
-    examination: Batch
+    validation: Batch
 
 
 @lru_cache(maxsize=16)
@@ -74,7 +74,7 @@ def _draw(task: Task, seed: int, dtype: torch.dtype) -> _Drawn:
     views = layout.views(flat)
     for name, value in task.initialize(seed).items():
         views[name][0].copy_(value)
-    return _Drawn(flat[0], task.draw(seed), task.examination(seed))
+    return _Drawn(flat[0], task.draw(seed), task.validation(seed))
 
 
 def _join(seeds: tuple[Tensor, ...], dim: int) -> Tensor:

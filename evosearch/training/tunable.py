@@ -180,7 +180,7 @@ def _completed(
     return write(tuple(next(free) if value is None else value for value in held))
 
 
-class _Place(NamedTuple):
+class _ConstantAt(NamedTuple):
     """Where a constant stands."""
 
     rule: int
@@ -190,7 +190,7 @@ class _Place(NamedTuple):
     """Whether 1 minus the constant stands there."""
 
 
-def _constants(rules: RuleSet) -> Iterator[tuple[Axis, tuple[_Place, ...]]]:
+def _constants(rules: RuleSet) -> Iterator[tuple[Axis, tuple[_ConstantAt, ...]]]:
     """Yield each constant that is an axis, and where it stands.
 
     What the program names, and an average with the correction of its bias, are one constant each.
@@ -204,8 +204,8 @@ def _constants(rules: RuleSet) -> Iterator[tuple[Axis, tuple[_Place, ...]]]:
                     continue
                 kind, suffix = _kind(statement, j, value), " of the rest" if r else ""
                 if tie is None:
-                    places = [_Place(r, i, j)]
-                    places += [_Place(r, *linked[i, j], True)] if (i, j) in linked else []
+                    places = [_ConstantAt(r, i, j)]
+                    places += [_ConstantAt(r, *linked[i, j], True)] if (i, j) in linked else []
                     yield (
                         Axis(f"{statement.op} {statement.target}{suffix}", (value,), 0, kind),
                         tuple(places),
@@ -217,10 +217,10 @@ def _constants(rules: RuleSet) -> Iterator[tuple[Axis, tuple[_Place, ...]]]:
                     yield Axis(tie.name + suffix, (tie.value,), 0, kind), _named(r, rule, tie.name)
 
 
-def _named(r: int, rule: Rule, name: str) -> tuple[_Place, ...]:
+def _named(r: int, rule: Rule, name: str) -> tuple[_ConstantAt, ...]:
     """Return where a constant stands that the program names."""
     return tuple(
-        _Place(r, i, j, tie.complement)
+        _ConstantAt(r, i, j, tie.complement)
         for i, statement in enumerate(rule.body)
         for j, tie in enumerate(statement.ties)
         if tie is not None and tie.name == name

@@ -20,7 +20,7 @@ from typing import Final
 from evosearch.training.batching import train_entries
 from evosearch.training.evaluate import compile_text
 from evosearch.training.job import TaskRef
-from evosearch.training.lanes import Entry, Trial, arithmetic
+from evosearch.training.lanes import Entry, LearningRates, arithmetic
 from evosearch.training.lr_grid import UpdateSize, measure
 from evosearch.training.score import log_excess
 from evosearch.training.seeds import evaluation_seed
@@ -248,11 +248,11 @@ class _Tuning:
         text, lr = self._text(place), trial.matrix or trial.rest
         return Attempt(text, values, lr, trial.rest, math.nan)
 
-    def _trial(self, place: Place) -> Trial:
+    def _trial(self, place: Place) -> LearningRates:
         size = self._size
         assert size is not None
         step = self._task.step_size * _FINE ** place[0]
-        return Trial(
+        return LearningRates(
             matrix=0.0 if size.matrix is None else step / size.matrix,
             rest=0.0 if size.rest is None else _RATIO ** place[1] * step / size.rest,
         )

@@ -12,7 +12,14 @@ from torch import Tensor
 from evosearch.training.layout import Layout
 from primitives.shape import Shape
 
-__all__ = ["Application", "Trial", "UpdateRule", "UpdateRules", "applications", "state_entries"]
+__all__ = [
+    "Application",
+    "LearningRates",
+    "UpdateRule",
+    "UpdateRules",
+    "applications",
+    "state_entries",
+]
 
 
 class UpdateRule(Protocol):
@@ -62,7 +69,7 @@ class UpdateRules(Protocol):
 
 
 @dataclass(frozen=True)
-class Trial:
+class LearningRates:
     """Learning rates at the first step; both decay linearly to zero."""
 
     matrix: float
@@ -71,7 +78,7 @@ class Trial:
     """Learning rate of all other parameters."""
 
 
-_Target = tuple[Tensor, Tensor, slice | None]
+_Destination = tuple[Tensor, Tensor, slice | None]
 """Weights to move, their learning rates (broadcasting), and the columns of the update they take."""
 
 
@@ -79,7 +86,12 @@ class Application:
     """One rule over one block of weights, with its states."""
 
     def __init__(
-        self, rule: UpdateRule, w: Tensor, g: Tensor, states: list[Tensor], targets: list[_Target]
+        self,
+        rule: UpdateRule,
+        w: Tensor,
+        g: Tensor,
+        states: list[Tensor],
+        targets: list[_Destination],
     ) -> None:
         self._update = rule.update
         self._bound = rule.bound(w, g, states)
@@ -133,7 +145,7 @@ def _memory(tensor: Tensor) -> int:
 def applications(
     layout: Layout,
     rules: UpdateRules,
-    trials: Sequence[Trial],
+    trials: Sequence[LearningRates],
     w: Tensor,
     g: Tensor,
     *,
@@ -154,7 +166,7 @@ def applications(
     rates = rates.to(w.dtype).repeat_interleave(w.shape[0] // len(trials), 0).to(w.device)
     parts = list(zip((rules.matrix, rules.rest), layout.regions, rates.unbind(1), strict=True))
     if rules.matrix == rules.rest and rules.matrix.elementwise:
-        targets: list[_Target] = [
+        targets: list[_Destination] = [
             (region.slice(out), rate[:, None], slice(region.start, region.stop))
             for _, region, rate in parts
             if region.size

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from evosearch.errors import ClusterError, EvosearchError
 from evosearch.training.job import Status
-from evosearch.workers.executor import Timed, Work, perform
+from evosearch.workers.executor import AnyJob, Timed, perform
 from evosearch.workers.retry import Piece, Pieces
 
 __all__ = ["ChildExecutor", "call_apart", "serve"]
@@ -49,7 +49,7 @@ class ChildExecutor:
         self,
         deadline: float = 600.0,
         *,
-        perform: Callable[[Work], Timed] = perform,
+        perform: Callable[[AnyJob], Timed] = perform,
         prepare: Callable[[], None] | None = None,
     ) -> None:
         self.faults: list[str] = []
@@ -58,10 +58,10 @@ class ChildExecutor:
         self._pieces = Pieces()
         self._queue: deque[Piece] = deque()
         self._begin = perform, prepare
-        self._child: _Child | None = _Child(self._begin)
+        self._child: _ChildProcess | None = _ChildProcess(self._begin)
         self._failures = 0
 
-    def submit(self, number: int, job: Work) -> None:
+    def submit(self, number: int, job: AnyJob) -> None:
         """Accept a job."""
         self._queue.append(self._pieces.open(number, job))
 
@@ -111,14 +111,14 @@ class ChildExecutor:
         self._note(f"job {piece.number}, attempt {piece.attempt}: {message}")
         self._queue.extendleft(reversed(self._pieces.fault(piece, status, message)))
 
-    def _ready_child(self) -> _Child:
+    def _ready_child(self) -> _ChildProcess:
         """Return a process that has started.
 
         Raises:
             ClusterError: None can be had.
         """
         while True:
-            child = self._child = self._child or _Child(self._begin)
+            child = self._child = self._child or _ChildProcess(self._begin)
             try:
                 if not child.started:
                     child.receive(_START)
@@ -143,7 +143,7 @@ class ChildExecutor:
         self.on_fault(fault)
 
 
-class _Child:
+class _ChildProcess:
     """A process that serves calls through a pipe which nobody else has."""
 
     def __init__(self, begin: tuple[Any, Any]) -> None:
@@ -226,7 +226,7 @@ def call_apart(function: Callable[[], Any], timeout: float) -> Any:
         ChildProcessError: It ended its process; the text says how.
         Exception: What it raised.
     """
-    child = _Child((None, function))
+    child = _ChildProcess((None, function))
     try:
         return child.receive(timeout)
     except EOFError:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from evosearch.config.preflight import Imprint
     from evosearch.config.schema import Config
 
-__all__ = ["Executor", "LocalExecutor", "Result", "Timed", "Work", "perform", "prepare"]
+__all__ = ["AnyJob", "Executor", "LocalExecutor", "Result", "Timed", "perform", "prepare"]
 
-Work = Job | BaselineJob | TuningJob
+AnyJob = Job | BaselineJob | TuningJob
 Result = tuple[Outcome, ...] | Baseline | Tuned
 Timed = tuple[Result, float]
 """A result and the seconds that a worker spent on it."""
@@ -31,7 +31,7 @@ _SHARE_OF_MEMORY: Final = 0.8
 """What one worker may allocate of its machine's memory."""
 
 
-def perform(job: Work, device: str = "cpu") -> Timed:
+def perform(job: AnyJob, device: str = "cpu") -> Timed:
     """Run a job here; return its result and the seconds it took.
 
     Raises:
@@ -120,7 +120,7 @@ class Executor(Protocol):
     on_fault: Callable[[str], None]
     """Is told of each fault at once, also before there is any result."""
 
-    def submit(self, number: int, job: Work) -> None:
+    def submit(self, number: int, job: AnyJob) -> None:
         """Accept a job under a number that was not used before."""
         ...
 
@@ -142,13 +142,13 @@ class LocalExecutor:
 
     workers = 1
 
-    def __init__(self, perform: Callable[[Work], Timed] = perform) -> None:
+    def __init__(self, perform: Callable[[AnyJob], Timed] = perform) -> None:
         self.faults: list[str] = []
         self.on_fault: Callable[[str], None] = lambda _: None
         self._perform = perform
-        self._waiting: dict[int, Work] = {}
+        self._waiting: dict[int, AnyJob] = {}
 
-    def submit(self, number: int, job: Work) -> None:
+    def submit(self, number: int, job: AnyJob) -> None:
         """Accept a job."""
         self._waiting[number] = job
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from evosearch.errors import ClusterError, EvosearchError
 from evosearch.training.job import Status
-from evosearch.workers.executor import Timed, Work, perform
+from evosearch.workers.executor import AnyJob, Timed, perform
 from evosearch.workers.heartbeat import Heartbeat
 from evosearch.workers.ray_session import join, start
 from evosearch.workers.retry import Piece, Pieces
@@ -70,7 +70,7 @@ class RayExecutor:
         deadline: float = 600.0,
         *,
         runtime: Mapping[str, Any] | None = None,
-        perform: Callable[[Work], Timed] = perform,
+        perform: Callable[[AnyJob], Timed] = perform,
         prepare: Callable[[], None] | None = None,
     ) -> None:
         self.faults: list[str] = []
@@ -102,7 +102,7 @@ class RayExecutor:
         self._queue: deque[Piece] = deque()
         self._flying: dict[Any, _Flight] = {}
 
-    def submit(self, number: int, job: Work) -> None:
+    def submit(self, number: int, job: AnyJob) -> None:
         """Accept a job."""
         self._queue.append(self._pieces.open(number, job))
         self._launch()
@@ -295,7 +295,7 @@ class _Worker:
     """Lives in an actor's process and runs jobs there."""
 
     def __init__(
-        self, perform: Callable[[Work], Timed], prepare: Callable[[], None] | None
+        self, perform: Callable[[AnyJob], Timed], prepare: Callable[[], None] | None
     ) -> None:
         import torch
 
@@ -307,7 +307,7 @@ class _Worker:
         if self._prepare is not None:
             self._prepare()
 
-    def run(self, job: Work) -> Timed:
+    def run(self, job: AnyJob) -> Timed:
         """Run one job."""
         return self._perform(job)
 

@@ -16,7 +16,7 @@ from evosearch.training.baseline import Baseline
 from evosearch.training.job import Job, Outcome, Status
 from evosearch.training.score import BOUND
 from evosearch.training.tuner import Tuned
-from evosearch.workers.executor import Timed, Work
+from evosearch.workers.executor import AnyJob, Timed
 
 __all__ = ["Piece", "Pieces"]
 
@@ -32,7 +32,7 @@ class Piece:
     number: int
     first: int
     """Position of its first candidate in the job."""
-    job: Work
+    job: AnyJob
     attempt: int = 1
     share: float = 1.0
     """What it may take of a pack's deadline."""
@@ -55,7 +55,7 @@ class Pieces:
     def __init__(self) -> None:
         self._open: dict[int, _Open] = {}
 
-    def open(self, number: int, job: Work) -> Piece:
+    def open(self, number: int, job: AnyJob) -> Piece:
         """Begin a job; return the piece to compute."""
         self._open[number] = _Open(len(job.candidates) if isinstance(job, Job) else 1, {})
         return Piece(number, 0, job)

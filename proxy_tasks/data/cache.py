@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 
 import torch
 
-__all__ = ["CARRIED", "PLACES", "DataError", "folder", "kept", "located"]
+__all__ = ["CARRIED", "PLACES", "TaskDataError", "folder", "kept", "located"]
 
 CARRIED = "EVOSEARCH_CARRIED"
 """The environment variable, JSON, by which workers know data that travelled with their job."""
@@ -30,7 +30,7 @@ def kept(load: Load) -> Load:
     return cast(Load, lru_cache(maxsize=4)(torch.inference_mode(mode=False)(load)))
 
 
-class DataError(ValueError):
+class TaskDataError(ValueError):
     """A data file that is missing or malformed: what was expected, what was found, what to do."""
 
 
@@ -53,14 +53,16 @@ def folder(path: str, content: str) -> Path:
         content: What belongs in it, for the error message.
 
     Raises:
-        DataError: There is no such folder.
+        TaskDataError: There is no such folder.
     """
     if not path:
-        raise DataError(f"expected a folder with {content}, found no path; set the task's `path`")
+        raise TaskDataError(
+            f"expected a folder with {content}, found no path; set the task's `path`"
+        )
     root = located(path)
     if not root.is_dir():
         found = "a file" if root.exists() else "nothing"
-        raise DataError(
+        raise TaskDataError(
             f"expected a folder with {content} at {root}, found {found}; correct `path`"
         )
     return root

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from proxy_tasks.data.cache import DataError, kept, located
+from proxy_tasks.data.cache import TaskDataError, kept, located
 
 __all__ = ["VALIDATION", "VOCABULARY", "corpus", "packaged_text", "spelled"]
 
@@ -49,12 +49,12 @@ def corpus(path: str, megabytes: float, device: torch.device) -> tuple[Tensor, i
         device: Where the symbols go.
 
     Raises:
-        DataError: The file is missing or has fewer than 100,000 bytes.
+        TaskDataError: The file is missing or has fewer than 100,000 bytes.
     """
     limit = int(megabytes * 1e6)
     text = _read(path, limit) if path else packaged_text()[:limit]
     if len(text) < _LEAST:
-        raise DataError(
+        raise TaskDataError(
             f"expected at least {_LEAST:,} bytes of text in {path or _PACKAGED}, found "
             f"{len(text):,}; set `path` to a longer file, or raise `megabytes`"
         )
@@ -65,7 +65,9 @@ def corpus(path: str, megabytes: float, device: torch.device) -> tuple[Tensor, i
 def _read(path: str, limit: int) -> bytes:
     file = located(path)
     if not file.is_file():
-        raise DataError(f"expected a text file at {file}, found none; correct the task's `path`")
+        raise TaskDataError(
+            f"expected a text file at {file}, found none; correct the task's `path`"
+        )
     with file.open("rb") as stream:
         return stream.read(limit)
 

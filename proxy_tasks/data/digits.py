@@ -43,7 +43,7 @@ class DigitsTask(Task):
         random = generator(seed, f"{self.family}/draw")
         return (torch.randint(TRAINING, (self.steps, self.batch), generator=random),)
 
-    def examination(self, seed: int) -> Batch:  # noqa: ARG002 - the same images for every seed
+    def validation(self, seed: int) -> Batch:  # noqa: ARG002 - the same images for every seed
         """Return the indices (450,) of all validation images."""
         return (torch.arange(TRAINING, IMAGES),)
 

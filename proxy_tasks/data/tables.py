@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from proxy_tasks.data.cache import DataError, kept
+from proxy_tasks.data.cache import TaskDataError, kept
 from proxy_tasks.task import generator
 
 __all__ = ["CLASSES", "ROWS", "table"]
@@ -27,12 +27,12 @@ def table(name: str, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, 
         See https://scikit-learn.org/stable/datasets/toy_dataset.html.
 
     Raises:
-        DataError: There is no such table.
+        TaskDataError: There is no such table.
     """
     from sklearn import datasets
 
     if name not in CLASSES:
-        raise DataError(f"expected a table among {', '.join(CLASSES)}, found {name!r}")
+        raise TaskDataError(f"expected a table among {', '.join(CLASSES)}, found {name!r}")
     columns, targets = getattr(datasets, f"load_{name}")(return_X_y=True)
     order = torch.randperm(len(columns), generator=generator(0, f"table/{name}"))
     x = torch.from_numpy(columns).double()[order]

@@ -13,7 +13,7 @@ from collections import Counter
 import torch
 from torch import Tensor
 
-from proxy_tasks.data.cache import DataError, kept
+from proxy_tasks.data.cache import TaskDataError, kept
 from proxy_tasks.data.corpus import VALIDATION, VOCABULARY, packaged_text, spelled
 
 __all__ = ["tokens"]
@@ -28,10 +28,10 @@ def tokens(vocabulary: int, device: torch.device) -> tuple[Tensor, int]:
     The alphabet's symbols come first, in the order of `proxy_tasks.data.corpus`.
 
     Raises:
-        DataError: The vocabulary is smaller than the alphabet.
+        TaskDataError: The vocabulary is smaller than the alphabet.
     """
     if vocabulary < VOCABULARY:
-        raise DataError(
+        raise TaskDataError(
             f"expected a vocabulary of at least the {VOCABULARY} characters, found {vocabulary}; "
             "raise `vocabulary`"
         )

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from proxy_tasks.kernels.abi import Third, Tile
-from proxy_tasks.kernels.ir import FLOAT, INTEGER, POINTER, Code, Value
+from proxy_tasks.kernels.ir import FLOAT, INTEGER, POINTER, Code, SsaValue
 from proxy_tasks.kernels.vectors import transposed
 
 __all__ = ["products"]
@@ -60,24 +60,24 @@ def products(tile: Tile, third: Third, *, relu: bool) -> str:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Block:
     """Where a tile lies."""
 
-    columns: Value
+    columns: SsaValue
     """How many are left from its first on."""
-    a: Value
-    b: Value
-    b_row: Value
+    a: SsaValue
+    b: SsaValue
+    b_row: SsaValue
     """Stride over b's rows."""
-    out: Value
-    c: Value
+    out: SsaValue
+    c: SsaValue
 
 
 class _Product:
     """Writes one lane's product."""
 
     def __init__(
-        self, code: Code, tile: Tile, third: Third, relu: bool, fields: list[Value]
+        self, code: Code, tile: Tile, third: Third, relu: bool, fields: list[SsaValue]
     ) -> None:
         self.code, self.tile, self.third, self.relu = code, tile, third, relu
         self.m, self.k, self.n = fields[:3]
@@ -87,7 +87,7 @@ class _Product:
         self.c, self.c_lane, self.c_row, self.c_column = fields[14:18]
         self.scratch, self.alpha, self.beta = fields[18:]
 
-    def write(self, lane: Value, fresh: Value) -> None:
+    def write(self, lane: SsaValue, fresh: SsaValue) -> None:
         """Write the product of one lane; what a b that all lanes share needs is done if `fresh`."""
         code, b, columns = self.code, self.code.builder, self.tile.columns
         packs = b.icmp_unsigned("!=", b.ptrtoint(self.scratch, INTEGER), code.whole(0))
@@ -109,11 +109,11 @@ class _Product:
             wide = b.icmp_signed(">", left, code.whole(self.tile.width))
             with b.if_else(wide) as (two, one):
                 with two:
-                    self._panel(2, _Place(left, a, factor, stride, out_j, c_j))
+                    self._panel(2, _Block(left, a, factor, stride, out_j, c_j))
                 with one:
-                    self._panel(1, _Place(left, a, factor, stride, out_j, c_j))
+                    self._panel(1, _Block(left, a, factor, stride, out_j, c_j))
 
-    def _panel(self, vectors: int, top: _Place) -> None:
+    def _panel(self, vectors: int, top: _Block) -> None:
         """Write the tiles of so many vectors of columns, from the top down."""
         code, b, done = self.code, self.code.builder, self.code.whole(0)
         # As many of the highest tiles as fit, then of the next: what is left gets ever lower.
@@ -130,7 +130,7 @@ class _Product:
                 self._tile(height, vectors, place)
             done = b.add(done, b.mul(count, code.whole(height)))
 
-    def _tile(self, rows: int, vectors: int, place: _Place) -> None:
+    def _tile(self, rows: int, vectors: int, place: _Block) -> None:
         """Write so many rows of so many vectors, or of what columns are left."""
         code, b, width = self.code, self.code.builder, self.tile.width
         starts = [code.at(place.a, b.mul(code.whole(r), self.a_row)) for r in range(rows)]
@@ -163,7 +163,7 @@ class _Product:
                     value = code.read(code.at(self.scratch, start, j.index))
                     self._finish(value, place, r.index, j.index)
 
-    def _finish(self, value: Value, place: _Place, row: Value, column: Value) -> None:
+    def _finish(self, value: SsaValue, place: _Block, row: SsaValue, column: SsaValue) -> None:
         """Turn sums, a vector or a float of them, into the result and write it."""
         code, b = self.code, self.code.builder
         single = value.type == FLOAT
@@ -186,7 +186,7 @@ class _Product:
             value = b.select(b.fcmp_ordered("<", value, code.zero(value)), code.zero(value), value)
         code.write(value, code.at(place.out, b.mul(row, self.out_row), column))
 
-    def _pack(self, matrix: Value, panels: Value) -> None:
+    def _pack(self, matrix: SsaValue, panels: SsaValue) -> None:
         """Copy b to its panels, square blocks of a vector's width at a time."""
         code, b, width = self.code, self.code.builder, self.tile.width
         side, columns = code.whole(width), code.whole(self.tile.columns)
@@ -226,6 +226,6 @@ class _Product:
                         value = b.select(exists, value, code.zero(value))
                         code.write(value, code.at(target, b.mul(row.index, columns), column.index))
 
-    def _write_block(self, rows: list[Value], target: Value) -> None:
+    def _write_block(self, rows: list[SsaValue], target: SsaValue) -> None:
         for x, row in enumerate(rows):
             self.code.write(row, self.code.at(target, self.code.whole(x * self.tile.columns)))

@@ -13,8 +13,8 @@ from proxy_tasks.kernels.jit import compile_function
 
 __all__ = [
     "NOWHERE",
-    "Place",
-    "Record",
+    "CallRecord",
+    "Strided",
     "compile_kernels",
     "must_copy",
     "pack",
@@ -23,16 +23,16 @@ __all__ = [
     "scratch_size",
 ]
 
-Place = tuple[int, ...]
+Strided = tuple[int, ...]
 """Address of a matrix of the first lane, and strides over lanes, rows and columns in floats."""
-NOWHERE: Final[Place] = (0, 0, 0, 0)
-Record = tuple[float, ...]
+NOWHERE: Final[Strided] = (0, 0, 0, 0)
+CallRecord = tuple[float, ...]
 """Fields of one product, see `tile.RECORD`."""
 _LONG_ROW: Final = 1024
 """From so many floats on, rows lie on pages of their own, and to copy them first is quicker."""
 
 
-def must_copy(tile: Tile, n: int, b: Place) -> bool:
+def must_copy(tile: Tile, n: int, b: Strided) -> bool:
     """Whether second factors of n columns need scratch."""
     _, _, row, column = b
     return column != 1 or n % tile.width != 0 or row >= _LONG_ROW
@@ -46,15 +46,15 @@ def scratch_size(tile: Tile, k: int, n: int) -> int:
 def record(
     tile: Tile,
     sizes: tuple[int, int, int],
-    out: Place,
-    a: Place,
-    b: Place,
+    out: Strided,
+    a: Strided,
+    b: Strided,
     *,
-    c: Place,
+    c: Strided,
     scratch: int,
     alpha: float,
     beta: float,
-) -> Record:
+) -> CallRecord:
     """Return the record of ``out = alpha a @ b`` with a third operand.
 
     Args:
@@ -72,7 +72,7 @@ def record(
     return (*sizes, *a, *b, *out[:3], *c, spare, alpha, beta)
 
 
-def pack(lanes: int, records: Sequence[Record]) -> bytes:
+def pack(lanes: int, records: Sequence[CallRecord]) -> bytes:
     """Return what `run` takes: a header of two words of 8 bytes, the number of lanes the first."""
     return _layout(len(records)).pack(lanes, len(records), *chain.from_iterable(records))
 

@@ -16,8 +16,8 @@ from proxy_tasks.kernels.abi import Third, Tile
 from proxy_tasks.kernels.dispatch import own_tile, plain
 from proxy_tasks.kernels.gemm_calls import (
     NOWHERE,
-    Place,
-    Record,
+    CallRecord,
+    Strided,
     must_copy,
     pack,
     record,
@@ -61,7 +61,7 @@ def _own(
 
 def _record(
     tile: Tile, out: Tensor, a: Tensor, b: Tensor, c: Tensor | None, *, alpha: float, beta: float
-) -> tuple[Record, list[Tensor]]:
+) -> tuple[CallRecord, list[Tensor]]:
     """Return the record of a product, and what must be kept until it is done."""
     (_, m, k), n = a.shape, b.shape[2]
     if b.stride(1) != 1 and b.stride(2) != 1:
@@ -80,7 +80,7 @@ def _match(a: Tensor, b: Tensor) -> bool:
     return b.shape[:2] == (a.shape[0], a.shape[2])
 
 
-def _place(x: Tensor) -> Place:
+def _place(x: Tensor) -> Strided:
     return (x.data_ptr(), *x.stride())
 
 

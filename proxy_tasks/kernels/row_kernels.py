@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from proxy_tasks.kernels.abi import WIDTH
-from proxy_tasks.kernels.ir import FLOAT, INTEGER, POINTER, Code, Value
+from proxy_tasks.kernels.ir import FLOAT, INTEGER, POINTER, Code, SsaValue
 from proxy_tasks.kernels.vectors import exp, fold
 
 __all__ = ["KERNELS"]
@@ -26,16 +26,16 @@ class _Rows:
         self.pointers, self.number = fields[2:7], fields[7]
         self.mean = self.inverse(code.builder.sitofp(self.length, FLOAT))
 
-    def inverse(self, number: Value) -> Value:
+    def inverse(self, number: SsaValue) -> SsaValue:
         """Return 1 / number."""
         return self.code.builder.fdiv(self.code.one(number), number)
 
-    def starts(self, row: Value) -> list[Value]:
+    def starts(self, row: SsaValue) -> list[SsaValue]:
         """Return where a row begins behind each of the addresses."""
         offset = self.code.builder.mul(row, self.length)
         return [self.code.at(pointer, offset) for pointer in self.pointers]
 
-    def total(self, vector: Value) -> Value:
+    def total(self, vector: SsaValue) -> SsaValue:
         """Return the sum of a vector's entries."""
         return fold(self.code, vector, self.code.builder.fadd)
 
@@ -52,7 +52,7 @@ def softmax(name: str, *, targets: bool) -> str:
     with code.loop(rows.count) as row:
         x, out, *_ = rows.starts(row.index)
 
-        def larger(one: Value, other: Value) -> Value:
+        def larger(one: SsaValue, other: SsaValue) -> SsaValue:
             return b.select(b.fcmp_ordered(">", one, other), one, other)
 
         with code.loop(rows.length, WIDTH, [code.filled(-float("inf"))]) as j:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from proxy_tasks.kernels.ir import Code, Value
+from proxy_tasks.kernels.ir import Code, SsaValue
 
 __all__ = ["exp", "fold", "transposed"]
 
@@ -20,7 +20,7 @@ _EXP: Final = (
 """Cephes' coefficients of (e^r - 1 - r) / r^2, the highest power first."""
 
 
-def fold(code: Code, vector: Value, join: Callable[[Value, Value], Value]) -> Value:
+def fold(code: Code, vector: SsaValue, join: Callable[[SsaValue, SsaValue], SsaValue]) -> SsaValue:
     """Return one float: the halves of a vector joined, and so on."""
     size = code.width
     while size > 1:
@@ -30,7 +30,7 @@ def fold(code: Code, vector: Value, join: Callable[[Value, Value], Value]) -> Va
     return code.first(vector)
 
 
-def exp(code: Code, x: Value) -> Value:
+def exp(code: Code, x: SsaValue) -> SsaValue:
     """Return e^x of a vector of numbers that are not above 0, to 1e-7 of it; 0 below e^-87.
 
     By Cephes' expf: x = n log 2 + r with a whole n and |r| < log(2) / 2, a polynomial for e^r, and
@@ -55,7 +55,7 @@ def exp(code: Code, x: Value) -> Value:
     return b.select(b.fcmp_unordered("!=", x, x), x, power)  # a NaN, which no number equals
 
 
-def transposed(code: Code, rows: Sequence[Value]) -> list[Value]:
+def transposed(code: Code, rows: Sequence[SsaValue]) -> list[SsaValue]:
     """Return the columns of a square block of vectors.
 
     Each of log2(width) rounds interleaves row i of the upper half with row i of the lower.

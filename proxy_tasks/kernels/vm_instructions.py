@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from proxy_tasks.kernels.ir import Code, Value
+    from proxy_tasks.kernels.ir import Code, SsaValue
 
 __all__ = ["INSTRUCTIONS", "Operation"]
 
@@ -26,35 +26,35 @@ class Operation:
     """Writes it: the code that is being written, then so many values, to a value."""
 
 
-def _sign(code: Code, x: Value) -> Value:
+def _sign(code: Code, x: SsaValue) -> SsaValue:
     b, zero, one = code.builder, code.zero(x), code.one(x)
     positive = b.select(b.fcmp_ordered(">", x, zero), one, zero)
     negative = b.select(b.fcmp_ordered("<", x, zero), one, zero)
     return b.fsub(positive, negative)
 
 
-def _extreme(code: Code, relation: str, x: Value, y: Value) -> Value:
+def _extreme(code: Code, relation: str, x: SsaValue, y: SsaValue) -> SsaValue:
     """Return the larger or the smaller, y of two equals, or a NaN if one of them is."""
     b = code.builder
     result = b.select(b.fcmp_ordered(relation, x, y), x, y)
     return b.select(b.fcmp_unordered("!=", x, x), x, result)
 
 
-def _bounded(code: Code, relation: str, x: Value, bound: Value) -> Value:
+def _bounded(code: Code, relation: str, x: SsaValue, bound: SsaValue) -> SsaValue:
     """Return the bound if it is larger, or smaller, than x; else x, also if it is NaN."""
     b = code.builder
     return b.select(b.fcmp_ordered(relation, bound, x), bound, x)
 
 
-def _chosen(code: Code, condition: Value, x: Value, y: Value) -> Value:
+def _chosen(code: Code, condition: SsaValue, x: SsaValue, y: SsaValue) -> SsaValue:
     return code.builder.select(condition, x, y)
 
 
-def _nonzero(code: Code, x: Value) -> Value:
+def _nonzero(code: Code, x: SsaValue) -> SsaValue:
     return code.builder.fcmp_unordered("!=", x, code.zero(x))
 
 
-def _positive(code: Code, x: Value) -> Value:
+def _positive(code: Code, x: SsaValue) -> SsaValue:
     return code.builder.fcmp_ordered(">", x, code.zero(x))
 
 

@@ -8,7 +8,7 @@ for all rules: a rule is data to it, so it costs a search nothing to try another
 from __future__ import annotations
 
 from proxy_tasks.kernels.abi import PART, WIDTH
-from proxy_tasks.kernels.ir import INTEGER, POINTER, Code, Value
+from proxy_tasks.kernels.ir import INTEGER, POINTER, Code, SsaValue
 from proxy_tasks.kernels.vm_instructions import INSTRUCTIONS
 
 __all__ = ["machine"]
@@ -35,10 +35,10 @@ def machine(name: str) -> str:
     filled = b.add(table_size, code.whole(WIDTH - 1))  # buffers begin where lines of the cache do
     buffers = code.at(scratch, b.sub(filled, b.srem(filled, code.whole(WIDTH))))
 
-    def set_slot(slot: Value, address: Value) -> None:
+    def set_slot(slot: SsaValue, address: SsaValue) -> None:
         b.store(address, b.gep(scratch, [slot], source_etype=INTEGER), align=8)
 
-    def slot(number: Value) -> Value:
+    def slot(number: SsaValue) -> SsaValue:
         return b.load(b.gep(scratch, [number], source_etype=INTEGER), typ=POINTER, align=8)
 
     with code.loop(own) as i:

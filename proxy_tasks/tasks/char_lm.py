@@ -37,6 +37,6 @@ class CharLM(LanguageTask):
         """Return the text and where its validation part begins.
 
         Raises:
-            DataError: The file is missing or too short.
+            TaskDataError: The file is missing or too short.
         """
         return corpus(self.path, self.megabytes, device)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from proxy_tasks.data.cache import DataError, folder, kept
+from proxy_tasks.data.cache import TaskDataError, folder, kept
 from proxy_tasks.kernels.chunks import by_lanes, grouped
 from proxy_tasks.models.conv import ConvNet, neighbourhoods
 from proxy_tasks.task import Batch, Parameter, Task, Weights, generator
@@ -85,13 +85,13 @@ class Cifar10(Task):
         """Return indices (steps, batch) of training images, drawn with replacement.
 
         Raises:
-            DataError: The files are missing or malformed.
+            TaskDataError: The files are missing or malformed.
         """
         _, _, boundary = cifar10(self.path, torch.device("cpu"))
         random = generator(seed, "cifar10/draw")
         return (torch.randint(boundary, (self.steps, self.batch), generator=random),)
 
-    def examination(self, seed: int) -> Batch:  # noqa: ARG002 - the same images for every seed
+    def validation(self, seed: int) -> Batch:  # noqa: ARG002 - the same images for every seed
         """Return the indices of the first test images."""
         _, labels, boundary = cifar10(self.path, torch.device("cpu"))
         return (torch.arange(boundary, min(len(labels), boundary + self.test_images)),)
@@ -140,14 +140,14 @@ def read_cifar10(file: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the pixels (N, 3072) and labels (N,) of one file, as uint8.
 
     Raises:
-        DataError: The file is missing or is not what its name says.
+        TaskDataError: The file is missing or is not what its name says.
     """
     if not file.is_file():
-        raise DataError(f"expected CIFAR-10 images in {file}, found no file; correct `path`")
+        raise TaskDataError(f"expected CIFAR-10 images in {file}, found no file; correct `path`")
     if file.suffix == ".bin":
         content = np.fromfile(file, dtype=np.uint8)
         if content.size == 0 or content.size % (PIXELS + 1):
-            raise DataError(
+            raise TaskDataError(
                 f"expected rows of {PIXELS + 1} bytes in {file}, found {content.size} bytes; "
                 "unpack the archive again"
             )
@@ -156,7 +156,9 @@ def read_cifar10(file: Path) -> tuple[np.ndarray, np.ndarray]:
     else:
         labels, pixels = _unpickle(file)
     if labels.max() > 9:
-        raise DataError(f"expected labels 0 to 9 in {file}, found {labels.max()}; is it CIFAR-100?")
+        raise TaskDataError(
+            f"expected labels 0 to 9 in {file}, found {labels.max()}; is it CIFAR-100?"
+        )
     return pixels, labels
 
 
@@ -167,18 +169,18 @@ def _unpickle(file: Path) -> tuple[np.ndarray, np.ndarray]:
         pixels = np.asarray(content[b"data"])
         labels = np.asarray(content[b"labels"])
     except Exception as error:  # a malformed pickle raises nearly anything
-        raise DataError(
+        raise TaskDataError(
             f"expected a pickled CIFAR-10 batch in {file}, found {type(error).__name__}: {error}; "
             "unpack the archive again"
         ) from error
     shape = (len(labels), PIXELS)
     if pixels.dtype != np.uint8 or pixels.shape != shape or labels.dtype.kind not in "iu":
-        raise DataError(
+        raise TaskDataError(
             f"expected uint8 data of shape {shape} and integer labels in {file}, "
             f"found {pixels.dtype} data of shape {pixels.shape}; unpack the archive again"
         )
     if not len(labels) or labels.min() < 0:
-        raise DataError(f"expected labels 0 to 9 in {file}, found none or negative ones")
+        raise TaskDataError(f"expected labels 0 to 9 in {file}, found none or negative ones")
     return labels, pixels
 
 
@@ -231,7 +233,7 @@ def _frombuffer(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
     return np.frombuffer(bytes(content), _numbers(kind)).reshape(shape, order=order)
 
 
-class _Kind:
+class _DataSet:
     """Stands for a dtype while it is read; it becomes one only if it is a number's."""
 
     def __init__(self, code: Any = "", *_: object) -> None:
@@ -252,7 +254,7 @@ def _numbers(kind: Any) -> np.dtype:
     Raises:
         pickle.UnpicklingError: It is another.
     """
-    code = kind.code if isinstance(kind, _Kind) else ""
+    code = kind.code if isinstance(kind, _DataSet) else ""
     code = code.decode("ascii") if isinstance(code, bytes) else code
     if not isinstance(code, str) or not re.fullmatch(r"[iuf][1248]", code):
         raise pickle.UnpicklingError(f"arrays of {code!r:.20} are not numbers")
@@ -263,6 +265,6 @@ _ADMITTED: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy.core.numeric", "_frombuffer"): _frombuffer,
     ("numpy", "ndarray"): _Blank,
-    ("numpy", "dtype"): _Kind,
+    ("numpy", "dtype"): _DataSet,
     ("_codecs", "encode"): _latin1,
 }

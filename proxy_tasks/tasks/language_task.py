@@ -78,7 +78,7 @@ class LanguageTask(Task):
         shape = (self.steps, self.batch)
         return (torch.randint(boundary - self.context, shape, generator=random),)
 
-    def examination(self, seed: int) -> Batch:  # noqa: ARG002 - the same windows for every seed
+    def validation(self, seed: int) -> Batch:  # noqa: ARG002 - the same windows for every seed
         """Return starts (windows,) in the validation part."""
         text, boundary = self.symbols(torch.device("cpu"))
         room = len(text) - boundary - self.context

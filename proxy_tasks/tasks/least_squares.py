@@ -23,7 +23,7 @@ class LeastSquares(Task):
 
     The covariance's eigenvalues are spaced evenly in logarithm and sum to one; its eigenvectors are
     random, and the same for all seeds. A batch is x (L, N, inputs) and y (L, N, outputs), fresh at
-    every step; the examination is the true matrix.
+    every step; the validation data is the true matrix.
     """
 
     family: ClassVar[str] = "least_squares"
@@ -82,7 +82,7 @@ class LeastSquares(Task):
         x = z @ _root(self.inputs, self.kappa).float().T
         return x, x @ self._target(seed).T + self.noise * noise
 
-    def examination(self, seed: int) -> Batch:
+    def validation(self, seed: int) -> Batch:
         """Return the true matrix (outputs, inputs)."""
         return (self._target(seed),)
 

@@ -21,7 +21,8 @@ class MatrixFactorization(Task):
     """Fit U V' to a matrix of which every step shows a copy with fresh noise.
 
     The matrix has entries of variance one on average and singular values spaced evenly in logarithm
-    over a factor kappa. A batch is the observation (L, rows, cols); the examination is the matrix.
+    over a factor kappa. A batch is the observation (L, rows, cols); the validation data
+    is the matrix.
     """
 
     family: ClassVar[str] = "matrix_factorization"
@@ -84,7 +85,7 @@ class MatrixFactorization(Task):
         noise = torch.randn(self.steps, self.rows, self.cols, generator=random)
         return (self._target(seed) + self.noise * noise,)
 
-    def examination(self, seed: int) -> Batch:
+    def validation(self, seed: int) -> Batch:
         """Return the matrix (rows, cols) itself."""
         return (self._target(seed),)
 

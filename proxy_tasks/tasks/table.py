@@ -79,7 +79,7 @@ class Table(Task):
         random = generator(seed, "table/draw")
         return (torch.randint(training, (self.steps, self.batch), generator=random),)
 
-    def examination(self, seed: int) -> Batch:  # noqa: ARG002 - the same rows for every seed
+    def validation(self, seed: int) -> Batch:  # noqa: ARG002 - the same rows for every seed
         """Return the indices of all validation rows."""
         x, _, training = table(self.data, torch.float32, torch.device("cpu"))
         return (torch.arange(training, len(x)),)

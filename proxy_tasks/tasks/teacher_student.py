@@ -21,7 +21,7 @@ class TeacherStudent(Task):
     """Regress a random two-layer perceptron's outputs on normal inputs.
 
     The teacher differs from seed to seed. A batch is x (L, N, inputs) and y (L, N, outputs), fresh
-    at every step; the examination is samples without noise.
+    at every step; the validation data is samples without noise.
     """
 
     family: ClassVar[str] = "teacher_student"
@@ -40,7 +40,7 @@ class TeacherStudent(Task):
     noise: float = 0.1
     """Standard deviation of the noise on y, whose signal has variance near one."""
     samples: int = 512
-    """Samples of the examination."""
+    """Samples of the validation data."""
 
     @property
     def model(self) -> MLP:
@@ -54,7 +54,7 @@ class TeacherStudent(Task):
 
     @property
     def floor(self) -> float:
-        """The noise, which the examination adds exactly."""
+        """The noise, which the validation data adds exactly."""
         return self.noise**2 / 2
 
     @property
@@ -85,7 +85,7 @@ class TeacherStudent(Task):
         noise = torch.randn(self.steps, self.batch, self.outputs, generator=random)
         return x, self._teach(seed, x) + self.noise * noise
 
-    def examination(self, seed: int) -> Batch:
+    def validation(self, seed: int) -> Batch:
         """Return x (samples, inputs) and the teacher's own outputs (samples, outputs)."""
         random = generator(seed, "teacher_student/examination")
         x = torch.randn(self.samples, self.inputs, generator=random)

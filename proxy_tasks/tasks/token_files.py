@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from proxy_tasks.data.cache import DataError, folder, kept
+from proxy_tasks.data.cache import TaskDataError, folder, kept
 from proxy_tasks.tasks.language_model import LanguageModel
 from proxy_tasks.tasks.language_task import LanguageTask
 
@@ -51,7 +51,7 @@ class TokenFiles(LanguageTask):
         """Return the training tokens, then the validation tokens, and where those begin.
 
         Raises:
-            DataError: A file is missing, malformed, too short, or has too large a token.
+            TaskDataError: A file is missing, malformed, too short, or has too large a token.
         """
         limit = int(self.megatokens * 1e6)
         return _symbols(self.path, limit, self.vocabulary, self.context, device)
@@ -65,12 +65,12 @@ def _symbols(
     parts = [read_tokens(root / name, limit) for name in ("train.bin", "val.bin")]
     for name, part in zip(("train.bin", "val.bin"), parts, strict=True):
         if len(part) <= context + 1:
-            raise DataError(
+            raise TaskDataError(
                 f"expected more than {context + 1} tokens in {root / name}, found {len(part)}; "
                 "give a longer file or a shorter `context`"
             )
         if (largest := int(part.max())) >= vocabulary:
-            raise DataError(
+            raise TaskDataError(
                 f"expected tokens below {vocabulary} in {root / name}, found {largest}; "
                 f"set `vocabulary` to at least {largest + 1}"
             )
@@ -81,15 +81,15 @@ def read_tokens(file: Path, limit: int) -> np.ndarray:
     """Return the first tokens of a file (at most `limit`), as uint16.
 
     Raises:
-        DataError: The file is missing, or its size does not fit its header.
+        TaskDataError: The file is missing, or its size does not fit its header.
     """
     if not file.is_file():
-        raise DataError(
+        raise TaskDataError(
             f"expected 16-bit tokens in {file}, found no file; prepare it or set `path`"
         )
     size = file.stat().st_size
     if size % 2:
-        raise DataError(
+        raise TaskDataError(
             f"expected 16-bit tokens in {file}, found an odd number of bytes ({size}); "
             "write the file again"
         )
@@ -98,7 +98,7 @@ def read_tokens(file: Path, limit: int) -> np.ndarray:
         return np.fromfile(file, dtype="<u2", count=limit)
     version, count = int(head[1]), int(head[2])
     if version != 1 or size != HEADER_BYTES + 2 * count:
-        raise DataError(
+        raise TaskDataError(
             f"expected {file} to be version 1 with {count} tokens after its header, found version "
             f"{version} and {(size - HEADER_BYTES) // 2} tokens; write the file again"
         )

@@ -38,6 +38,6 @@ class TokenLM(LanguageTask):
         """Return the tokens and where their validation part begins.
 
         Raises:
-            DataError: The vocabulary is smaller than the alphabet.
+            TaskDataError: The vocabulary is smaller than the alphabet.
         """
         return tokens(self.vocabulary, device)

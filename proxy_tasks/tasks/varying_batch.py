@@ -27,7 +27,7 @@ class VaryingBatch(Task):
 
     A squared loss depends on its samples by their second moments alone, so a batch holds those and
     not the samples: ``sum x x'`` (L, inputs, inputs), ``sum x y`` (L, inputs) and ``sum y^2 / 2``
-    (L,), each over the nominal batch size. The examination is the true weights.
+    (L,), each over the nominal batch size. The validation data is the true weights.
     """
 
     family: ClassVar[str] = "varying_batch"
@@ -98,7 +98,7 @@ class VaryingBatch(Task):
         yy = torch.stack([y.square().sum() / 2 for _, y in steps])
         return tuple((moment / self.batch).float() for moment in (xx, xy, yy))
 
-    def examination(self, seed: int) -> Batch:
+    def validation(self, seed: int) -> Batch:
         """Return the true weights (1, inputs)."""
         return (self._target(seed),)
 

@@ -91,7 +91,7 @@ class ZipfBigram(Task):
         shape = (self.steps, self.batch)
         return words.view(shape), after.view(shape)
 
-    def examination(self, seed: int) -> Batch:  # noqa: ARG002 - the same words for every seed
+    def validation(self, seed: int) -> Batch:  # noqa: ARG002 - the same words for every seed
         """Return all words (vocabulary,)."""
         return (torch.arange(self.vocabulary),)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from proxy_tasks.registry import HELD_OUT, TASKS, get, refuse_held_out
-from proxy_tasks.task import Split, Tier
+from proxy_tasks.task import Split, TaskSize
 
 
 def test_every_split_has_tasks_of_different_character() -> None:
@@ -30,7 +30,7 @@ def test_what_is_held_out_is_refused(name: str) -> None:
 def test_search_has_cheap_tasks_and_real_data() -> None:
     files = {"cifar10", "token_files"}  # a user's, of any size
     search = {n: s.task for n, s in TASKS.items() if s.split is Split.SEARCH and n not in files}
-    assert {task.tier for task in search.values()} == {Tier.MICRO, Tier.SMALL}
+    assert {task.size for task in search.values()} == {TaskSize.MICRO, TaskSize.SMALL}
     assert {"digits_mlp", "char_lm"} <= set(search)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from proxy_tasks.data.cache import DataError
+from proxy_tasks.data.cache import TaskDataError
 from proxy_tasks.user_tasks import VARIABLE, own_tasks, read_tasks
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_task.py"
@@ -37,7 +37,7 @@ def test_the_files_of_the_environment_are_read(monkeypatch, tmp_path):
     monkeypatch.setenv(VARIABLE, f"{EXAMPLE}{os.pathsep}{other}")
     assert list(own_tasks()) == ["diabetes", "mine"]
     monkeypatch.setenv(VARIABLE, f"{other}{os.pathsep}{other}")
-    with pytest.raises(DataError, match=r"two files .* have a task 'mine'; rename"):
+    with pytest.raises(TaskDataError, match=r"two files .* have a task 'mine'; rename"):
         own_tasks()
     monkeypatch.delenv(VARIABLE)
     assert own_tasks() == {}
@@ -57,14 +57,14 @@ BAD_FILES = {
 def test_a_file_that_defines_no_tasks_is_explained(tmp_path, text):
     file = tmp_path / "tasks.py"
     file.write_text(text)
-    with pytest.raises(DataError, match=BAD_FILES[text]) as caught:
+    with pytest.raises(TaskDataError, match=BAD_FILES[text]) as caught:
         read_tasks(file)
     assert str(file) in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["nothing.py", "."])
 def test_a_file_that_is_not_there(tmp_path, name):
-    with pytest.raises(DataError, match=f"found none; correct {VARIABLE}"):
+    with pytest.raises(TaskDataError, match=f"found none; correct {VARIABLE}"):
         read_tasks(tmp_path / name)
 
 

@@ -14,7 +14,7 @@ from evosearch.mutation.rng import Rng
 from evosearch.training.baseline import Baseline, BaselineJob
 from evosearch.training.job import Job, Outcome, Stage, Status, TaskRef, TaskResult, TrialResult
 from evosearch.training.score import BOUND
-from evosearch.workers.executor import Timed, Work
+from evosearch.workers.executor import AnyJob, Timed
 
 __all__ = [
     "config_of",
@@ -93,7 +93,7 @@ def outcome(
     return Outcome(Status.OK, "", last, mean, 0.1, tuple(results), core)
 
 
-def perform(job: Work, fails: Callable[[str], bool] = lambda _: False) -> Timed:
+def perform(job: AnyJob, fails: Callable[[str], bool] = lambda _: False) -> Timed:
     """Stand in for `evosearch.workers.executor.perform`."""
     if isinstance(job, BaselineJob):
         values = tuple(1.0 + 0.01 * r for r in range(job.seeds * job.rounds))

@@ -13,7 +13,7 @@ from fake_evaluation import perform as fake
 
 from evosearch.language.known import known
 from evosearch.training.job import Job
-from evosearch.workers.executor import Timed, Work
+from evosearch.workers.executor import AnyJob, Timed
 
 EXITS, HANGS, RAISES, CRASHES, IGNORES = (
     str(known(name)) for name in ("signsgd", "nesterov", "adam", "rmsprop", "signum")
@@ -22,7 +22,7 @@ FLAKY = str(known("momentum"))
 """Kills its process the first time, and the first time only."""
 
 
-def perform(job: Work) -> Timed:
+def perform(job: AnyJob) -> Timed:
     """Do what the candidates ask for; the folder for notes comes from the environment."""
     for text in job.candidates if isinstance(job, Job) else ():
         if text == EXITS:

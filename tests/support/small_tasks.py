@@ -50,7 +50,7 @@ class Regression(Task):
         random = generator(seed, "regression/draw")
         return (torch.randn(self.steps, 16, 4, generator=random),)
 
-    def examination(self, seed: int) -> Batch:
+    def validation(self, seed: int) -> Batch:
         return (torch.randn(32, 4, generator=generator(seed, "regression/exam")),)
 
     def loss(self, weights: Weights, batch: Batch) -> Tensor:

@@ -18,7 +18,7 @@ from evosearch.training.baseline import Baseline, BaselineJob
 from evosearch.training.job import Outcome, Status, TaskResult, TrialResult
 from evosearch.training.seeds import derive
 from evosearch.training.tuner import Attempt, Tuned, TuningJob
-from evosearch.workers.executor import LocalExecutor, Timed, Work
+from evosearch.workers.executor import AnyJob, LocalExecutor, Timed
 
 TASK = "least_squares"
 
@@ -85,7 +85,7 @@ class Teller:
         trial = Attempt(text, constants, 0.1, 0.1, -scores[0])
         return Tuned(str(job.task), 0.0, seeds, values, (trial,), 0, ())
 
-    def _perform(self, job: Work) -> Timed:
+    def _perform(self, job: AnyJob) -> Timed:
         if isinstance(job, TuningJob):
             self.tunings.append(job)
             return self.tuned(job), 1.0

@@ -93,9 +93,9 @@ def _promoted(promotion: Mapping[str, Any], texts: set[str]) -> dict[str, Any]:
         **{key: promotion[key] for key in kept},
         "totals": promotion["totals"][label],
         "scores": promotion["scores"][label],
-        "findings": [
+        "tests": [
             {key: value for key, value in row.items() if key != "finalist"}
-            for row in promotion["findings"]
+            for row in promotion["tests"]
             if row["finalist"] == label
         ],
         "finalists": len(promotion["programs"]),

@@ -27,11 +27,11 @@ __all__ = ["add", "main", "regenerate"]
 FOLDER: Final = Path("discovered")
 _SPLITS: Final = ("select", "held-out")
 
-Record = Mapping[str, Any]
+JsonObject = Mapping[str, Any]
 """A provenance file or a result, as plain JSON."""
 
 
-def add(folder: Path, name: str, record: Record) -> Path:
+def add(folder: Path, name: str, record: JsonObject) -> Path:
     """Write a provenance file and return where it is.
 
     Raises:
@@ -71,7 +71,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(f"cannot read {path}: {error}") from None
 
 
-def _export(name: str, record: Record) -> str:
+def _export(name: str, record: JsonObject) -> str:
     from evosearch.export import export
     from evosearch.language.parse import parse_rules
 
@@ -80,7 +80,7 @@ def _export(name: str, record: Record) -> str:
     return export(rules, name=name, provenance=f"{_origin(record)}.", found=found)
 
 
-def _origin(record: Record) -> str:
+def _origin(record: JsonObject) -> str:
     manifest = record["run"]["manifest"]
     config = manifest["config"]
     start = config["start"].partition("(")[0].removeprefix("def ").strip()
@@ -91,10 +91,10 @@ def _origin(record: Record) -> str:
 
 
 def _readme(
-    records: Mapping[str, Record],
-    together: Sequence[Record],
-    scales: Sequence[Record],
-    studies: Sequence[Record],
+    records: Mapping[str, JsonObject],
+    together: Sequence[JsonObject],
+    scales: Sequence[JsonObject],
+    studies: Sequence[JsonObject],
 ) -> str:
     from evosearch.studies.rediscovery.summary import counts_table
     from evosearch.studies.scale.table import markdown
@@ -130,7 +130,7 @@ def _readme(
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _together(comparison: Record, records: Mapping[str, Record]) -> list[str]:
+def _together(comparison: JsonObject, records: Mapping[str, JsonObject]) -> list[str]:
     """Return the lines of a section on all finds against tuned baselines."""
     from evosearch.language.library import LIBRARY
     from evosearch.studies.promote import BASELINES
@@ -163,7 +163,7 @@ def _together(comparison: Record, records: Mapping[str, Record]) -> list[str]:
     ]
 
 
-def _section(name: str, record: Record) -> list[str]:
+def _section(name: str, record: JsonObject) -> list[str]:
     from evosearch.language.library import LIBRARY
     from evosearch.studies.promote import BASELINES
     from evosearch.studies.rediscovery.summary import markdown_table

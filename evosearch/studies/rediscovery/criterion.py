@@ -18,7 +18,7 @@ from evosearch.language.rule import Rule, RuleSet
 from evosearch.runs.candidate import Candidate
 from evosearch.runs.run import Run
 from evosearch.storage.journal import read
-from evosearch.studies.rediscovery.reevaluate import Rounds
+from evosearch.studies.rediscovery.reevaluate import Reevaluation
 from evosearch.studies.statistics import CONFIDENCE
 from evosearch.workers.executor import Executor
 
@@ -28,7 +28,7 @@ __all__ = [
     "SEEDS",
     "SHARE",
     "TARGETS",
-    "Recognized",
+    "RecognizedRule",
     "Recognizer",
     "Target",
     "bounded",
@@ -43,7 +43,7 @@ _RIVALS: Final = 5
 """Better programs that a verdict lists."""
 
 
-class Recognized(Protocol):
+class RecognizedRule(Protocol):
     """What a rule was recognised as, see `evosearch.recognize.recognize`."""
 
     @property
@@ -62,10 +62,10 @@ class Recognized(Protocol):
         ...
 
 
-Recognizer = Callable[[Rule], Recognized | None]
+Recognizer = Callable[[Rule], RecognizedRule | None]
 
 
-Form = Callable[[Recognized], bool]
+Condition = Callable[[RecognizedRule], bool]
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Target:
     """What is looked for, as conditions on what a rule was recognised as."""
 
     name: str
-    strict: Form
-    family: Form
+    strict: Condition
+    family: Condition
     """The strict form and its relatives; wider than `strict`."""
 
 
@@ -85,7 +85,7 @@ SHARE: Final = (0.02, 0.98)
 _ROUNDING: Final = 1e-6
 
 
-def bounded(form: Recognized) -> bool:
+def bounded(form: RecognizedRule) -> bool:
     """Whether an average that is worth its name is read beside a gradient that counts.
 
     Where reading and writing have a rate each, what is written remembers longer.
@@ -108,7 +108,7 @@ def _between(bounds: tuple[float, float], value: float) -> bool:
 
 
 def _target(name: str, sought: Sought) -> Target:
-    def strict(form: Recognized) -> bool:
+    def strict(form: RecognizedRule) -> bool:
         decays = sought.without_decay and form.constants.get("weight_decay")
         return form.name == name and not decays and bounded(form)
 
@@ -134,7 +134,7 @@ def judge(
     """
     config = run.config
     count = max(config.elites.rounds, 1 + math.ceil(SEEDS / config.evaluation.seeds))
-    hearing = _Hearing(Rounds(run, executor, count), recognizer or _recognize())
+    hearing = _Judge(Reevaluation(run, executor, count), recognizer or _recognize())
     strict, family = hearing.try_(target.strict), hearing.try_(target.family)
     leader = hearing.leader()
     best = next((h for h in strict.hits if h == leader), None)
@@ -171,7 +171,7 @@ def _recognize() -> Recognizer:
 
 
 @dataclass(frozen=True)
-class _Finding:
+class _Found:
     """What a run holds of some forms; all are ids, best first."""
 
     ids: frozenset[int]
@@ -184,21 +184,21 @@ class _Finding:
     """The earliest candidate that counts, if there is a hit."""
 
 
-class _Hearing:
+class _Judge:
     """Decides on fronts, and asks for further rounds where they are open."""
 
-    def __init__(self, rounds: Rounds, recognizer: Recognizer) -> None:
+    def __init__(self, rounds: Reevaluation, recognizer: Recognizer) -> None:
         self.rounds = rounds
         self._forms = {c.id: recognizer(c.program.matrix) for c in rounds.candidates.values()}
         self._simplified: dict[int, RuleSet] = {}
 
-    def try_(self, form: Form) -> _Finding:
+    def try_(self, form: Condition) -> _Found:
         """Return what the run holds of a form."""
         kin = frozenset(i for i, found in self._forms.items() if found and form(found))
         front = self._front(kin)
         hits = [i for i in front if self._stands(i, kin)]
         first = next((i for i in sorted(kin) if self._stands(i, kin)), None) if hits else None
-        return _Finding(kin, front, hits, first)
+        return _Found(kin, front, hits, first)
 
     def leader(self) -> int | None:
         """Return the run's single best program; None where no candidate passed all tiers."""

@@ -22,10 +22,10 @@ from evosearch.training.job import Job, Outcome, Stage, Status
 from evosearch.training.score import combine
 from evosearch.workers.executor import Executor
 
-__all__ = ["Rounds"]
+__all__ = ["Reevaluation"]
 
 
-class Rounds:
+class Reevaluation:
     """The candidates of a run that passed all its tiers, and what is known of them.
 
     Args:

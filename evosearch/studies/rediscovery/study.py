@@ -40,7 +40,7 @@ __all__ = [
     "EVOLUTION",
     "FACTOR",
     "STARTS",
-    "Report",
+    "ReportTrial",
     "Study",
     "Trial",
     "run_trial",
@@ -199,11 +199,11 @@ def run_trial(trial: Trial, observe: Observe = lambda _: None) -> dict[str, Any]
     return verdict
 
 
-Report = Callable[[Trial, int, dict[str, Any] | None], None]
+ReportTrial = Callable[[Trial, int, dict[str, Any] | None], None]
 """Is told of a trial: how many candidates it has evaluated, and its verdict once it is there."""
 
 
-def run_trials(trials: Sequence[Trial], workers: int, report: Report) -> list[dict[str, Any]]:
+def run_trials(trials: Sequence[Trial], workers: int, report: ReportTrial) -> list[dict[str, Any]]:
     """Run all trials, `workers` of them at a time, and return their verdicts in order.
 
     Args:
@@ -230,14 +230,14 @@ def run_trials(trials: Sequence[Trial], workers: int, report: Report) -> list[di
     return [verdicts[trial.directory] for trial in trials]
 
 
-def _here(trials: Sequence[Trial], report: Report) -> Iterator[Trial]:
+def _here(trials: Sequence[Trial], report: ReportTrial) -> Iterator[Trial]:
     """Run trials one after another in this process and yield each when it is done."""
     for trial in trials:
         run_trial(trial, lambda ledger, trial=trial: report(trial, len(ledger.candidates), None))
         yield trial
 
 
-def _side_by_side(workers: int, trials: Sequence[Trial], report: Report) -> Iterator[Trial]:
+def _side_by_side(workers: int, trials: Sequence[Trial], report: ReportTrial) -> Iterator[Trial]:
     """Run trials in processes of their own and yield each when it is done."""
     context = multiprocessing.get_context("spawn")
     waiting, running = list(reversed(trials)), {}

@@ -16,14 +16,14 @@ from evosearch.storage.atomic_write import write_atomic
 from evosearch.training.allocator import keep_freed_memory
 from evosearch.training.evaluate import compile_text
 from evosearch.training.job import TaskRef
-from evosearch.training.lanes import Entry, Trial, train
-from evosearch.training.lr_grid import Point
+from evosearch.training.lanes import Entry, LearningRates, train
+from evosearch.training.lr_grid import GridPoint
 from evosearch.training.problem import Problem
 from evosearch.training.seeds import evaluation_seed
 from proxy_tasks.registry import get
 from proxy_tasks.task import Task, Weights
 
-__all__ = ["TUNING", "Lane", "Result", "seconds_per_lane", "train_lane"]
+__all__ = ["TUNING", "Lane", "LaneResult", "seconds_per_lane", "train_lane"]
 
 TUNING: Final = 0
 """The replicate that trials are compared on; the others are for testing."""
@@ -40,9 +40,9 @@ class Lane:
     task: TaskRef
     run_seed: int
     program: str
-    point: Point
+    point: GridPoint
     """Where its trial lies on the program's grid."""
-    trial: Trial
+    trial: LearningRates
     replicate: int
 
     @property
@@ -57,7 +57,7 @@ class Lane:
         """The task itself."""
         return get(self.task.name, **self.task.overrides)
 
-    def load(self, directory: Path) -> Result | None:
+    def load(self, directory: Path) -> LaneResult | None:
         """Return what was kept of it; None where nothing was, or of other learning rates."""
         path = directory / self.file
         if not path.is_file():
@@ -66,16 +66,16 @@ class Lane:
         if "rates" not in data:  # kept before they were noted
             return None
         same = map(partial(math.isclose, rel_tol=1e-6), data["rates"], astuple(self.trial))
-        return Result.from_json(data) if all(same) else None
+        return LaneResult.from_json(data) if all(same) else None
 
-    def keep(self, directory: Path, result: Result) -> None:
+    def keep(self, directory: Path, result: LaneResult) -> None:
         """Write what became of it to its file."""
         data = {"rates": astuple(self.trial)} | result.to_json()
         write_atomic(directory / self.file, json.dumps(data) + "\n")
 
 
 @dataclass(frozen=True)
-class Result:
+class LaneResult:
     """What became of a lane."""
 
     curve: tuple[tuple[int, float], ...]
@@ -97,13 +97,13 @@ class Result:
         return {"curve": curve, "seconds": round(self.seconds, 3), "failure": self.failure}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Result:
+    def from_json(cls, data: Mapping[str, Any]) -> LaneResult:
         """Read what `to_json` returned."""
         curve = tuple((step, math.nan if loss is None else loss) for step, loss in data["curve"])
         return cls(curve, data["seconds"], data["failure"])
 
 
-def train_lane(lane: Lane) -> Result:
+def train_lane(lane: Lane) -> LaneResult:
     """Train one lane here."""
     keep_freed_memory()
     task = lane.problem
@@ -114,14 +114,14 @@ def train_lane(lane: Lane) -> Result:
 
     def watch(step: int, weights: Weights) -> None:
         if lane.replicate != TUNING and step % every == 0 and step < task.steps:
-            curve.append((step, float(task.evaluate(weights, problem.examination))))
+            curve.append((step, float(task.evaluate(weights, problem.validation))))
 
     since = time.process_time()
     (values,) = train(problem, [Entry(compile_text(lane.program), (lane.trial,))], watch)
     seconds = time.process_time() - since
     if isinstance(values, Exception):
-        return Result((), seconds, f"{type(values).__name__}: {values}")
-    return Result((*curve, (task.steps, float(values))), seconds)
+        return LaneResult((), seconds, f"{type(values).__name__}: {values}")
+    return LaneResult((*curve, (task.steps, float(values))), seconds)
 
 
 def seconds_per_lane(lane: Lane) -> float:

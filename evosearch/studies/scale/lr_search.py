@@ -14,12 +14,12 @@ from evosearch.studies.compare import compare
 from evosearch.workers.executor import Executor
 from proxy_tasks.registry import get
 
-__all__ = ["SEEDS", "Scores", "largest", "search_scores"]
+__all__ = ["SEEDS", "TaskScores", "largest", "search_scores"]
 
 SEEDS: Final = 6
 """Paired seeds a task; none of them took part in a search."""
 
-Scores = Mapping[str, list[float]]
+TaskScores = Mapping[str, list[float]]
 """Scores against tuned AdamW on each task, by seed; empty for an optimizer that failed."""
 
 
@@ -39,7 +39,7 @@ def search_scores(
     seed: int = 0,
     seeds: int = SEEDS,
     report: Callable[[str], None] = lambda _: None,
-) -> dict[str, Scores]:
+) -> dict[str, TaskScores]:
     """Score programs on the tasks of a search, those that the file does not hold already.
 
     Args:
@@ -54,7 +54,7 @@ def search_scores(
     Returns:
         The scores by label.
     """
-    known: dict[str, Scores] = {}
+    known: dict[str, TaskScores] = {}
     if path.is_file():
         known = json.loads(path.read_text(encoding="utf-8"))
     missing = [(label, text) for label, text in programs.items() if text not in known]

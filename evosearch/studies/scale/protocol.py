@@ -26,11 +26,11 @@ from typing import Any, Final
 from evosearch.errors import RunError, UsageError
 from evosearch.language.library import Use, used_as
 from evosearch.storage.atomic_write import write_atomic
-from evosearch.studies.scale.lane import TUNING, Lane, Result, seconds_per_lane, train_lane
+from evosearch.studies.scale.lane import TUNING, Lane, LaneResult, seconds_per_lane, train_lane
 from evosearch.training.evaluate import compile_text
 from evosearch.training.job import TaskRef
 from evosearch.training.lanes import arithmetic
-from evosearch.training.lr_grid import Grid, Point, UpdateSize, measure
+from evosearch.training.lr_grid import Grid, GridPoint, UpdateSize, measure
 from evosearch.training.seeds import derive
 from proxy_tasks.registry import get
 from proxy_tasks.task import Task
@@ -62,7 +62,7 @@ class ScaleTest:
         """The task itself."""
         return get(self.task.name, **self.task.overrides)
 
-    def contestants(self, results: Mapping[str, Result]) -> dict[str, Contestant]:
+    def contestants(self, results: Mapping[str, LaneResult]) -> dict[str, Contestant]:
         """Return the optimizers by label, with these results by file.
 
         Raises:
@@ -98,8 +98,8 @@ class ScaleTest:
 
 
 def walk(
-    grid: Grid, size: UpdateSize, losses: Mapping[Point, float], trials: int
-) -> tuple[Point, ...]:
+    grid: Grid, size: UpdateSize, losses: Mapping[GridPoint, float], trials: int
+) -> tuple[GridPoint, ...]:
     """Return the points to try next; empty once there were as many as allowed.
 
     First the centre; then the untried neighbours of the best point that still has any: other
@@ -112,7 +112,7 @@ def walk(
         trials: How many may be tried in all.
     """
     if not losses:
-        return (Point(0, len(grid.ratios) // 2),)
+        return (GridPoint(0, len(grid.ratios) // 2),)
     room = max(0, trials - len(losses))
     for point in sorted(losses, key=lambda point: losses[point]):
         if ahead := grid.beyond(point, losses, size):
@@ -128,10 +128,10 @@ class Contestant:
     test: ScaleTest
     program: str
     size: UpdateSize
-    results: Mapping[str, Result]
+    results: Mapping[str, LaneResult]
     """By the file of the lane; they may grow."""
 
-    def lane(self, point: Point, replicate: int) -> Lane:
+    def lane(self, point: GridPoint, replicate: int) -> Lane:
         """Return the lane of a point and seed."""
         test = self.test
         trial = test.grid.trial(point, self.size, test.problem.step_size)
@@ -139,9 +139,9 @@ class Contestant:
         return Lane(test.task, seed, self.program, point, trial, replicate)
 
     @property
-    def tried(self) -> dict[Point, float]:
+    def tried(self) -> dict[GridPoint, float]:
         """End values of the points that were tried while tuning, in order."""
-        losses: dict[Point, float] = {}
+        losses: dict[GridPoint, float] = {}
         while ahead := walk(self.test.grid, self.size, losses, self.test.trials):
             found = [self.results.get(self.lane(point, TUNING).file) for point in ahead]
             if None in found:
@@ -152,7 +152,7 @@ class Contestant:
         return losses
 
     @property
-    def best(self) -> Point:
+    def best(self) -> GridPoint:
         """The best of the points tried; of equals, the first."""
         tried = self.tried
         return min(tried, key=lambda point: tried[point])
@@ -178,12 +178,12 @@ class Contestant:
         return [lane for lane in lanes if lane.file not in self.results]
 
 
-Report = Callable[[str, Lane, Result], None]
+ReportLane = Callable[[str, Lane, LaneResult], None]
 """Is told of a lane of the optimizer with this label when it has been trained."""
 
 
 def run(
-    test: ScaleTest, directory: Path, *, workers: int = 1, report: Report = lambda *_: None
+    test: ScaleTest, directory: Path, *, workers: int = 1, report: ReportLane = lambda *_: None
 ) -> dict[str, Contestant]:
     """Train all lanes that the directory does not hold, and return the contestants by label.
 
@@ -198,7 +198,7 @@ def run(
         RunError: A process died; what the others finished is kept.
     """
     _claim(test, directory)
-    results: dict[str, Result] = {}
+    results: dict[str, LaneResult] = {}
     contestants = test.contestants(results)
     labels = {program: label for label, program in test.programs.items()}
     with _trainer(workers) as train:
@@ -219,7 +219,7 @@ def run(
 
 def costs(test: ScaleTest) -> dict[str, float]:
     """Return about how much processor time a training run of each optimizer takes, by label."""
-    centre = Point(0, len(test.grid.ratios) // 2)
+    centre = GridPoint(0, len(test.grid.ratios) // 2)
     contestants = test.contestants({})
     return {
         label: seconds_per_lane(contestant.lane(centre, TUNING))
@@ -252,7 +252,7 @@ def _trainer(workers: int) -> Iterator[_Train]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _ignore_interrupts) as pool:
 
-        def train(lanes: Sequence[Lane]) -> Iterator[tuple[Lane, Result]]:
+        def train(lanes: Sequence[Lane]) -> Iterator[tuple[Lane, LaneResult]]:
             futures = {pool.submit(train_lane, lane): lane for lane in lanes}
             yield from ((futures[future], future.result()) for future in as_completed(futures))
 
@@ -267,7 +267,7 @@ def _trainer(workers: int) -> Iterator[_Train]:
             pool.shutdown(cancel_futures=True)
 
 
-_Train = Callable[[Sequence[Lane]], Iterator[tuple[Lane, Result]]]
+_Train = Callable[[Sequence[Lane]], Iterator[tuple[Lane, LaneResult]]]
 
 
 def _ignore_interrupts() -> None:

@@ -15,8 +15,8 @@ import numpy as np
 
 from evosearch.config.schema import Config
 from evosearch.errors import EvosearchError
-from evosearch.studies.scale.lane import Result
-from evosearch.studies.scale.lr_search import Scores, largest
+from evosearch.studies.scale.lane import LaneResult
+from evosearch.studies.scale.lr_search import TaskScores, largest
 from evosearch.studies.scale.protocol import BASELINES, Contestant, ScaleTest
 from evosearch.studies.scale.statistics import bootstrap, spearman, speedup
 from evosearch.studies.scale.table import REFERENCE
@@ -29,7 +29,7 @@ __all__ = ["summarize"]
 def summarize(
     test: ScaleTest,
     contestants: Mapping[str, Contestant],
-    search: Mapping[str, Scores],
+    search: Mapping[str, TaskScores],
     small: Config,
     at: Sequence[float] = (1.0,),
 ) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def summarize(
 
 def _curves(contestant: Contestant) -> tuple[tuple[int, ...], np.ndarray]:
     """Return the steps of evaluations, and the loss curves of the tests (seeds, steps)."""
-    found: list[Result] = []
+    found: list[LaneResult] = []
     if math.isfinite(min(contestant.tried.values())):
         found = [contestant.results[lane.file] for lane in contestant.tests]
     if not found or any(result.failure for result in found):

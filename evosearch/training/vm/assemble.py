@@ -46,13 +46,13 @@ class _Unknown(Exception):
     """A template computes what the machine does not know."""
 
 
-class _Number(NamedTuple):
+class _Literal(NamedTuple):
     """An expression in Python, of the step number ``t``."""
 
     text: str
 
 
-_Operand = _Number | Slot
+_LiteralOrSlot = _Literal | Slot
 
 
 def assemble(rule: Rule) -> Assembly | None:
@@ -73,7 +73,9 @@ class _Assembler:
         self.code: list[tuple[str, tuple[Slot, ...]]] = []
         self.numbers: dict[str, int] = {}
         names = [*INPUTS, *(state.name for state in rule.states)]
-        self.values: dict[str, _Operand] = {name: Slot("stream", i) for i, name in enumerate(names)}
+        self.values: dict[str, _LiteralOrSlot] = {
+            name: Slot("stream", i) for i, name in enumerate(names)
+        }
 
     def assembly(self) -> Assembly:
         for statement in self.rule.body:
@@ -122,37 +124,37 @@ class _Assembler:
                 targets[self._emit("copy", end).place] = home.place
         return targets
 
-    def _value(self, argument: Argument) -> _Operand:
-        return self.values[argument] if isinstance(argument, str) else _Number(f"({argument!r})")
+    def _value(self, argument: Argument) -> _LiteralOrSlot:
+        return self.values[argument] if isinstance(argument, str) else _Literal(f"({argument!r})")
 
-    def _slot(self, operand: _Operand) -> Slot:
+    def _slot(self, operand: _LiteralOrSlot) -> Slot:
         """Return an operand as a vector."""
         if isinstance(operand, Slot):
             return operand
         return Slot("number", self.numbers.setdefault(operand.text, len(self.numbers)))
 
-    def _emit(self, name: str, *operands: _Operand) -> Slot:
+    def _emit(self, name: str, *operands: _LiteralOrSlot) -> Slot:
         self.code.append((name, tuple(map(self._slot, operands))))
         return Slot("result", len(self.code) - 1)
 
-    def _expression(self, node: ast.expr, arguments: dict[str, _Operand]) -> _Operand:
-        def value(node: ast.expr) -> _Operand:
+    def _expression(self, node: ast.expr, arguments: dict[str, _LiteralOrSlot]) -> _LiteralOrSlot:
+        def value(node: ast.expr) -> _LiteralOrSlot:
             return self._expression(node, arguments)
 
         match node:
             case ast.Name(name):
-                return _Number("t") if name == "t" else arguments[name]
+                return _Literal("t") if name == "t" else arguments[name]
             case ast.Constant(number):
-                return _Number(repr(number))
+                return _Literal(repr(number))
             case ast.UnaryOp(ast.USub(), inner):
                 operand = value(inner)
-                if isinstance(operand, _Number):
-                    return _Number(f"(-{operand.text})")
+                if isinstance(operand, _Literal):
+                    return _Literal(f"(-{operand.text})")
                 return self._emit("negate", operand)
             case ast.BinOp(left, operator, right):
                 return self._arithmetic(type(operator), value(left), value(right))
             case ast.Call(ast.Attribute(ast.Name("w"), "new_ones")):
-                return self._slot(_Number("1.0"))
+                return self._slot(_Literal("1.0"))
             case ast.Call(ast.Attribute(ast.Name("torch"), name), inner, keywords=[]):
                 return self._call(name, [value(x) for x in inner])
             case ast.Call(ast.Attribute(inner, "add_"), [other], keywords=[]):
@@ -164,19 +166,21 @@ class _Assembler:
                 return self._call(name, [value(x) for x in inner])
         raise _Unknown
 
-    def _arithmetic(self, operator: type[ast.operator], x: _Operand, y: _Operand) -> _Operand:
+    def _arithmetic(
+        self, operator: type[ast.operator], x: _LiteralOrSlot, y: _LiteralOrSlot
+    ) -> _LiteralOrSlot:
         if operator not in _OPERATORS:
             raise _Unknown
         sign, name = _OPERATORS[operator]
-        if isinstance(x, _Number) and isinstance(y, _Number):
-            return _Number(f"({x.text} {sign} {y.text})")
+        if isinstance(x, _Literal) and isinstance(y, _Literal):
+            return _Literal(f"({x.text} {sign} {y.text})")
         if not name:
             raise _Unknown
-        if name == "divide" and isinstance(x, _Number):  # torch multiplies by the reciprocal
-            return self._emit("multiply", self._emit("divide", _Number("1.0"), y), x)
+        if name == "divide" and isinstance(x, _Literal):  # torch multiplies by the reciprocal
+            return self._emit("multiply", self._emit("divide", _Literal("1.0"), y), x)
         return self._emit(name, x, y)
 
-    def _call(self, name: str, arguments: list[_Operand]) -> _Operand:
+    def _call(self, name: str, arguments: list[_LiteralOrSlot]) -> _LiteralOrSlot:
         """Translate a call of torch or of a function of `primitives.kernels`."""
         match name, arguments:
             case "abs", [x]:
@@ -188,18 +192,18 @@ class _Assembler:
             case "square", [x]:
                 return self._emit("multiply", x, x)
             # In this order: where the bounds are the wrong way round, torch gives the upper one.
-            case "clamp", [Slot() as x, _Number() as low, _Number() as high]:
+            case "clamp", [Slot() as x, _Literal() as low, _Literal() as high]:
                 return self._emit("at_most", self._emit("at_least", x, low), high)
             case "safe_div", [x, Slot() as y]:  # all are divided, and what is infinite replaced
                 quotient = self._arithmetic(ast.Div, x, y)
-                return self._emit("where_not_zero", y, quotient, _Number("0.0"))
-            case "safe_div", [Slot() as x, _Number() as y]:
+                return self._emit("where_not_zero", y, quotient, _Literal("0.0"))
+            case "safe_div", [Slot() as x, _Literal() as y]:
                 zero = float(ast.literal_eval(y.text)) == 0
-                return self._slot(_Number("0.0")) if zero else self._emit("divide", x, y)
+                return self._slot(_Literal("0.0")) if zero else self._emit("divide", x, y)
             case ("maximum" | "minimum") as name, [x, y]:
                 return self._extreme(name, x, y)
-            case "clip_to", [x, _Number() as bound]:
-                low, high = _Number(f"(-abs({bound.text}))"), _Number(f"abs({bound.text})")
+            case "clip_to", [x, _Literal() as bound]:
+                low, high = _Literal(f"(-abs({bound.text}))"), _Literal(f"abs({bound.text})")
                 return self._emit("at_most", self._emit("at_least", x, low), high)
             case "clip_to", [x, Slot() as y]:
                 bound = self._emit("absolute", y)
@@ -209,7 +213,7 @@ class _Assembler:
                 return self._emit("where_positive", condition, x, y)
         raise _Unknown
 
-    def _extreme(self, name: str, x: _Operand, y: _Operand) -> Slot:
+    def _extreme(self, name: str, x: _LiteralOrSlot, y: _LiteralOrSlot) -> Slot:
         if isinstance(x, Slot) and isinstance(y, Slot):
             return self._emit(name, x, y)
         vector, bound = (x, y) if isinstance(x, Slot) else (y, x)

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from evosearch.report.render import render
-from evosearch.report.svg import Point, chart
+from evosearch.report.svg import ChartPoint, chart
 from evosearch.runs.run import Run
 from evosearch.runs.state import Ledger
 
@@ -79,7 +79,12 @@ def drawn(svg):
 
 
 def test_points_lie_where_their_values_are():
-    points = [Point(0, 0.0, "a"), Point(10, 1.0, "b"), Point(5, 0.5, "c <&>"), Point(5, -9, "low")]
+    points = [
+        ChartPoint(0, 0.0, "a"),
+        ChartPoint(10, 1.0, "b"),
+        ChartPoint(5, 0.5, "c <&>"),
+        ChartPoint(5, -9, "low"),
+    ]
     places = drawn(chart(points, "x", "y", bottom=-1.0))
     a, b, c, low = (places[p.title] for p in points)
     assert a[0] < c[0] < b[0]
@@ -95,13 +100,13 @@ def test_points_lie_where_their_values_are():
 
 @pytest.mark.parametrize(("low", "high"), [(0, 0), (3, 3), (-1e-9, 1e-9), (-5, 1e6), (0.1, 0.3)])
 def test_any_range_has_an_axis(low, high):
-    places = drawn(chart([Point(low, high, "a"), Point(high, low, "b")], "x", "y"))
+    places = drawn(chart([ChartPoint(low, high, "a"), ChartPoint(high, low, "b")], "x", "y"))
     assert len(places) == 2
 
 
 def test_labels_that_would_cover_one_another_are_left_out():
-    near = [Point(1.0, 1.0, "a", label="#1"), Point(1.001, 0.999, "b", label="#2")]
-    far = [Point(2.0, 0.0, "c", label="#3")]
+    near = [ChartPoint(1.0, 1.0, "a", label="#1"), ChartPoint(1.001, 0.999, "b", label="#2")]
+    far = [ChartPoint(2.0, 0.0, "c", label="#3")]
     root = ElementTree.fromstring(chart([*near, *far], "x", "y"))
     labels = [e for e in root.iter() if e.get("class") == "label"]
     assert [label.text for label in labels] == ["#1", "#3"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 from fake_evaluation import config_of, perform, quality
+from shuffled_executor import Shuffled
 
 from evosearch.config.schema import Config
 from evosearch.errors import ClusterError, CorruptArchive
@@ -18,43 +18,9 @@ from evosearch.evolution.population import Population
 from evosearch.training.baseline import BaselineJob
 from evosearch.training.job import Job
 from evosearch.training.score import BOUND
-from evosearch.workers.executor import LocalExecutor, Timed, Work
+from evosearch.workers.executor import AnyJob, LocalExecutor, Timed
 
 Record = Mapping[str, Any]
-
-
-class Shuffled:
-    """An executor whose jobs finish in any order, as early or late as it likes."""
-
-    workers = 7
-
-    def __init__(self, seed: int) -> None:
-        self.faults: list[str] = []
-        self._random = random.Random(seed)
-        self._waiting: dict[int, Work] = {}
-        self._done: dict[int, Timed] = {}
-
-    def submit(self, number: int, job: Work) -> None:
-        assert number not in self._waiting | self._done
-        self._waiting[number] = job
-        self._work(self._random.randrange(3))
-
-    def ready(self, number: int) -> bool:
-        return number in self._done
-
-    def collect(self, number: int) -> Timed:
-        while number not in self._done:
-            self._work(1)
-        return self._done.pop(number)
-
-    def close(self) -> None:
-        self._waiting.clear()
-
-    def _work(self, count: int) -> None:
-        chosen = self._random.sample(sorted(self._waiting), min(count, len(self._waiting)))
-        for number in chosen:
-            result, _ = perform(self._waiting.pop(number))
-            self._done[number] = result, self._random.random()
 
 
 def run(
@@ -152,7 +118,7 @@ def test_what_led_to_a_job_is_on_the_disk_before_the_job_is_submitted() -> None:
     class Ready(LocalExecutor):
         """Every result is at hand as soon as it is asked for."""
 
-        def submit(self, number: int, job: Work) -> None:
+        def submit(self, number: int, job: AnyJob) -> None:
             super().submit(number, job)
             known = {record["pack"] for record in records if "pack" in record}
             assert known >= set(range(number + 1 - CONFIG.budget.window))
@@ -176,9 +142,9 @@ def test_what_led_to_a_job_is_on_the_disk_before_the_job_is_submitted() -> None:
 
 
 def test_nothing_is_evaluated_twice_on_resuming() -> None:
-    jobs: list[Work] = []
+    jobs: list[AnyJob] = []
 
-    def counted(job: Work) -> Timed:
+    def counted(job: AnyJob) -> Timed:
         jobs.append(job)
         return perform(job)
 
@@ -191,7 +157,7 @@ def test_the_window_bounds_what_is_in_flight() -> None:
     class Watched(LocalExecutor):
         most = 0
 
-        def submit(self, number: int, job: Work) -> None:
+        def submit(self, number: int, job: AnyJob) -> None:
             super().submit(number, job)
             self.most = max(self.most, sum(n >= 0 for n in self._waiting))
 
@@ -210,7 +176,7 @@ def test_the_window_shapes_the_history_and_workers_do_not() -> None:
 def test_jobs_hold_programs_fresh_replicates_and_hurdles() -> None:
     jobs: dict[tuple[str, ...], Job] = {}
 
-    def keep(job: Work) -> Timed:
+    def keep(job: AnyJob) -> Timed:
         if isinstance(job, Job):
             jobs[(*job.candidates, str(job.replicates))] = job
         return perform(job)

@@ -24,7 +24,7 @@ from evosearch.language.parse import parse_rules
 from evosearch.mutation.rng import Rng
 from evosearch.training.job import Job, Outcome, Status, TaskResult
 from evosearch.training.score import BOUND
-from evosearch.workers.executor import LocalExecutor, Timed, Work
+from evosearch.workers.executor import AnyJob, LocalExecutor, Timed
 
 DIGESTS: dict[object, str] = {
     20: "14cd03d922b22f72e7f4e6fdaa3a4762f53f941f3511aed6babdfc03b01f92af",
@@ -73,7 +73,7 @@ def luck(text: str, task: str, replicate: int) -> float:
     return Rng("luck", text, task, replicate).random() - 0.5
 
 
-def perform(job: Work) -> Timed:
+def perform(job: AnyJob) -> Timed:
     if not isinstance(job, Job):
         return baselines(job)
     if not job.shrink:

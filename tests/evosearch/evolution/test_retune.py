@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from evosearch.equivalence.core import Core, form
-from evosearch.evolution.retune import Tuning
+from evosearch.evolution.retune import Retuning
 from evosearch.language.known import default_rest, known
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import RuleSet
@@ -36,7 +36,7 @@ def test_a_form_ignores_constants_and_names_and_nothing_else() -> None:
 
 
 def test_the_best_form_of_a_size_is_tried_first() -> None:
-    tuning = Tuning(fatigue=0.1)
+    tuning = Retuning(fatigue=0.1)
     assert tuning.pick(9, Rng(0)) is None
     tuning.put(0, Core.known(known("lion")), 0.7, first=True)
     tuning.put(1, Core.known(NORMALIZED), 0.9, first=True)
@@ -45,7 +45,7 @@ def test_the_best_form_of_a_size_is_tried_first() -> None:
 
 
 def test_every_size_up_to_the_largest_is_as_likely() -> None:
-    tuning = Tuning(fatigue=0.1)
+    tuning = Retuning(fatigue=0.1)
     for id_, name in enumerate(("lion", "signum", "adamw")):
         tuning.put(id_, Core.known(known(name)), 1.0 - id_, first=True)
     picks = [tuning.pick(3, Rng(k)) for k in range(400)]
@@ -54,7 +54,7 @@ def test_every_size_up_to_the_largest_is_as_likely() -> None:
 
 
 def test_failed_trials_tire_and_a_success_rests() -> None:
-    tuning = Tuning(fatigue=0.1)
+    tuning = Retuning(fatigue=0.1)
     tuning.put(0, Core.known(NORMALIZED), 0.0, first=True)
     tuning.put(1, Core.known(known("lion")), -0.25, first=True)
     picks = []
@@ -67,7 +67,7 @@ def test_failed_trials_tire_and_a_success_rests() -> None:
 
 
 def test_a_re_evaluation_moves_the_best_and_is_no_trial() -> None:
-    tuning = Tuning(fatigue=10.0)
+    tuning = Retuning(fatigue=10.0)
     tuning.put(0, Core.known(signum(0.1)), 0.0, first=True)
     tuning.put(0, Core.known(signum(0.1)), -1.0, first=False)
     assert tuning.pick(2, Rng(0)) == 0
@@ -77,7 +77,7 @@ def test_a_re_evaluation_moves_the_best_and_is_no_trial() -> None:
 
 
 def test_a_closed_form_is_left_alone_until_it_improves() -> None:
-    tuning = Tuning(fatigue=0.1)
+    tuning = Retuning(fatigue=0.1)
     tuning.put(0, Core.known(signum(0.1)), 0.0, first=True)
     for _ in range(2):
         tuning.close(form(signum(0.1)))
@@ -87,7 +87,7 @@ def test_a_closed_form_is_left_alone_until_it_improves() -> None:
 
 
 def test_a_re_evaluation_of_another_than_the_best_tires_nobody() -> None:
-    tuning = Tuning(fatigue=0.1)
+    tuning = Retuning(fatigue=0.1)
     tuning.put(0, Core.known(known("lion")), 0.0, first=True)
     tuning.put(1, Core.known(NORMALIZED), 0.25, first=True)
     tuning.put(2, Core.known(normalized(0.2)), 0.0, first=True)
@@ -100,7 +100,7 @@ def test_a_re_evaluation_of_another_than_the_best_tires_nobody() -> None:
 
 
 def test_a_re_evaluation_may_make_another_the_best() -> None:
-    tuning = Tuning(fatigue=0.1)
+    tuning = Retuning(fatigue=0.1)
     tuning.put(0, Core.known(signum(0.1)), 0.0, first=True)
     tuning.put(1, Core.known(signum(0.2)), -1.0, first=True)
     tuning.put(1, Core.known(signum(0.2)), 0.5, first=False)
@@ -108,7 +108,7 @@ def test_a_re_evaluation_may_make_another_the_best() -> None:
 
 
 def test_an_equal_score_is_a_failure_and_of_equal_forms_the_first_is_tried() -> None:
-    tuning = Tuning(fatigue=0.1)
+    tuning = Retuning(fatigue=0.1)
     tuning.put(0, Core.known(known("lion")), 0.0, first=True)
     tuning.put(1, Core.known(NORMALIZED), 0.0, first=True)
     assert tuning.pick(3, Rng(0)) == 0
@@ -119,7 +119,7 @@ def test_an_equal_score_is_a_failure_and_of_equal_forms_the_first_is_tried() -> 
 
 
 def test_after_a_success_a_form_is_as_fresh_as_at_first() -> None:
-    tuning = Tuning(fatigue=0.1)
+    tuning = Retuning(fatigue=0.1)
     tuning.put(0, Core.known(known("lion")), 0.0, first=True)
     tuning.put(1, Core.known(NORMALIZED), 0.0, first=True)
     for id_ in (2, 3, 4):
@@ -133,7 +133,7 @@ def test_after_a_success_a_form_is_as_fresh_as_at_first() -> None:
 
 
 def test_sizes_whose_forms_are_all_closed_are_not_drawn() -> None:
-    tuning = Tuning(fatigue=0.1)
+    tuning = Retuning(fatigue=0.1)
     tuning.put(0, Core.known(signum(0.1)), 0.0, first=True)
     tuning.put(1, Core.known(known("lion")), 0.0, first=True)
     tuning.close(form(signum(0.1)))

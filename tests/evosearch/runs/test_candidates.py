@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evosearch.runs.candidate import Candidate
-from evosearch.runs.candidates import Roster
+from evosearch.runs.candidates import CandidateMap
 
 FIRST = Candidate(
     id=0,
@@ -39,7 +39,7 @@ def candidate(id_: int, tier: int, score: float | None) -> Candidate:
 
 @given(PUTS, st.integers(1, 6))
 def test_it_is_a_mapping_that_ranks(puts: list[tuple[int, int, float | None]], n: int) -> None:
-    found, expected = Roster(), dict[int, Candidate]()
+    found, expected = CandidateMap(), dict[int, Candidate]()
     for put in puts:
         found.put(candidate(*put))
         expected[put[0]] = candidate(*put)
@@ -56,7 +56,7 @@ def test_it_is_a_mapping_that_ranks(puts: list[tuple[int, int, float | None]], n
 
 
 def test_an_id_that_is_missing() -> None:
-    found = Roster()
+    found = CandidateMap()
     found.put(candidate(3, 0, 1.0))
     for id_ in (0, 2, 4, -1):
         assert id_ not in found

@@ -2,7 +2,7 @@
 
 import pytest
 from fake_evaluation import config_of, perform
-from test_loop import Shuffled
+from shuffled_executor import Shuffled
 
 from evosearch.errors import NewerFormat, UsageError
 from evosearch.evolution.loop import replay

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evosearch.errors import RunError
 from evosearch.storage import spilled_list as module
-from evosearch.storage.spilled_list import Shelf
+from evosearch.storage.spilled_list import SpilledList
 
 VALUES = st.tuples(st.integers(), st.text(max_size=40), st.floats(allow_nan=False))
 STEPS = st.lists(st.tuples(st.booleans(), st.integers(0, 50), VALUES), max_size=60)
@@ -27,7 +27,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @settings(max_examples=50)
 @given(STEPS)
 def test_it_is_a_list(steps: list[tuple[bool, int, tuple[int, str, float]]]) -> None:
-    found: Shelf[tuple[int, str, float]] = Shelf()
+    found: SpilledList[tuple[int, str, float]] = SpilledList()
     expected: list[tuple[int, str, float]] = []
     for replaces, index, value in steps:
         if replaces and expected:
@@ -44,7 +44,7 @@ def test_it_is_a_list(steps: list[tuple[bool, int, tuple[int, str, float]]]) -> 
 
 
 def test_beyond_its_end_there_is_nothing() -> None:
-    found = Shelf[int]()
+    found = SpilledList[int]()
     found.append(1)
     for index in (1, -2):
         with pytest.raises(IndexError):
@@ -53,7 +53,7 @@ def test_beyond_its_end_there_is_nothing() -> None:
 
 @pytest.mark.usefixtures("small")
 def test_a_value_larger_than_all_that_is_collected() -> None:
-    found = Shelf[str]()
+    found = SpilledList[str]()
     texts = ["a" * 1000, "b", "c" * 199, "d" * 5000, "e"]
     for text in texts:
         found.append(text)
@@ -62,7 +62,7 @@ def test_a_value_larger_than_all_that_is_collected() -> None:
 
 @pytest.mark.usefixtures("small")
 def test_a_full_disk_is_said_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Shelf[str]()
+    found = SpilledList[str]()
     found.append("a" * 150)
 
     def full(*_: object, **__: object) -> object:
@@ -89,7 +89,7 @@ class Thing:
 
 @pytest.mark.usefixtures("small")
 def test_only_the_values_put_in_or_fetched_last_stay_in_memory() -> None:
-    found = Shelf[Thing]()
+    found = SpilledList[Thing]()
     alive: list[weakref.ref[Thing]] = []
 
     def used(thing: Thing) -> int:

@@ -8,14 +8,14 @@ from evosearch.errors import UsageError
 from evosearch.language.parse import parse_rules
 from evosearch.simplify import Simplified, simplify
 from evosearch.studies.ablate import approximate, round_to
-from evosearch.studies.noninferiority import Examination, cheap_tasks
+from evosearch.studies.noninferiority import NoninferiorityTest, cheap_tasks
 from evosearch.training.job import TaskRef
 from evosearch.training.lr_grid import Grid
 from primitives.op import Constant
 from proxy_tasks.registry import TASKS
 from proxy_tasks.task import Split
 
-QUICK = Examination(
+QUICK = NoninferiorityTest(
     tasks=(TaskRef("varying_batch"), TaskRef("varying_batch_wide", {"steps": 300})),
     margin=0.3,
     seeds=8,
@@ -74,7 +74,7 @@ def test_the_story_tells_the_cost(result: Simplified) -> None:
 
 def test_without_a_budget_nothing_is_trained() -> None:
     exact = simplify(parse_rules(RAW))
-    none = Examination(tasks=QUICK.tasks, budget=0)
+    none = NoninferiorityTest(tasks=QUICK.tasks, budget=0)
     assert approximate(exact, none) == exact
 
 

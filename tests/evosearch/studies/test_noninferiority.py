@@ -10,25 +10,25 @@ import numpy as np
 import pytest
 
 from evosearch.errors import UsageError
-from evosearch.studies.noninferiority import Comparison, Examination
+from evosearch.studies.noninferiority import NoninferiorityTest, PairedScores
 
 SPREADS = {"steady": 0.1, "middling": 0.3, "noisy": 0.6}
 
 
 @dataclass(frozen=True)
-class Drawn(Examination):
+class Drawn(NoninferiorityTest):
     """Programs are named by their loss, and tasks by nothing but their spread."""
 
     random: np.random.Generator | None = None
 
     def compare(
         self, anchor: str, programs: Sequence[str], replicates: Sequence[int]
-    ) -> list[Comparison]:
+    ) -> list[PairedScores]:
         del anchor
         assert self.random is not None
         draw = self.random.normal
         return [
-            Comparison(
+            PairedScores(
                 {task: tuple(draw(-float(p), s, len(replicates))) for task, s in SPREADS.items()},
                 trainings=0,
                 seconds=0.0,
@@ -66,4 +66,4 @@ def test_a_test_ends_when_it_is_decided_and_uses_each_seed_once() -> None:
 def test_an_examination_that_cannot_decide_is_refused(setting: str) -> None:
     settings: dict[str, Any] = {setting: 0}
     with pytest.raises(UsageError, match="expected at least one task"):
-        Examination(**settings)
+        NoninferiorityTest(**settings)

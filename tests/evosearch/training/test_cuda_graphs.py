@@ -17,14 +17,14 @@ from evosearch.language.known import KNOWN, known
 from evosearch.training.cuda_graphs import recording
 from evosearch.training.cuda_streams import STREAMS
 from evosearch.training.evaluate import compile_text
-from evosearch.training.lanes import Entry, Trial, train
+from evosearch.training.lanes import Entry, LearningRates, train
 from evosearch.training.lr_schedule import DeviceClock, HostClock
 from evosearch.training.problem import Problem
 from primitives.shape import FULL
 from proxy_tasks.kernels.dispatch import by_torch
 from proxy_tasks.registry import TASKS, get
 
-TRIALS = (Trial(1e-3, 3e-3), Trial(1e-2, 1e-2))
+TRIALS = (LearningRates(1e-3, 3e-3), LearningRates(1e-2, 1e-2))
 SHORT: dict[str, dict[str, int]] = {
     "char_lm": {"batch": 2, "windows": 2},
     "digits_mlp": {"batch": 8},

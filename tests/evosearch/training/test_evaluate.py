@@ -13,7 +13,7 @@ from evosearch.equivalence.core import Core
 from evosearch.errors import DataError
 from evosearch.language.known import known
 from evosearch.training import batching, lr_grid
-from evosearch.training.evaluate import evaluate, evaluate_reference
+from evosearch.training.evaluate import evaluate, evaluate_baseline
 from evosearch.training.job import Job, Outcome, Stage, Status, TaskRef
 from evosearch.training.layout import Layout
 from evosearch.training.lr_grid import Grid
@@ -47,7 +47,7 @@ def lookup(name: str, **overrides) -> Regression:
 
 
 def reference(task: TaskRef, seeds=SEEDS):
-    return evaluate_reference(
+    return evaluate_baseline(
         "adam", task, seeds, 7, GRID, compile_rules=RULES.__getitem__, lookup=lookup
     )
 
@@ -197,7 +197,7 @@ def test_a_job_without_its_references_is_refused():
 
 def test_a_failing_reference_is_an_error():
     with pytest.raises(DataError, match="fails on task regression"):
-        evaluate_reference(
+        evaluate_baseline(
             "ascends", TASK, SEEDS, 7, GRID, compile_rules=RULES.__getitem__, lookup=lookup
         )
 

@@ -9,7 +9,7 @@ from torch import nn
 from evosearch.language.known import known
 from evosearch.training import lanes as lanes_module
 from evosearch.training.evaluate import compile_text
-from evosearch.training.lanes import Entry, Trial, arithmetic, train
+from evosearch.training.lanes import Entry, LearningRates, arithmetic, train
 from evosearch.training.layout import Layout
 from evosearch.training.problem import Problem
 from evosearch.training.update import UpdateRules, state_entries
@@ -17,7 +17,7 @@ from primitives.shape import FULL, ROWWISE, SCALAR
 from proxy_tasks.data.digits import TRAINING, digits
 from proxy_tasks.tasks.digits_mlp import DigitsMLP
 
-TRIALS = (Trial(1e-3, 3e-3), Trial(1e-2, 1e-2), Trial(1e-1, 1e-2))
+TRIALS = (LearningRates(1e-3, 3e-3), LearningRates(1e-2, 1e-2), LearningRates(1e-1, 1e-2))
 
 
 def values(result: torch.Tensor | Exception) -> torch.Tensor:
@@ -118,7 +118,7 @@ def test_an_exception_is_its_own_candidates_result():
 
 def test_a_diverging_lane_leaves_the_others_alone():
     problem = Problem.of(Regression(), (1,))
-    wild = (Trial(1e-3, 1e-3), Trial(float("inf"), 1e30))
+    wild = (LearningRates(1e-3, 1e-3), LearningRates(float("inf"), 1e30))
     (expected,) = train(problem, [Entry(both(ADAM), TRIALS)])
     diverged, found = train(problem, [Entry(both(SGD), wild), Entry(both(ADAM), TRIALS)])
     assert torch.isfinite(values(diverged))[:, 0].tolist() == [True, False]
@@ -129,11 +129,11 @@ def test_a_diverging_lane_leaves_the_others_alone():
 def test_every_trial_has_its_own_rates_and_those_of_zero_move_nothing(rules):
     task = Regression()
     trials = (
-        Trial(1e-3, 2e-3),
-        Trial(4e-3, 0.0),
-        Trial(0.0, 0.0),
-        Trial(0.0, 8e-3),
-        Trial(1e-2, 0.1),
+        LearningRates(1e-3, 2e-3),
+        LearningRates(4e-3, 0.0),
+        LearningRates(0.0, 0.0),
+        LearningRates(0.0, 8e-3),
+        LearningRates(1e-2, 0.1),
     )
     seen: list[dict[str, torch.Tensor]] = []
 

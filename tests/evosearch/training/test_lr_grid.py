@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_tasks import ADAM, MATRIX, SGD, Closure, Regression, Rules, both
 
-from evosearch.training.lr_grid import Grid, Point, UpdateSize, measure
+from evosearch.training.lr_grid import Grid, GridPoint, UpdateSize, measure
 from evosearch.training.seeds import grid_seed
 
 SIZE = UpdateSize(2.0, 0.5)
@@ -39,7 +39,7 @@ def test_learning_rates_undo_the_rules_scale():
     task, grid = Regression(), Grid()
     scaled = Closure(lambda w, g, t, m: (1000.0 * m, m + g), ADAM.states[:1])
     plain = Closure(lambda w, g, t, m: (m, m + g), ADAM.states[:1])
-    trials = [grid.trial(Point(1, 2), measure(both(r), task), 0.01) for r in (plain, scaled)]
+    trials = [grid.trial(GridPoint(1, 2), measure(both(r), task), 0.01) for r in (plain, scaled)]
     assert trials[0].matrix == pytest.approx(1000 * trials[1].matrix, rel=1e-5)
     assert trials[0].rest == pytest.approx(1000 * trials[1].rest, rel=1e-5)
 
@@ -62,10 +62,10 @@ def test_no_learning_rate_helps_a_degenerate_update(constant: float):
 def test_points_are_centred_and_trials_geometric():
     grid = Grid(rates=3, per_decade=2, ratios=(0.1, 1.0))
     points = grid.points(SIZE)
-    assert points == tuple(Point(r, q) for r in (-1, 0, 1) for q in (0, 1))
-    centre = grid.trial(Point(0, 1), SIZE, step_size=0.01)
+    assert points == tuple(GridPoint(r, q) for r in (-1, 0, 1) for q in (0, 1))
+    centre = grid.trial(GridPoint(0, 1), SIZE, step_size=0.01)
     assert (centre.matrix, centre.rest) == pytest.approx((0.005, 0.02))
-    higher = grid.trial(Point(1, 0), SIZE, step_size=0.01)
+    higher = grid.trial(GridPoint(1, 0), SIZE, step_size=0.01)
     assert higher.matrix / centre.matrix == pytest.approx(10**0.5)
     assert higher.rest / centre.rest == pytest.approx(0.1 * 10**0.5)
 
@@ -74,8 +74,8 @@ def test_points_are_centred_and_trials_geometric():
 def test_one_kind_of_parameter_has_no_ratio(size: UpdateSize):
     grid = Grid(rates=3, ratios=(0.3, 1.0, 3.0))
     points = grid.points(size)
-    assert points == (Point(-1, 1), Point(0, 1), Point(1, 1))
-    assert grid.beyond(points[-1], points, size) == (Point(2, 1),)
+    assert points == (GridPoint(-1, 1), GridPoint(0, 1), GridPoint(1, 1))
+    assert grid.beyond(points[-1], points, size) == (GridPoint(2, 1),)
     trial = grid.trial(points[1], size, 0.01)
     assert {trial.matrix, trial.rest} == {0.0, 0.005}
 
@@ -83,18 +83,21 @@ def test_one_kind_of_parameter_has_no_ratio(size: UpdateSize):
 def test_neighbours_of_an_edge_are_proposed_until_they_are_tried():
     grid = Grid(rates=3, ratios=(0.3, 1.0, 3.0))
     tried = set(grid.points(SIZE))
-    assert grid.beyond(Point(0, 1), tried, SIZE) == ()
-    assert grid.beyond(Point(1, 1), tried, SIZE) == (Point(2, 1),)
-    assert set(grid.beyond(Point(-1, 0), tried, SIZE)) == {Point(-2, 0), Point(-1, -1)}
-    assert grid.beyond(Point(1, 1), tried | {Point(2, 1)}, SIZE) == ()
-    assert grid.beyond(Point(1, 0), grid.points(SIZE), SIZE) == (Point(2, 0), Point(1, -1))
+    assert grid.beyond(GridPoint(0, 1), tried, SIZE) == ()
+    assert grid.beyond(GridPoint(1, 1), tried, SIZE) == (GridPoint(2, 1),)
+    assert set(grid.beyond(GridPoint(-1, 0), tried, SIZE)) == {GridPoint(-2, 0), GridPoint(-1, -1)}
+    assert grid.beyond(GridPoint(1, 1), tried | {GridPoint(2, 1)}, SIZE) == ()
+    assert grid.beyond(GridPoint(1, 0), grid.points(SIZE), SIZE) == (
+        GridPoint(2, 0),
+        GridPoint(1, -1),
+    )
 
 
 def test_ratios_continue_geometrically():
     grid = Grid(ratios=(0.3, 1.0, 4.0))
-    assert [grid.ratio(Point(0, i)) for i in range(3)] == [0.3, 1.0, 4.0]
-    assert grid.ratio(Point(0, 4)) == pytest.approx(64.0)
-    assert grid.ratio(Point(0, -2)) == pytest.approx(0.3 * 0.3**2)
+    assert [grid.ratio(GridPoint(0, i)) for i in range(3)] == [0.3, 1.0, 4.0]
+    assert grid.ratio(GridPoint(0, 4)) == pytest.approx(64.0)
+    assert grid.ratio(GridPoint(0, -2)) == pytest.approx(0.3 * 0.3**2)
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,15 @@ from evosearch.language.known import known
 from evosearch.training.baseline import Baseline, BaselineJob
 from evosearch.training.job import Job, Stage, Status, TaskRef
 from evosearch.training.lr_grid import Grid
-from evosearch.workers.executor import LocalExecutor, Work, perform
+from evosearch.workers.executor import AnyJob, LocalExecutor, perform
 
 SHORT = TaskRef("least_squares", {"steps": 5})
 
 
 def test_jobs_run_when_their_results_are_asked_for() -> None:
-    ran: list[Work] = []
+    ran: list[AnyJob] = []
 
-    def counted(job: Work):
+    def counted(job: AnyJob):
         ran.append(job)
         return fake(job)
 
@@ -38,7 +38,7 @@ def test_jobs_run_when_their_results_are_asked_for() -> None:
 
 
 def test_an_error_of_ours_is_not_swallowed() -> None:
-    def broken(job: Work):
+    def broken(job: AnyJob):
         raise ZeroDivisionError(job)
 
     executor = LocalExecutor(broken)

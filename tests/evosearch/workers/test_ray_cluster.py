@@ -20,7 +20,7 @@ from evosearch.evolution.loop import search
 from evosearch.language.known import known
 from evosearch.training.job import Job, Outcome, Status
 from evosearch.workers import ray_cluster
-from evosearch.workers.executor import LocalExecutor, Timed, Work
+from evosearch.workers.executor import AnyJob, LocalExecutor, Timed
 from evosearch.workers.ray_cluster import RayExecutor
 
 DEADLINE = 2.0
@@ -29,7 +29,7 @@ FLAKY = str(known("momentum"))
 """Kills its worker the first time, and the first time only."""
 
 
-def hostile(job: Work) -> Timed:
+def hostile(job: AnyJob) -> Timed:
     """Do what the candidates' names ask for; the folder for notes comes from the environment."""
     notes = Path(os.environ["EVOSEARCH_TEST_NOTES"])
     for text in job.candidates if isinstance(job, Job) else ():

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from proxy_tasks import registry
-from proxy_tasks.data.cache import DataError
+from proxy_tasks.data.cache import TaskDataError
 from proxy_tasks.data.corpus import VOCABULARY, corpus, packaged_text
 from proxy_tasks.data.tables import CLASSES, ROWS, table
 from proxy_tasks.data.tokens import tokens
@@ -86,14 +86,14 @@ class TestCorpus:
         task = CharLM(path=str(file), steps=4000)
         zero, one = 16, 17
         assert set(task._windows(tuple(task.draw(0))).unique().tolist()) == {zero}
-        assert set(task._windows(task.examination(0)).unique().tolist()) == {one}
+        assert set(task._windows(task.validation(0)).unique().tolist()) == {one}
 
     def test_errors(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"found none; correct the task's `path`"):
+        with pytest.raises(TaskDataError, match=r"found none; correct the task's `path`"):
             CharLM(path=str(tmp_path / "absent")).draw(0)
         file = tmp_path / "short.txt"
         file.write_text("short")
-        with pytest.raises(DataError, match=r"at least 100,000 bytes.*found 5"):
+        with pytest.raises(TaskDataError, match=r"at least 100,000 bytes.*found 5"):
             CharLM(path=str(file)).draw(0)
 
 
@@ -109,7 +109,7 @@ class TestPackagedTokens:
         assert alone.tolist() == characters.tolist()
 
     def test_a_vocabulary_below_the_alphabet_is_refused(self) -> None:
-        with pytest.raises(DataError, match="at least the 96 characters"):
+        with pytest.raises(TaskDataError, match="at least the 96 characters"):
             tokens(95, CPU)
 
 
@@ -171,7 +171,7 @@ class TestCifar10:
 
         file = tmp_path / "data_batch_1"
         file.write_bytes(pickle.dumps({b"data": Attack(), b"labels": [0]}))
-        with pytest.raises(DataError, match="is not part of an array"):
+        with pytest.raises(TaskDataError, match="is not part of an array"):
             read_cifar10(file)
         assert not marker.exists()
 
@@ -183,8 +183,10 @@ class TestCifar10:
         file = tmp_path / "data_batch_1"
         content = {b"data": ATTACKS[attack], b"labels": [0] * 5}
         file.write_bytes(pickle.dumps(content, protocol=protocol))
-        with pytest.raises(DataError, match=r"not part of an array|not numbers|not one of numbers"
-                           r"|found uint8 data of shape \(0,\)"):  # fmt: skip
+        message = (
+            r"not part of an array|not numbers|not one of numbers|found uint8 data of shape \(0,\)"
+        )
+        with pytest.raises(TaskDataError, match=message):
             read_cifar10(file)
 
     @pytest.mark.parametrize(
@@ -205,20 +207,20 @@ class TestCifar10:
     ) -> None:
         file = tmp_path / "data_batch_1"
         file.write_bytes(content)
-        with pytest.raises(DataError, match=message):
+        with pytest.raises(TaskDataError, match=message):
             read_cifar10(file)
 
     def test_a_truncated_binary_file_is_named(self, tmp_path: Path) -> None:
         file = tmp_path / "data_batch_1.bin"
         file.write_bytes(b"\0" * 3000)
-        with pytest.raises(DataError, match=r"rows of 3073 bytes.*found 3000"):
+        with pytest.raises(TaskDataError, match=r"rows of 3073 bytes.*found 3000"):
             read_cifar10(file)
         file.write_bytes(bytes([11]) + bytes(3072))
-        with pytest.raises(DataError, match="found 11"):
+        with pytest.raises(TaskDataError, match="found 11"):
             read_cifar10(file)
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"data_batch_1.*no file"):
+        with pytest.raises(TaskDataError, match=r"data_batch_1.*no file"):
             Cifar10(path=str(tmp_path)).draw(0)
 
 
@@ -239,7 +241,7 @@ class TestTokens:
         symbols, boundary = task.symbols(CPU)
         assert (len(symbols), boundary) == (4400, 4000)
         assert int(task.draw(0)[0].max()) + 16 < boundary
-        starts = task.examination(0)[0]
+        starts = task.validation(0)[0]
         assert int(starts.min()) >= boundary
         assert int(starts.max()) + 17 <= len(symbols)
 
@@ -262,11 +264,11 @@ class TestTokens:
     def test_a_malformed_file_is_named(self, content: bytes, message: str, tmp_path: Path) -> None:
         (tmp_path / "train.bin").write_bytes(content)
         (tmp_path / "val.bin").write_bytes(bytes(200))
-        with pytest.raises(DataError, match=message):
+        with pytest.raises(TaskDataError, match=message):
             TokenFiles(path=str(tmp_path), context=16, vocabulary=64).draw(0)
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"train\.bin.*no file"):
+        with pytest.raises(TaskDataError, match=r"train\.bin.*no file"):
             TokenFiles(path=str(tmp_path)).draw(0)
 
 
@@ -277,7 +279,7 @@ class TestTokens:
 def test_a_task_without_its_folder_says_so(name: str, path: str, message: str) -> None:
     task: Task = registry.get(name, path=path)
     assert task.parameters
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(TaskDataError, match=message):
         task.draw(0)
 
 

@@ -30,7 +30,7 @@ class Pack:
             for name, value in task.initialize(seed).items():
                 self.weights[name][lane] = value
         self.data = self._stack([task.draw(seed) for seed in seeds])
-        self.exam = self._stack([task.examination(seed) for seed in seeds])
+        self.exam = self._stack([task.validation(seed) for seed in seeds])
 
     def _views(self, flat: Tensor) -> dict[str, Tensor]:
         views, start = {}, 0
@@ -155,7 +155,7 @@ def test_a_seed_reproduces_and_another_differs(name: str, small: Small) -> None:
     assert all(map(torch.equal, everything(7), everything(7)))
     assert not all(map(torch.equal, task.initialize(7).values(), task.initialize(8).values()))
     assert not all(map(torch.equal, task.draw(7), task.draw(8)))
-    assert all(map(torch.equal, task.examination(7), task.examination(7)))
+    assert all(map(torch.equal, task.validation(7), task.validation(7)))
 
 
 @every_task

@@ -21,7 +21,7 @@ def lanes(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def metric(task: Task, weights: dict[str, Tensor]) -> float:
-    exam = tuple(part.unsqueeze(0) for part in task.examination(0))
+    exam = tuple(part.unsqueeze(0) for part in task.validation(0))
     return float(task.evaluate(lanes(weights), exam))
 
 
@@ -42,7 +42,7 @@ def test_the_metric_is_the_expected_loss(task: Task) -> None:
 def test_a_varying_batch_sums_what_the_metric_expects() -> None:
     task = VaryingBatch(spread=0.5, steps=3000, inputs=8, decades=1.0, noise=0.5)
     weights = task.initialize(0)
-    (truth,) = task.examination(0)
+    (truth,) = task.validation(0)
     there, here = sampled_losses(task, {"weight": truth}), sampled_losses(task, weights)
     expected = metric(task, weights) / metric(task, {"weight": truth})
     assert here.mean() / there.mean() == pytest.approx(expected, rel=0.05)
@@ -50,7 +50,7 @@ def test_a_varying_batch_sums_what_the_metric_expects() -> None:
 
 def test_batch_sizes_vary_as_declared() -> None:
     task = VaryingBatch(spread=1.7, cap=8.0, batch=32, noise=1.0, steps=4000)
-    (truth,) = task.examination(0)
+    (truth,) = task.validation(0)
     losses = sampled_losses(task, {"weight": truth})  # the noise alone: chi-squared over the batch
     sizes = 2 * losses  # in nominal batches, nearly
     assert sizes.max() == pytest.approx(8, rel=0.3)
@@ -61,13 +61,13 @@ def test_batch_sizes_vary_as_declared() -> None:
 
 @pytest.mark.parametrize("task", [LeastSquares(), VaryingBatch()])
 def test_the_truth_reaches_the_floor(task: Task) -> None:
-    (truth,) = task.examination(0)
+    (truth,) = task.validation(0)
     assert metric(task, {"weight": truth}) == pytest.approx(task.floor, rel=1e-12)
 
 
 def test_the_true_factors_reach_the_floor() -> None:
     task = MatrixFactorization()
-    (truth,) = task.examination(0)
+    (truth,) = task.validation(0)
     u, s, v = torch.linalg.svd(truth.double())
     k = task.rank
     assert float(s[0] / s[k - 1]) == pytest.approx(task.kappa, rel=1e-3)

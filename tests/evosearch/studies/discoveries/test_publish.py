@@ -66,7 +66,7 @@ def promotion_of(program, better):
         "programs": {"it": program, "another": ADAMW},
         "totals": {"it": {s: {"score": 0.2, "score_se": 0.01} for s in ("select", "held-out")}},
         "scores": {"it": {"digits_conv": [0.2], "digits_vit": [0.2]}},
-        "findings": findings,
+        "tests": findings,
     }
 
 

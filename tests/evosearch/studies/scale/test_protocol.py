@@ -13,14 +13,14 @@ from scipy import stats
 from evosearch.config.schema import preset
 from evosearch.errors import EvosearchError, UsageError
 from evosearch.language.known import known
-from evosearch.studies.scale.lane import Lane, Result, train_lane
+from evosearch.studies.scale.lane import Lane, LaneResult, train_lane
 from evosearch.studies.scale.protocol import ScaleTest, costs, run, walk
 from evosearch.studies.scale.result import summarize
 from evosearch.studies.scale.table import correlation, markdown, rows
 from evosearch.training.evaluate import compile_text
 from evosearch.training.job import TaskRef
-from evosearch.training.lanes import Entry, Trial, train
-from evosearch.training.lr_grid import Grid, Point, UpdateSize
+from evosearch.training.lanes import Entry, LearningRates, train
+from evosearch.training.lr_grid import Grid, GridPoint, UpdateSize
 from evosearch.training.problem import Problem
 from evosearch.training.seeds import evaluation_seed
 from proxy_tasks.registry import get
@@ -51,8 +51,8 @@ def walked(loss, trials, size=BOTH):
 @pytest.mark.parametrize("lowest", [(0, 1), (-2, 1), (2, 2), (1, 0)])
 def test_a_walk_finds_the_lowest_point_and_looks_at_all_its_neighbours(lowest):
     losses = walked(bowl(lowest), 14)
-    assert min(losses, key=losses.__getitem__) == Point(*lowest)
-    assert not Grid().beyond(Point(*lowest), losses, BOTH)
+    assert min(losses, key=losses.__getitem__) == GridPoint(*lowest)
+    assert not Grid().beyond(GridPoint(*lowest), losses, BOTH)
 
 
 def test_the_learning_rate_comes_before_the_ratio():
@@ -77,7 +77,7 @@ def test_without_a_ratio_only_learning_rates_are_tried():
 def test_a_curve_is_what_training_by_hand_gives():
     lr, replicate = 0.3, 1
     program = "def sgd(w, g):\n    return g\n"
-    result = train_lane(Lane(TASK, 5, program, Point(0, 0), Trial(lr, lr), replicate))
+    result = train_lane(Lane(TASK, 5, program, GridPoint(0, 0), LearningRates(lr, lr), replicate))
     task = get(TASK.name, **TASK.overrides)
     seed = evaluation_seed(5, str(TASK), replicate)
     weights = {k: v[None].requires_grad_() for k, v in task.initialize(seed).items()}
@@ -89,7 +89,7 @@ def test_a_curve_is_what_training_by_hand_gives():
         with torch.no_grad():
             for (_, w), gradient in zip(weights.items(), gradients, strict=True):
                 w.sub_(gradient, alpha=lr * (1 - step / task.steps))
-            exam = tuple(data[None] for data in task.examination(seed))
+            exam = tuple(data[None] for data in task.validation(seed))
             expected.append(float(task.evaluate(weights, exam)))
     assert [step for step, _ in result.curve] == [*range(2, 45, 2), 45]
     assert [loss for _, loss in result.curve] == pytest.approx(
@@ -99,7 +99,7 @@ def test_a_curve_is_what_training_by_hand_gives():
 
 def test_watching_changes_nothing():
     problem = Problem.of(get(TASK.name, **TASK.overrides), (1, 2))
-    entry = Entry(compile_text(str(known("muon"))), (Trial(0.01, 0.01),))
+    entry = Entry(compile_text(str(known("muon"))), (LearningRates(0.01, 0.01),))
     seen = []
     (watched,) = train(problem, [entry], lambda step, weights: seen.append((step, len(weights))))
     (alone,) = train(problem, [entry])
@@ -204,7 +204,7 @@ def told(curves, search, *, at=(1.0,)):
                 curve = curves[label][lane.replicate - 1] if lane.replicate else [2.0]
                 steps = (15, 30, 45)[-len(curve) :]
                 pairs = tuple(zip(steps, curve, strict=True))
-                results[lane.file] = Result(pairs, 1.0)
+                results[lane.file] = LaneResult(pairs, 1.0)
     scores = {label: {"a": [score, score]} for label, score in search.items()}
     summary = summarize(test, contestants, scores, preset("smoke"), at)
     return json.loads(json.dumps(summary, allow_nan=False)) | {"look": 4}
