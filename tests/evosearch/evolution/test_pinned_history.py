@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from fake_evaluation import config_of, quality
@@ -18,7 +20,7 @@ from fake_evaluation import perform as baselines
 from evosearch.equivalence.core import Core
 from evosearch.evolution.individual import Pack
 from evosearch.evolution.island import Island
-from evosearch.evolution.loop import Progress, search
+from evosearch.evolution.loop import Progress, replay, search
 from evosearch.evolution.population import Population
 from evosearch.language.parse import parse_rules
 from evosearch.mutation.rng import Rng
@@ -96,6 +98,14 @@ def digest(lines: list[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+def end(population: Population) -> list[str]:
+    return [
+        " ".join(str(i.id) for i in population.ranking()),
+        " ".join(str(i.id) for i in population.front()),
+        repr(population.hurdles()),
+    ]
+
+
 def test_a_history_never_changes_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     happened: Counter[str] = Counter()
     restart, add, discard = Island.restart, Island.add, Island.discard
@@ -142,9 +152,19 @@ def test_a_history_never_changes_unseen(monkeypatch: pytest.MonkeyPatch) -> None
     assert happened["failure"] >= 20
     assert happened["loss of a member"] >= 3
     assert min(happened[f"tier {tier}"] for tier in range(3)) >= 20
-    ends = [
-        " ".join(str(i.id) for i in population.ranking()),
-        " ".join(str(i.id) for i in population.front()),
-        repr(population.hurdles()),
-    ]
-    assert digest([*lines, *ends]) == DIGESTS["end"], CHANGED
+    assert digest([*lines, *end(population)]) == DIGESTS["end"], CHANGED
+
+
+def test_resumed_late_it_is_the_same_history() -> None:
+    """Most packs are taken from their records then, and what comes after them is proposed."""
+    lines: list[str] = []
+    records: list[Mapping[str, Any]] = []
+
+    def observe(progress: Progress) -> None:
+        lines.append(line(progress.pack, progress.population))
+
+    search(CONFIG, LocalExecutor(perform), records.extend)
+    resumed = search(CONFIG, LocalExecutor(perform), lambda _: None, tuple(records[:160]), observe)
+    assert digest([*lines, *end(resumed)]) == DIGESTS["end"], CHANGED
+    replayed = replay(CONFIG, records, every=10_000)
+    assert end(replayed) == end(resumed)
