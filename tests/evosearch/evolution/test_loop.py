@@ -13,6 +13,7 @@ from shuffled_executor import Shuffled
 from evosearch.config.schema import Config
 from evosearch.errors import ClusterError, CorruptArchive
 from evosearch.evolution import loop
+from evosearch.evolution.individual import Pack
 from evosearch.evolution.loop import Progress, replay, search
 from evosearch.evolution.population import Population
 from evosearch.training.baseline import BaselineJob
@@ -277,6 +278,24 @@ def test_packs_that_are_taken_from_their_records_give_the_same_run(
     assert proposed == [0]
     assert (population.evaluations, population.hits) == (driven.evaluations, driven.hits)
     assert list(population.individuals) == list(driven.individuals)
+
+
+def test_the_first_packs_and_every_so_many_after_them_are_proposed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loop, "_BEGINNING", 5)
+    admitted: list[int] = []
+    admit = Population.admit
+
+    def counted(self: Population, pack: Pack) -> None:
+        admitted.append(pack.number)
+        admit(self, pack)
+
+    monkeypatch.setattr(Population, "admit", counted)
+    replay(CONFIG, RECORDS, 4)
+    new = [record["pack"] for record in RECORDS if record["kind"] == "pack"]
+    assert admitted == [number for number in new if number >= 5 and number % 4]
+    assert len(admitted) > 4
 
 
 def test_packs_of_older_versions_are_proposed_again(monkeypatch: pytest.MonkeyPatch) -> None:

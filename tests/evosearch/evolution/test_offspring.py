@@ -87,9 +87,31 @@ def test_proposals_and_hits_are_counted() -> None:
     assert many.hits >= 1
 
 
+def prints(monkeypatch, *found: str | None) -> None:
+    """Let fingerprints be these, one after the other."""
+    left = iter(found)
+    monkeypatch.setattr("evosearch.evolution.offspring.fingerprint", lambda _: next(left))
+
+
+def test_what_has_no_fingerprint_is_passed_over_and_what_is_known_is_a_hit(monkeypatch) -> None:
+    prints(monkeypatch, None, "known", None, "known", "new")
+    child = offspring(ADAMW, WIDE, Rng(0), {"known"}, 1.0)
+    assert child is not None
+    assert (child.fingerprint, child.proposals, child.hits) == ("new", 5, 2)
+    assert len(child.mutation.split(", ")) == 2  # built upon the last hit, and on no other
+    prints(monkeypatch, None, "known", None, "new")
+    child = retuned(ADAMW, WIDE, Rng(0), {"known"})
+    assert child is not None
+    assert (child.fingerprint, child.proposals, child.hits) == ("new", 4, 1)
+
+
 def test_no_child_where_everything_is_known(monkeypatch) -> None:
     monkeypatch.setattr("evosearch.evolution.offspring._GIVE_UP", 50)
-    assert offspring(ADAMW, WIDE, Rng(0), Everything(), 0.5) is None
+    for print_ in ("known", None):
+        prints(monkeypatch, *[print_] * 50)  # one more, and there is none
+        assert offspring(ADAMW, WIDE, Rng(0), {"known"}, 0.5) is None
+        prints(monkeypatch, *[print_] * 50)
+        assert retuned(ADAMW, WIDE, Rng(0), {"known"}) is None
 
 
 def test_a_child_stays_within_the_space() -> None:
