@@ -51,7 +51,7 @@ _SEARCH: Final = tuple(
     for name in ("pinned_history", "population_fitness", "population", "records")
 )
 TARGETS: Final = {
-    "evosearch.evolution.population": _SEARCH,
+    "evosearch.evolution.population": (*_SEARCH, f"{_EVOLUTION}/test_loop.py"),
     "evosearch.evolution.fitness": (f"{_EVOLUTION}/test_fitness.py", *_SEARCH),
     "evosearch.evolution.retune": (f"{_EVOLUTION}/test_retune.py", *_SEARCH),
     "evosearch.evolution.island": (f"{_EVOLUTION}/test_island.py", *_SEARCH),

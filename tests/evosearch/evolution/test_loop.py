@@ -301,11 +301,52 @@ def test_the_first_packs_and_every_so_many_after_them_are_proposed_again(
 def test_packs_of_older_versions_are_proposed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     stored = json.loads(json.dumps(RECORDS))
     for record in stored:
-        record["info"].pop("closed", None)
+        record["info"].clear()
     monkeypatch.setattr(loop, "_BEGINNING", 1)
     monkeypatch.setattr(Population, "admit", None)
-    records, _ = run(CONFIG, None, stored[:9])
+    seconds: list[float] = []
+    records, _ = run(CONFIG, None, stored[:9], lambda progress: seconds.append(progress.seconds))
     assert history(records) == history(RECORDS)
+    assert seconds[:7] == [0.0] * 7  # nobody wrote down how long they took
+    assert set(seconds[7:]) == {0.5}
+
+
+def test_records_that_cannot_come_next_are_not_taken_on_trust(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loop, "_BEGINNING", 1)
+    stored = json.loads(json.dumps(RECORDS))
+    new = [record for record in stored if record["kind"] == "pack"]
+    small = config_of("budget.evaluations=31")
+    number = next(r["pack"] for r in new if r["candidates"][0]["id"] == 30)  # of 3, and 1 is left
+    with pytest.raises(CorruptArchive, match=f"pack {number} of the journal"):
+        replay(small, stored, 1000)
+    new[5]["pack"] += 1
+    with pytest.raises(CorruptArchive, match=f"not the pack {new[5]['pack'] - 1}"):
+        replay(CONFIG, stored, 1000)
+
+
+def test_what_a_search_appends_is_not_taken_for_what_was_there() -> None:
+    journal = list(RECORDS[:9])
+
+    class Reader:
+        """Goes on at the end when there is more, as a reader of a file does."""
+
+        position = 0
+
+        def __iter__(self) -> Reader:
+            return self
+
+        def __next__(self) -> Record:
+            if self.position == len(journal):
+                raise StopIteration
+            self.position += 1
+            return journal[self.position - 1]
+
+    reader = Reader()
+    search(CONFIG, LocalExecutor(perform), journal.extend, reader)
+    assert history(journal) == history(RECORDS)
+    assert reader.position == 9
 
 
 def test_a_search_that_would_propose_something_else_is_noticed(

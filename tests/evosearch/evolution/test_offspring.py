@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from hypothesis import assume, given, settings
 from random_programs import WIDE, bred, seeds
 
@@ -87,10 +89,11 @@ def test_proposals_and_hits_are_counted() -> None:
     assert many.hits >= 1
 
 
-def prints(monkeypatch, *found: str | None) -> None:
-    """Let fingerprints be these, one after the other."""
+def prints(monkeypatch, *found: str | None) -> Iterator[str | None]:
+    """Let fingerprints be these, one after the other; return those that are left."""
     left = iter(found)
     monkeypatch.setattr("evosearch.evolution.offspring.fingerprint", lambda _: next(left))
+    return left
 
 
 def test_what_has_no_fingerprint_is_passed_over_and_what_is_known_is_a_hit(monkeypatch) -> None:
@@ -108,10 +111,12 @@ def test_what_has_no_fingerprint_is_passed_over_and_what_is_known_is_a_hit(monke
 def test_no_child_where_everything_is_known(monkeypatch) -> None:
     monkeypatch.setattr("evosearch.evolution.offspring._GIVE_UP", 50)
     for print_ in ("known", None):
-        prints(monkeypatch, *[print_] * 50)  # one more, and there is none
+        left = prints(monkeypatch, *[print_] * 50)
         assert offspring(ADAMW, WIDE, Rng(0), {"known"}, 0.5) is None
-        prints(monkeypatch, *[print_] * 50)
+        assert list(left) == []  # so many were tried, and no more
+        left = prints(monkeypatch, *[print_] * 50)
         assert retuned(ADAMW, WIDE, Rng(0), {"known"}) is None
+        assert list(left) == []
 
 
 def test_a_child_stays_within_the_space() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from fake_evaluation import config_of, drive, next_pack, quality, told
 
 from evosearch.equivalence.core import form
@@ -153,6 +154,18 @@ def test_islands_take_turns_and_migrate() -> None:
     foreign = {pair for pair in crossings if pair[0] != pair[1]}
     assert foreign
     assert foreign <= {(0, 1), (1, 2), (2, 0)} | {(0, 2), (1, 0), (2, 1)}
+
+
+@pytest.mark.parametrize(
+    ("islands", "expected"), [(1, [[0, 1, 2]]), (2, [[0, 1, 2], [1]]), (3, [[0, 1, 2], [1], []])]
+)
+def test_the_best_goes_to_the_next_island_if_there_is_another(
+    islands: int, expected: list[list[int]]
+) -> None:
+    population = Population(config_of(f"population.islands={islands}", tiers=1))
+    pack = next_pack(population)
+    population.commit(pack, told(pack, 0.0, 1.0, 0.5))
+    assert [list(island.members) for island in population._islands] == expected
 
 
 def test_crossover_takes_the_rest_from_the_second_parent() -> None:
