@@ -111,4 +111,5 @@ def _expression(named: NamedRule, node: FlowNode, texts: dict[int, _Text]) -> _T
 def _word(named: NamedRule, node: FlowNode, position: int) -> _Text:
     if isinstance(node.operands[position], int):
         return _Text(named.flow.nodes[int(node.operands[position])].name, _ATOM)
-    return _Text(str(named.word(node, position)), _ATOM)
+    word = named.word(node, position)
+    return _Text(str(word), _SUM if word.complement else _ATOM)

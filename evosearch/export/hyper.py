@@ -63,6 +63,11 @@ class Word:
         return f"1 - {self.name}" if self.complement else self.name
 
     @property
+    def atom(self) -> str:
+        """The same where an operator stands beside it."""
+        return f"({self})" if self.complement else self.name
+
+    @property
     def other(self) -> Word:
         """1 minus this."""
         return Word(self.name, not self.complement)

@@ -25,6 +25,7 @@ from primitives.op import Law, Op
 
 __all__ = ["write_rule"]
 
+_LONG: Final = 84  # a longer line is taken apart
 _SHORT: Final = 50  # expressions shorter than this may be arguments of a call
 
 
@@ -99,7 +100,7 @@ class _Writer:
         if self.plan.correction is None:
             return numerator, denominator
         node = self.flow.nodes[self.plan.correction]
-        factors = CORRECTIONS.format("", self.named.word(node, 1))
+        factors = CORRECTIONS.format("", self.named.word(node, 1).atom)
         self.lines.append(f"torch._foreach_mul_({self._variable(denominator)}, {factors})")
         return node.reads[0], denominator
 
@@ -136,7 +137,7 @@ class _Writer:
         assert isinstance(first, int)
         texts = [self._as_list(x) if isinstance(x, int) else "" for x in operands]
         texts = [text or str(word) for text, word in zip(texts, words, strict=False)]
-        constants = [str(w) for w in words[op.arity :]]
+        constants = [w.atom if op.name == "debias" else str(w) for w in words[op.arity :] if w]
         if op.name in ("minimum", "maximum") and isinstance(operands[1], int):
             chain: tuple[str, ...] = (f"{op.name} {{1}}",)
         elif node.index in self.plan.products:
@@ -210,7 +211,7 @@ class _Writer:
                 arguments.append(letter)
                 lists.append(self._as_list(operand))
             else:
-                arguments.append(str(self.named.word(node, i)))
+                arguments.append(self.named.word(node, i).atom)
         arguments += map(str, self._constants(node, op))
         used = "xyz"[: len(lists)]
         if op.uses_step:  # each tensor counts its own steps
@@ -223,7 +224,11 @@ class _Writer:
             self._assign(node, f"[{text} for x in {lists[0]}]")
         else:
             zipped = f"zip({', '.join(lists)}, strict=True)"
-            self._assign(node, f"[{text} for {', '.join(used)} in {zipped}]")
+            start = f"{self._name(node, None)} = [{text} for {', '.join(used)} in"
+            if len(start) + len(zipped) < _LONG:
+                self.lines.append(f"{start} {zipped}]")
+            else:
+                self.lines += [f"_each = {zipped}", f"{start} _each]"]
         self.owned.add(node.index)
 
     def _write_stack(self, node: FlowNode, op: Op) -> None:
@@ -236,14 +241,15 @@ class _Writer:
                 uses = template.count(f"{{{i}}}")
                 arguments.append(self._as_stack(operand, node, uses, precision))
             else:
-                arguments.append(str(self.named.word(node, i)))
+                arguments.append(self.named.word(node, i).atom)
         arguments += map(str, self._constants(node, op))
         self.stacks.add(node.index)
         if precision:
             template += ".to(g[0].dtype)"
         text = template.format(*arguments)
         if self._may_scale(node, template):
-            self.lines.append(text.replace(" * ", " *= ", 1))
+            value, factor = text.split(" * ", 1)
+            self.lines.append(f"{value} *= {factor.removeprefix('(').removesuffix(')')}")
             self.memory[node.index] = self.memory[int(node.operands[0])]
         else:
             self._assign(node, text)

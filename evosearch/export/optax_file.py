@@ -368,12 +368,10 @@ def _call(named: NamedRule, statement: int) -> str:
     op = node.op
     assert op is not None
     words = [
-        a if isinstance(a, str) else str(named.word(node, i)) for i, a in enumerate(source.args)
+        a if isinstance(a, str) else named.word(node, i).atom for i, a in enumerate(source.args)
     ]
     template = JAX[op.name]
     if op.name in ITERATIONS and named.iterated:
         template = template.replace(str(ITERATIONS[op.name]), "ns_steps")
-    rest = str(named.word(node, op.arity).other) if op.name == "lerp" else ""
-    if op.name == "lerp":
-        words[2], rest = (f"({x})" if " " in x else x for x in (words[2], rest))
+    rest = named.word(node, op.arity).other.atom if op.name == "lerp" else ""
     return template.format(*words, rest=rest)

@@ -165,8 +165,10 @@ class Part:
         """Return the lines that make the states of one parameter."""
         lines = ['state["step"] = _zero(p, group)'] if self.counts else []
         states = self.named.flow.rule.states
-        if any(state.shape != FULL for state in states):
-            lines.append("*stack, rows, cols = _matrix(p, group).shape")
+        small = {side for state in states if state.shape != FULL for side in state.shape}
+        if small:
+            rows, cols = "rows" if "m" in small else "_", "cols" if "n" in small else "_"
+            lines.append(f"*stack, {rows}, {cols} = _matrix(p, group).shape")
         sizes = {"m": "rows", "n": "cols", "1": "1"}
         for state in states:
             value = "torch.zeros_like(p)"

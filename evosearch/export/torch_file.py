@@ -437,14 +437,14 @@ class _File:
         """Return the lines that find the names of a group's states."""
         sets = ["{" + ", ".join(f'"{s}"' for s in part.states) + "}" for part in self.parts]
         if not self.routed or sets[0] == sets[1]:
-            return [f"expected = {sets[0]}"]
+            return _set(sets[0], 8)
         line = f'expected = {sets[0]} if group.get("use_matrix_rule") else {sets[1]}'
         if len(line) + 8 <= WIDTH:
             return [line]
         return [
-            f"expected = {sets[1]}",
+            *_set(sets[1], 8),
             'if group.get("use_matrix_rule"):',
-            f"    expected = {sets[0]}",
+            *(f"    {line}" for line in _set(sets[0], 12)),
         ]
 
 
@@ -505,3 +505,11 @@ def _fill(template: str, words: dict[str, str], blocks: dict[str, list[str]]) ->
         else:
             lines.append(re.sub(r"\$(\w+)", lambda m: words[m[1]], line))
     return "\n".join(lines)
+
+
+def _set(text: str, indent: int) -> list[str]:
+    """Return the lines that name a set as what is expected."""
+    items = text.removeprefix("{").removesuffix("}").split(", ") if text.startswith("{") else []
+    if not items:
+        return [f"expected = {text}"]
+    return wrapped("expected = {", items, "}", indent)

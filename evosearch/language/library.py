@@ -150,6 +150,228 @@ _ROWS: Final = (
         sought=Sought(without_decay=True),
         uses=frozenset({Use.PROMOTION, Use.SCALE_TEST}),
     ),
+    KnownOptimizer(
+        name="amsgrad",
+        title="AMSGrad",
+        class_name="AMSGrad",
+        references=(Reference("torch.optim.Adam", {"amsgrad": True}),),
+    ),
+    KnownOptimizer(
+        name="adabelief",
+        title="AdaBelief",
+        class_name="AdaBelief",
+        references=(Reference("pytorch_optimizer.AdaBelief", {"eps": 1e-16}),),
+    ),
+    KnownOptimizer(
+        name="yogi",
+        title="Yogi",
+        references=(Reference("pytorch_optimizer.Yogi"),),
+    ),
+    KnownOptimizer(
+        name="laprop",
+        title="LaProp",
+        class_name="LaProp",
+        references=(Reference("reference_optimizers.LaProp", {"betas": (0.9, 0.999)}),),
+    ),
+    KnownOptimizer(
+        name="adopt",
+        title="ADOPT",
+        class_name="ADOPT",
+        references=(Reference("pytorch_optimizer.ADOPT"),),
+    ),
+    KnownOptimizer(
+        name="radam",
+        title="RAdam",
+        class_name="RAdam",
+        references=(Reference("torch.optim.RAdam", tolerance=1e-8),),
+    ),
+    KnownOptimizer(
+        name="nadamw",
+        title="NAdamW",
+        class_name="NAdamW",
+        references=(
+            Reference(
+                "torch.optim.NAdam",
+                {"decoupled_weight_decay": True, "weight_decay": 0.01},
+                tolerance=1e-7,  # it keeps the product of momenta in float32
+            ),
+        ),
+    ),
+    KnownOptimizer(
+        name="adan",
+        title="Adan",
+        references=(Reference("pytorch_optimizer.Adan"),),
+    ),
+    KnownOptimizer(
+        name="ademamix",
+        title="AdEMAMix",
+        class_name="AdEMAMix",
+        references=(Reference("pytorch_optimizer.AdEMAMix"),),
+    ),
+    KnownOptimizer(
+        name="cautious_adamw",
+        title="Cautious AdamW",
+        class_name="CautiousAdamW",
+        references=(
+            Reference(
+                "reference_optimizers.CautiousAdamW", {"betas": (0.9, 0.999), "weight_decay": 0.01}
+            ),
+        ),
+    ),
+    KnownOptimizer(
+        name="mars_adamw",
+        title="MARS-AdamW",
+        class_name="MarsAdamW",
+        references=(
+            Reference(
+                "reference_optimizers.MarsAdamW",
+                {"betas": (0.95, 0.99), "gamma": 0.025, "weight_decay": 0.01},
+            ),
+        ),
+    ),
+    KnownOptimizer(
+        name="sophia",
+        title="Sophia (secant)",
+        references=(Reference("reference_optimizers.SecantSophia", tolerance=1e-9),),
+    ),
+    KnownOptimizer(
+        name="tiger",
+        title="Tiger",
+        references=(Reference("pytorch_optimizer.Tiger", {"beta": 0.965, "weight_decay": 0.01}),),
+    ),
+    KnownOptimizer(
+        name="addsign",
+        title="AddSign",
+        class_name="AddSign",
+        references=(Reference("reference_optimizers.AddSign"),),
+    ),
+    KnownOptimizer(
+        name="powersign",
+        title="PowerSign",
+        class_name="PowerSign",
+        references=(Reference("reference_optimizers.PowerSign"),),
+    ),
+    KnownOptimizer(
+        name="lamb",
+        title="LAMB",
+        class_name="LAMB",
+        references=(
+            Reference("reference_optimizers.Lamb", {"betas": (0.9, 0.999), "weight_decay": 0.01}),
+        ),
+    ),
+    KnownOptimizer(
+        name="lars",
+        title="LARS",
+        class_name="LARS",
+        references=(Reference("pytorch_optimizer.LARS", {"weight_decay": 0.01, "momentum": 0.9}),),
+    ),
+    KnownOptimizer(
+        name="prodigy",
+        title="Prodigy (per matrix)",
+        references=(
+            Reference(
+                "reference_optimizers.ProdigyPerMatrix", {"betas": (0.9, 0.999)}, tolerance=1e-9
+            ),
+        ),
+    ),
+    KnownOptimizer(
+        name="adafactor",
+        title="Adafactor",
+        references=(Reference("torch.optim.Adafactor"),),
+    ),
+    KnownOptimizer(
+        name="came",
+        title="CAME",
+        class_name="CAME",
+        references=(Reference("pytorch_optimizer.CAME", tolerance=1e-10),),
+    ),
+    KnownOptimizer(
+        name="adam_mini",
+        title="Adam-mini",
+        references=(Reference("reference_optimizers.AdamMini", {"betas": (0.9, 0.999)}),),
+    ),
+    KnownOptimizer(
+        name="scale",
+        title="SCALE",
+        references=(Reference("reference_optimizers.ColumnNormalized"),),
+    ),
+    KnownOptimizer(
+        name="moonlight_muon",
+        title="Moonlight's Muon",
+        references=(
+            Reference("reference_optimizers.MoonlightMuon", {"weight_decay": 0.1}, tolerance=1e-6),
+        ),
+    ),
+    KnownOptimizer(
+        name="normuon",
+        title="NorMuon",
+        class_name="NorMuon",
+        lr=0.02,
+        references=(Reference("reference_optimizers.NorMuon", tolerance=1e-6),),
+    ),
+    KnownOptimizer(
+        name="adamuon",
+        title="AdaMuon",
+        class_name="AdaMuon",
+        references=(Reference("reference_optimizers.AdaMuon", tolerance=1e-6),),
+    ),
+    KnownOptimizer(
+        name="ema_nesterov_muon",
+        title="EMA-Nesterov Muon",
+        lr=0.02,
+        references=(Reference("reference_optimizers.EmaNesterovMuon", tolerance=1e-6),),
+    ),
+    KnownOptimizer(
+        name="contra_muon",
+        title="Contra-Muon",
+        lr=0.02,
+        references=(Reference("reference_optimizers.ContraMuon", tolerance=1e-6),),
+    ),
+    KnownOptimizer(
+        name="scion",
+        title="Scion",
+        references=(Reference("reference_optimizers.Scion", tolerance=1e-6),),
+    ),
+    KnownOptimizer(
+        name="orthogonal_sgdm",
+        title="Orthogonal-SGDM",
+        class_name="OrthogonalSGDM",
+        references=(Reference("reference_optimizers.OrthogonalSGDM", tolerance=1e-9),),
+    ),
+    KnownOptimizer(
+        name="polargrad",
+        title="PolarGrad",
+        class_name="PolarGrad",
+        references=(Reference("reference_optimizers.PolarGrad", tolerance=1e-9),),
+    ),
+    KnownOptimizer(
+        name="shampoo",
+        title="Shampoo",
+        references=(Reference("reference_optimizers.Shampoo", tolerance=1e-3),),
+    ),
+    KnownOptimizer(
+        name="kron",
+        title="Kron (expectation)",
+        references=(Reference("reference_optimizers.ExpectedKron"),),
+    ),
+    KnownOptimizer(
+        name="soap",
+        title="SOAP",
+        class_name="SOAP",
+        references=(Reference("reference_optimizers.Soap", tolerance=1e-9),),
+    ),
+    KnownOptimizer(
+        name="soap_muon",
+        title="SOAP-Muon",
+        lr=0.02,
+        references=(Reference("reference_optimizers.SoapMuon", tolerance=1e-6),),
+    ),
+    KnownOptimizer(
+        name="splus",
+        title="SPlus",
+        class_name="SPlus",
+        references=(Reference("reference_optimizers.SPlus", tolerance=1e-9),),
+    ),
 )
 
 LIBRARY: Final[Mapping[str, KnownOptimizer]] = MappingProxyType({row.name: row for row in _ROWS})

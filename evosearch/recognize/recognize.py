@@ -3,7 +3,8 @@
 A rule is a black box that is fed gradients (`evosearch.recognize.blackbox`): its weight decay and
 the filter that it applies to the gradients are measured, a known form with these constants is
 simulated in numpy, and the form counts if its updates are the rule's on the probe trajectories up
-to a residual. Text plays no part, so a bloated or renamed program is recognized like a tidy one.
+to a residual. What has no form is recognized with the library's constants alone, by the same
+measure. Text plays no part, so a bloated or renamed program is recognized like a tidy one.
 """
 
 from __future__ import annotations
@@ -11,15 +12,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
 
+from evosearch.equivalence.fingerprint import rule_fingerprint
+from evosearch.equivalence.probes import LONG, Array
+from evosearch.equivalence.trajectory import trajectory
+from evosearch.language.known import known
 from evosearch.language.library import LIBRARY
 from evosearch.language.liveness import strip
 from evosearch.language.rule import Rule, RuleSet
 from evosearch.recognize.blackbox import Box, Filter
-from evosearch.recognize.forms import FORMS, ProbeResponse, rounded
+from evosearch.recognize.forms import FORMS, RESIDUAL, ProbeResponse, rounded
 from evosearch.simplify.linear import snap
 
 __all__ = ["Recognition", "recognize", "recognize_rule"]
@@ -110,27 +116,59 @@ def recognize(rules: RuleSet) -> Recognition | None:
 
 
 def recognize_rule(rule: Rule) -> Recognition | None:
-    """Return the known optimizer that a rule is, up to constants and a positive factor, or None.
+    """Return the known optimizer that a rule is, up to a positive factor, or None.
 
+    One that has a form is found with any constants, the others with those that the library has.
     The rule may be raw. Takes milliseconds; trains nothing.
     """
     rule = strip(rule)
     if not any("g" in s.reads for s in rule.body) and rule.update != "g":
         return None
     with np.errstate(all="ignore"):
-        box = Box(rule)
-        if box.decay is None:
-            return None
-        seen = box.filter()
-        if seen is None:
-            return None
-        filter_ = Filter(snap(rounded(seen.read)), snap(rounded(seen.decay)))
-        if filter_.read != 0.0 and not 0.0 < filter_.decay < 1.0:
-            return None
-        trial = ProbeResponse(box, filter_)
-        for form in FORMS.values():
-            fit = form(trial)
-            if fit is not None:
-                late = form(ProbeResponse(box, filter_, _LATE))
-                return Recognition(**vars(fit)) if late and late.name == fit.name else None
+        return _by_trajectory(rule) or _by_form(rule)
+
+
+def _by_form(rule: Rule) -> Recognition | None:
+    """Return what a known form fits, with its constants."""
+    box = Box(rule)
+    if box.decay is None:
         return None
+    seen = box.filter()
+    if seen is None:
+        return None
+    filter_ = Filter(snap(rounded(seen.read)), snap(rounded(seen.decay)))
+    if filter_.read != 0.0 and not 0.0 < filter_.decay < 1.0:
+        return None
+    trial = ProbeResponse(box, filter_)
+    for form in FORMS.values():
+        fit = form(trial)
+        if fit is not None:
+            late = form(ProbeResponse(box, filter_, _LATE))
+            return Recognition(**vars(fit)) if late and late.name == fit.name else None
+    return None
+
+
+def _by_trajectory(rule: Rule) -> Recognition | None:
+    """Return the known optimizer without a form whose updates the rule's are, on many steps."""
+    name = _fingerprints().get(rule_fingerprint(rule))
+    if name is None:
+        return None
+    updates, known_ones = trajectory(rule, LONG), _trajectory(name)
+    largest = np.unravel_index(np.argmax(np.abs(known_ones)), known_ones.shape)
+    scale = float(updates[largest] / known_ones[largest])
+    apart = np.abs(updates - scale * known_ones).max() / np.abs(updates).max()
+    if not (scale > 0.0 and apart <= RESIDUAL):
+        return None
+    return Recognition(name, {}, snap(scale), float(apart), RESIDUAL)
+
+
+@cache
+def _fingerprints() -> dict[str | None, str]:
+    """Return the known optimizers that have no form, by what they compute."""
+    formless = [name for name, row in LIBRARY.items() if not row.form]
+    return {rule_fingerprint(known(name).matrix): name for name in formless}
+
+
+@cache
+def _trajectory(name: str) -> Array:
+    return trajectory(known(name).matrix, LONG)

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from evosearch.language.known import KNOWN, known
+from evosearch.language.known import known
+from evosearch.language.library import LIBRARY
 from evosearch.language.rule import REST, Argument, Rule, RuleSet, State, Statement
 from evosearch.mutation.mutate import mutate
 from evosearch.mutation.rng import Rng
@@ -24,13 +25,16 @@ from primitives.table import OPS
 WIDE = Space(max_statements=40, max_states=4)
 """Every op, and room for all known optimizers to grow."""
 
+_PARENTS = [name for name, row in LIBRARY.items() if row.form]
+"""What is bred from: small enough to grow within `WIDE`."""
+
 seeds = st.integers(0, 2**32 - 1)
 
 
 def bred(seed: int, edits: int = 12) -> RuleSet:
     """Return what some edits make of a known optimizer."""
     rng = Rng(seed, "bred")
-    rules = known(rng.pick(KNOWN))
+    rules = known(rng.pick(_PARENTS))
     for _ in range(rng.below(edits + 1)):
         rules, _ = mutate(rules, WIDE, rng)
     return rules

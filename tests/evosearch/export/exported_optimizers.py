@@ -8,6 +8,7 @@ from types import ModuleType
 from torch.optim import Optimizer
 
 from evosearch.export import export
+from evosearch.language.known import KNOWN
 from evosearch.language.rule import RuleSet
 
 
@@ -26,3 +27,8 @@ def optimizer_of(rules: RuleSet, **options) -> type[Optimizer]:
     """Return the class that the exported file defines."""
     module = module_of(rules, **options)
     return getattr(module, module.__all__[0])
+
+
+FOLLOWED = [name for name in KNOWN if name not in ("soap", "soap_muon", "splus")]
+"""Known optimizers whose updates no rounding turns around: on a tall matrix the bases of the others
+hold directions of a null space, which are any."""

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 from evolved_programs import evolved
+from exported_optimizers import FOLLOWED
 
 from evosearch.errors import UsageError
 from evosearch.export import export, export_json, export_latex, export_optax, export_text
 from evosearch.export.jax_ops import JAX, OTHERWISE, kernels_in
-from evosearch.language.known import KNOWN, known
+from evosearch.language.known import known
 from evosearch.language.liveness import strip_rules
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import RuleSet
@@ -23,7 +24,7 @@ from evosearch.training.codegen import CompiledRule, compile_rules
 from primitives.op import Op
 from primitives.table import OPS
 
-PROGRAMS = [*map(known, KNOWN), *evolved()]
+PROGRAMS = [*map(known, FOLLOWED), *evolved()]
 RATE = 1e-3
 
 

@@ -7,12 +7,12 @@ import muon
 import pytest
 import torch
 from evolved_programs import evolved
-from exported_optimizers import optimizer_of
+from exported_optimizers import FOLLOWED, optimizer_of
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from evosearch.language.known import KNOWN, known
+from evosearch.language.known import known
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import RuleSet
 from evosearch.training.codegen import CompiledRule, compile_rules
@@ -20,7 +20,7 @@ from evosearch.training.codegen import CompiledRule, compile_rules
 STEPS = 200
 RATE = 1e-3
 SHAPES = ((6, 4), (5,), (6, 4), (3, 2, 2, 2))
-PROGRAMS = [*map(known, KNOWN), *evolved()]
+PROGRAMS = [*map(known, FOLLOWED), *evolved()]
 
 
 class _Descent:
@@ -194,3 +194,22 @@ def test_awkward_programs_are_followed_too(text: str, foreach: bool) -> None:
     cls = optimizer_of(rules, lr=RATE, rest_lr=RATE)
     found = exported.run(cls(exported.params, foreach=foreach))
     assert _difference(found, _Descent(torch.float64).evaluate(rules)) <= 1e-12
+
+
+def test_complements_of_named_constants_stand_in_parentheses() -> None:
+    text = (
+        "def f(w, g, m):\n    a = 0.3\n    x = (1 - a) * g\n    y = (1 - a) / m\n    m = m + x\n"
+        "    y = debias(y, 1 - a)\n    z = (1 - a) + y\n    u = x * z\n    return u, m\n"
+    )
+    rules = parse_rules(text)
+    plain = parse_rules(text.replace("    a = 0.3\n", "").replace("1 - a", "0.7"))
+    made = [
+        optimizer_of(r)([torch.nn.Parameter(torch.ones(3, 4).double())]) for r in (rules, plain)
+    ]
+    for _ in range(4):
+        for optimizer in made:
+            (p,) = optimizer.param_groups[0]["params"]
+            p.grad = torch.sin(p.detach() + 1.0)
+            optimizer.step()
+    first, second = (o.param_groups[0]["params"][0] for o in made)
+    torch.testing.assert_close(first, second, rtol=1e-12, atol=0)

@@ -205,7 +205,7 @@ def test_no_edit_names_an_optimizer() -> None:
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_every_known_optimizer_can_be_a_parent(name: str) -> None:
-    for child, _ in children(known(name), WIDE, 50):
+    for child, _ in children(known(name), Space(max_statements=60, max_states=9), 50):
         check_rules(child)
 
 

@@ -123,7 +123,7 @@ def test_random_rules(seed: int) -> None:
     by_both(rule, w, g, states)
 
 
-@pytest.mark.parametrize("name", [n for n in KNOWN if known(n).matrix.elementwise])
+@pytest.mark.parametrize("name", [n for n in KNOWN if assemble(known(n).matrix) is not None])
 @pytest.mark.parametrize("shape", [(4, 2 * PART + 17), (3, 5), (1, PART), (2, 3, 4, 5)], ids=str)
 def test_known_optimizers(name: str, shape: tuple[int, ...]) -> None:
     rule = known(name).matrix
