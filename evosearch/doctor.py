@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from evosearch.errors import ClusterError, ConfigError, DataError
 from evosearch.hardware import cores
 from evosearch.runs.manifest import versions
 
-__all__ = ["Check", "diagnose"]
+__all__ = ["Check", "describe", "diagnose"]
 
+_SHARED: Final = 100 << 20
+"""Bytes of shared memory that Ray should find free on a node."""
 _ROOM: Final = 1 << 30
 """Bytes that should be free for run directories."""
 
@@ -39,12 +41,15 @@ class Check:
         return "problem" if self.required else "note"
 
 
-def diagnose(start_ray: bool = False) -> list[Check]:
-    """Check everything that a search needs on this machine.
+def diagnose(start_ray: bool = False, address: str | None = None) -> list[Check]:
+    """Check everything that a search needs on this machine, or on each node of a cluster.
 
     Args:
         start_ray: Also start a Ray worker, which takes some seconds.
+        address: A cluster to check instead, ``host:port``.
     """
+    if address is not None:
+        return list(_cluster(address))
     checks = [*_packages(), _processors(), _gpus(), _products(), _arithmetic(), _memory()]
     checks += [_disk(), *_data()]
     return [*checks, _ray()] if start_ray else checks
@@ -129,6 +134,71 @@ def _ray() -> Check:
 
     found, problem = _attempt(lambda: RayExecutor(1).close())
     return Check("Ray", found, problem)
+
+
+def describe() -> dict[str, Any]:
+    """Return what has to be the same on every node, and what a node has."""
+    import torch
+
+    from evosearch.config.preflight import check_task
+    from proxy_tasks.registry import TASKS
+
+    tasks: dict[str, Any] = {}
+    for name in TASKS:
+        try:
+            tasks[name] = dict(check_task(name, {}))
+        except DataError as error:
+            tasks[name] = str(error)
+    shared = Path("/dev/shm")
+    return {
+        "versions": versions(),
+        "tasks": tasks,
+        "cores": cores(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "shared_memory": shutil.disk_usage(shared).free if shared.is_dir() else None,
+    }
+
+
+def _cluster(address: str) -> Iterator[Check]:
+    """Compare each node of a cluster with this machine."""
+    from evosearch.workers.ray_nodes import ask_nodes
+
+    here = describe()
+    try:
+        for node, there, failure in ask_nodes(address, describe):
+            if there is None:
+                remedy = "install evosearch there, for the Python that runs Ray"
+                yield Check(f"node {node}", "does not answer", f"{failure}; {remedy}")
+                continue
+            gpus = ", ".join(there["gpus"]) or "no GPU"
+            yield Check(f"node {node}", f"{there['cores']} cores, {gpus}")
+            yield from _differences(node, here, there)
+    except ClusterError as error:
+        yield Check("Ray", "not available", str(error))
+
+
+def _differences(node: str, here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[Check]:
+    """Compare what a node says of itself with what this machine does."""
+    from evosearch.config.preflight import require_same
+
+    for name, version in here["versions"].items():
+        other = there["versions"].get(name)
+        if other != version:
+            remedy = f"install {name} {version} there, or {other} here"
+            yield Check(f"node {node}", f"{name} {other}, here {version}", remedy)
+    for name, imprint in here["tasks"].items():
+        other = there["tasks"].get(name, "the task is not known there; it travels with a search")
+        if isinstance(imprint, str):
+            continue  # it is not to be had here either
+        try:
+            if isinstance(other, str):
+                raise DataError(other)
+            require_same(name, imprint, other, "this machine")
+        except DataError as error:
+            yield Check(f"node {node}", f"task {name} differs", str(error), required=False)
+    if there["shared_memory"] is not None and there["shared_memory"] < _SHARED:
+        found = f"{there['shared_memory'] >> 20} MiB free in /dev/shm"
+        yield Check(f"node {node}", found, "give its container more, as --shm-size=1g does")
 
 
 def _attempt(action: Callable[[], object]) -> tuple[str, str]:

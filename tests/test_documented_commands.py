@@ -82,6 +82,14 @@ LISTED: dict[str, str | Slow | NotRun] = {
     # Clusters.
     "ray start --head --port 6379": CLUSTER,
     "ray start --address HEAD:6379": CLUSTER,
+    "evosearch doctor --address HEAD:6379": CLUSTER,
+    "evosearch doctor --address 10.0.0.5:6379": CLUSTER,
+    "ray job submit --address http://HEAD:8265 -- evosearch search --preset discover "
+    "--address HEAD:6379 --run /shared/runs/discover": CLUSTER,
+    "sbatch deploy/slurm.sh --preset discover --run runs/discover": CLUSTER,
+    "ray up deploy/ray-up.yaml": CLUSTER,
+    "kubectl apply -f deploy/rayjob.yaml": CLUSTER,
+    "export EVOSEARCH_DATA=/home/me/big.txt=/scratch/big.txt": SHELL,
     "evosearch search --preset quickstart --address HEAD:6379 --set budget.window=64": CLUSTER,
     "evosearch search --preset quickstart --address 10.0.0.5:6379 --gpus-per-worker 0.25": CLUSTER,
     "evosearch search --preset quickstart --gpus-per-worker 0.25 --set budget.pack=48": NotRun(

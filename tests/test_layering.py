@@ -52,7 +52,7 @@ ALONE = {"primitives", "proxy_tasks", "discovered"}
 """Packages that know no other of ours; exported files need torch and nothing else."""
 
 KEPT_TO = {
-    "ray": r"evosearch/workers/ray_(cluster|session)\.py",
+    "ray": r"evosearch/workers/ray_(cluster|nodes|session)\.py",
     "pyarrow": r"evosearch/storage/(columns|parquet|seal|sealed)\.py",
     "sympy": r"primitives/symbolic\.py"
     r"|evosearch/(language/latex|export/latex_file)\.py|evosearch/simplify/.*",

@@ -16,6 +16,10 @@ def doctor(
     ray: Annotated[
         bool, typer.Option("--ray", help="Also start a Ray worker, which takes some seconds.")
     ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Check every node of this Ray cluster instead."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check versions, cores, GPUs, data and disk.
@@ -25,10 +29,11 @@ def doctor(
     Examples:
       evosearch doctor
       evosearch doctor --ray --json
+      evosearch doctor --address 10.0.0.5:6379
     """
     from evosearch.doctor import diagnose
 
-    checks = diagnose(start_ray=ray)
+    checks = diagnose(start_ray=ray, address=address)
     problems = sum(check.mark == "problem" for check in checks)
     if as_json:
         rows = [asdict(check) | {"mark": check.mark} for check in checks]
