@@ -92,6 +92,7 @@ class Valley(Task):
         return (torch.randn(self.steps, 8, 8, generator=generator(seed, "valley/draw")),)
 
     def examination(self, seed: int) -> Batch:  # noqa: ARG002 - the same for all seeds
+        """Return no noise."""
         return (torch.zeros(8, 8),)
 
     def loss(self, weights: Weights, batch: Batch) -> Tensor:
@@ -251,8 +252,9 @@ def main() -> None:
         total = sum(found.counts.values())
         late = max(found.overtime, default=math.nan)
         print(
-            f"{workers} worker(s): {total} candidates came out, {len(found.wrong)} not as planted, in "
-            f"{found.seconds:.0f} s with {found.faults} faults of processes; {dict(found.counts)}"
+            f"{workers} worker(s): {total} candidates came out, {len(found.wrong)} not as "
+            f"planted, in {found.seconds:.0f} s with {found.faults} faults of processes; "
+            f"{dict(found.counts)}"
         )
         print(f"hangs ended {late:.2f} s after their deadline at most, n = {len(found.overtime)}")
         print(*found.wrong[:10], sep="\n")

@@ -1,4 +1,4 @@
-"""The files that launch a search: of the form that Ray and KubeRay ask for, and with our options."""
+"""The files that launch a search: as Ray and KubeRay ask for them, with options that we have."""
 
 from __future__ import annotations
 

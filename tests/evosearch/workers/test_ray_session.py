@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 import sys
@@ -16,6 +17,7 @@ import pytest
 from fake_evaluation import job_of, perform
 from ray_heads import Head, ray_head
 
+from evosearch.doctor import diagnose
 from evosearch.errors import ClusterError, DataError
 from evosearch.workers import heartbeat, ray_cluster, ray_session
 from evosearch.workers.handshake import greet
@@ -93,6 +95,10 @@ def test_a_token_that_lies_around_does_not_matter_where_none_is_asked_for() -> N
     with ray_head() as head:
         assert evaluate_on(head) == []
         assert "RAY_AUTH_MODE" not in os.environ
+        (node, *others) = diagnose(address=head.address)
+        assert re.fullmatch(r"node [\d.]+", node.subject)
+        assert node.mark == "ok"
+        assert not [finding for finding in others if finding.mark == "problem"]
 
 
 @pytest.mark.ray
