@@ -39,6 +39,7 @@ PRESETS: Final = (
     "quickstart",
     "smoke",
     "discover",
+    "discover-gpu",
     "rediscover-lion",
     "rediscover-lion-wide",
     "rediscover-muon",

@@ -80,6 +80,7 @@ def start(workers: int | None) -> Session:
         RAY_AUTH_TOKEN=None,
         RAY_AUTH_TOKEN_PATH=str(token),
         RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",  # Ray's switch for loopback, whatever the system
+        RAY_worker_register_timeout_seconds="300",  # it gives up at 60, and starts another one
     )
     session = Session(folder, before)
     try:

@@ -42,9 +42,12 @@ def start_workers(
     count = count or (cores() if here else None)
     deadline = config.budget.seconds_per_pack
     device = "cuda" if gpus_per_worker else "cpu"
-    if here and count == 1:
+    share = gpus_per_worker or 1.0
+    if address is None and count == 1:
         executor: Executor = ChildExecutor(
-            deadline, prepare=partial(prepare, config, device, imprints)
+            deadline,
+            perform=partial(perform, device=device),
+            prepare=partial(prepare, config, device, imprints, share),
         )
     else:
         from evosearch.workers.luggage import pack
@@ -58,7 +61,7 @@ def start_workers(
                 deadline,
                 runtime=pack(config, Path(folder)) if address else None,
                 perform=partial(perform, device=device),
-                prepare=partial(prepare, config, device, imprints, gpus_per_worker or 1.0),
+                prepare=partial(prepare, config, device, imprints, share),
             )
     try:
         yield executor
