@@ -155,8 +155,8 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "evosearch doctor --ray": Slow(""),
     "evosearch doctor --ray --json": Slow(""),
     # Simplifying and exporting.
-    "evosearch simplify idea.program --exact": "",
-    "evosearch simplify runs/quickstart-0 42 --exact": "",
+    "evosearch simplify idea.program": "",
+    "evosearch simplify runs/quickstart-0 42": "",
     "evosearch simplify runs/quickstart-0 42 -o simple.program": Slow(""),
     "evosearch simplify my_optimizer.program --tasks char_lm": MINUTES,
     "evosearch export": PLACEHOLDER,

@@ -5,7 +5,8 @@ Wherever a command takes RUN ID it takes these:
     runs/quickstart-0 42     candidate 42 of a run; also written runs/quickstart-0:42
     runs/quickstart-0         its best candidate
     program.py                program text in a file; - for standard input
-    discovered/muon.json      a discovery's program
+    short_muon                a discovery; discovered.muon where a known one has the name
+    discovered/muon.json      any JSON of ours that holds a program
     lion                      a known optimizer
 """
 
@@ -15,6 +16,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -103,7 +105,7 @@ def _resolve(words: Sequence[str]) -> NamedProgram:
     if path.is_dir():
         return _of_run(path, None)
     if path.is_file() and path.suffix == ".json":
-        return _of_discovery(path)
+        return _of_json(path.stem, _read(path))
     if path.is_file():
         return _of_text(word, _read(path))
     directory, colon, number = word.rpartition(":")
@@ -123,19 +125,21 @@ def _of_run(directory: Path, id_: int | None) -> NamedProgram:
     return NamedProgram(f"{directory}:{id_}", candidate.program, run, candidate)
 
 
-def _of_discovery(path: Path) -> NamedProgram:
-    """Return the program that a discovery exports; it may have a known optimizer's name."""
+def _of_json(stem: str, text: str) -> NamedProgram:
+    """Return the program in JSON that a command wrote; its file may have a known one's name."""
     from evosearch.language.known import KNOWN
     from evosearch.language.parse import parse_rules
 
     try:
-        program = json.loads(_read(path))["export"]["program"]
-    except (ValueError, KeyError, TypeError):
+        data = json.loads(text)
+        program = data.get("export", data)["program"]
+        rules = parse_rules(program)
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(
-            f"expected the provenance of a discovery at {path}, with its program, found none"
+            f"expected JSON that an evosearch command wrote, with a `program`, in {stem}.json, "
+            "found none"
         ) from None
-    label = f"{path.stem} as found" if path.stem in KNOWN else path.stem
-    return NamedProgram(label, parse_rules(program))
+    return NamedProgram(f"{stem} as found" if stem in KNOWN else stem, rules)
 
 
 def _of_text(label: str, text: str) -> NamedProgram:
@@ -157,6 +161,11 @@ def _of_text(label: str, text: str) -> NamedProgram:
 def _of_name(word: str) -> NamedProgram:
     from evosearch.language.known import KNOWN, known
 
+    if word not in KNOWN:
+        stem = word.removeprefix("discovered.")
+        find = files("discovered").joinpath(f"{stem}.json")
+        if stem.isidentifier() and find.is_file():
+            return _of_json(stem, find.read_text(encoding="utf-8"))
     if word not in KNOWN and (Path(word).suffix or len(Path(word).parts) > 1):
         raise UsageError(f"expected a run or a program file at {word}, found nothing there")
     return NamedProgram(word, known(word))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -16,6 +17,7 @@ from evosearch.runs.progress import score_text
 
 if TYPE_CHECKING:
     from evosearch.cli.named_program import NamedProgram
+    from evosearch.language.rule import RuleSet
     from evosearch.studies.noninferiority import NoninferiorityTest
 
 __all__ = ["export", "simplify"]
@@ -43,9 +45,12 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite the file.")]
 def simplify(
     subject: Words,
     *,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="Use exact laws alone; train nothing.")
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Then train, to see what can be left out or rounded.")
     ] = False,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Training runs that --measure may take.")
+    ] = None,
     tasks: Annotated[
         str | None,
         typer.Option(metavar="A,B", help="What to train on; by default the run's, or cheap tasks."),
@@ -57,31 +62,32 @@ def simplify(
 ) -> None:
     """Simplify a program step by step, and say why each step is allowed.
 
-    First by exact laws, checked on probes. Then what is left out or rounded is trained against the
-    original on fresh seeds of the run's tasks (of cheap ones, for a program without a run), and
-    stays out if nothing is lost beyond a margin; this takes some minutes. With -o, write the
-    simplified program's text to a file, which all commands read. The certificate of a candidate's
-    program is kept in its run.
+    By exact laws, checked on probes, in about a second. With --measure, what is left out or rounded
+    is then trained against the original on fresh seeds of the run's tasks (of cheap ones, for a
+    program without a run), and stays out if nothing is lost beyond a margin; this takes minutes to
+    hours, of which --budget sets the most. With -o, write the simplified program's text to a
+    file, which all commands read. The certificate of a candidate's program is kept in its run.
 
     Examples:
-      evosearch simplify runs/quickstart-0 42 --exact
+      evosearch simplify runs/quickstart-0 42
       evosearch simplify runs/quickstart-0 42 -o simple.program
-      evosearch simplify my_optimizer.program --tasks char_lm
+      evosearch simplify my_optimizer.program --measure --tasks char_lm --budget 20000
     """
     from evosearch.recognize.recognize import recognize
     from evosearch.simplify import simplify as simplify_rules
 
     chosen = resolve(subject, genome)
     _require_free(output, force)
-    if exact and tasks is not None:
-        raise UsageError("--exact trains nothing, so it takes no --tasks; leave one of them out")
+    if not measure and (tasks is not None or budget is not None):
+        raise UsageError("--tasks and --budget are for what is trained; add --measure")
     simplified = simplify_rules(chosen.program, recognize=recognize)
-    if not exact:
+    if measure:
         from evosearch.studies.ablate import approximate
 
-        simplified = approximate(
-            simplified, _noninferiority_test(chosen, tasks), progress_console().print
-        )
+        test = _noninferiority_test(chosen, tasks)
+        if budget is not None:
+            test = replace(test, budget=budget)
+        simplified = approximate(simplified, test, progress_console().print)
     if chosen.run and chosen.candidate and not genome:
         _keep(chosen.run.directory / CERTIFICATES, chosen.candidate.id, simplified.to_json())
     if output is not None:
@@ -102,6 +108,9 @@ def export(
     format_: Annotated[
         str, typer.Option("--format", help=f"One of {', '.join(_WRITERS)}.")
     ] = "torch",
+    simplified: Annotated[
+        bool, typer.Option("--simplified", help="Simplify it by exact laws first.")
+    ] = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -111,6 +120,7 @@ def export(
 
     Examples:
       evosearch export runs/quickstart-0 42 -o optimizer.py
+      evosearch export runs/quickstart-0 42 --simplified -o optimizer.py
       evosearch export lion -o lion.py --name Lion
     """
     if format_ not in _WRITERS:
@@ -120,7 +130,10 @@ def export(
     title = name or _title(chosen, output)
     details = _details(chosen) if format_ in _WITH_DETAILS else {}
     writer = getattr(import_module("evosearch.export"), _WRITERS[format_])
-    text = writer(chosen.program, name=title, **details)
+    program = chosen.program
+    if simplified:
+        program, details = _simplified(program, details)
+    text = writer(program, name=title, **details)
     if output is not None:
         _save(output, text)
     if as_json:
@@ -128,6 +141,20 @@ def export(
         print_json({"name": title, "format": format_, "file": place, "text": text})
     elif output is None:
         write(text.rstrip("\n"))
+
+
+def _simplified(program: RuleSet, details: dict[str, Any]) -> tuple[RuleSet, dict[str, Any]]:
+    """Return a program simplified by exact laws, and the rates that are then right for it."""
+    from evosearch.simplify import simplify as simplify_rules
+
+    result = simplify_rules(program)
+    kinds = ("matrix", "matrix" if result.program.rest is None else "rest")
+    rates = details.get("found", ())
+    found = tuple(
+        None if rate is None else rate * result.factor(kind)
+        for rate, kind in zip(rates, kinds, strict=False)
+    )
+    return result.program, details | ({"found": found} if found else {})
 
 
 def _noninferiority_test(subject: NamedProgram, tasks: str | None) -> NoninferiorityTest:

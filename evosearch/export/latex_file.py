@@ -14,6 +14,7 @@ from evosearch.export.dataflow import FlowNode
 from evosearch.export.hyper import NamedRule, Word, name_constants
 from evosearch.export.licence import SPDX
 from evosearch.language.known import rest_of
+from evosearch.language.latex import DEEPEST
 from evosearch.language.liveness import strip
 from evosearch.language.rule import Rule, RuleSet
 
@@ -75,8 +76,15 @@ def _equations(named: NamedRule) -> list[str]:
     constants = {h.name: sympy.Symbol(h.name, positive=True) for h in named.hypers}
     typeset |= {symbol: _letter(word) for word, symbol in constants.items()}
     result: list[str] = []
+    depths: dict[int, int] = {}
     for node in flow.computed:
         expression = _expression(named, node, values, constants)
+        depths[node.index] = 1 + max((depths.get(x, 0) for x in node.reads), default=0)
+        if depths[node.index] > DEEPEST and node.index not in starts:
+            part, letter = tensor(f"part_{node.index}"), rf"x_{{{node.index}}}"
+            typeset[part], depths[node.index] = letter, 0
+            result.append(f"{letter} = {sympy.latex(expression, symbol_names=typeset)}")
+            expression = part
         if node.index in starts:
             new, letter = tensor(f"{node.name}_new"), f"{_variable(node.name)}_t"
             typeset[new] = letter

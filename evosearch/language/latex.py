@@ -7,12 +7,16 @@ $m_{t-1}$ and $m_t$. Equations are for reading; see `primitives.symbolic` for wh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from evosearch.language.rule import Argument, Rule
 from primitives.table import OPS
 
-__all__ = ["Equation", "equations"]
+__all__ = ["DEEPEST", "Equation", "equations", "tidied"]
+
+
+DEEPEST: Final = 25
+"""Expressions that nest deeper are cut: nobody reads them, and sympy recurses."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,11 @@ def equations(rule: Rule) -> list[Equation]:
         return values[argument] if isinstance(argument, str) else sympy.Float(argument)
 
     def conclude(name: str, expression: Any, symbol: str) -> None:
+        expression = tidied(expression)
         text = sympy.latex(expression, symbol_names=typeset)
         result.append(Equation(name, expression, f"{symbol} = {text}"))
 
+    depths: dict[str, int] = {}
     for i, statement in enumerate(rule.body):
         op = OPS[statement.op]
         tensors = [value(a) for a in statement.args[: op.arity]]
@@ -61,7 +67,14 @@ def equations(rule: Rule) -> list[Equation]:
             typeset[new] = symbol
             conclude(f"{target}_new", expression, symbol)
             expression = new
+        depth = 1 + max((depths.get(a, 0) for a in statement.args if isinstance(a, str)), default=0)
+        if depth > DEEPEST and last.get(target) != i:
+            part, depth = tensor(f"{target}_{i}"), 0
+            typeset[part] = rf"\mathrm{{x}}_{{{i}}}"
+            conclude(part.name, expression, typeset[part])
+            expression = part
         values[target] = expression
+        depths[target] = 0 if last.get(target) == i else depth
     conclude("update", values[rule.update], "u_t")
     return result
 
@@ -69,3 +82,11 @@ def equations(rule: Rule) -> list[Equation]:
 def _letters(name: str) -> str:
     """Return a variable's name for LaTeX."""
     return name if len(name) == 1 else rf"\mathrm{{{name}}}".replace("_", r"\_")
+
+
+def tidied(expression: Any) -> Any:
+    """Return an expression whose numbers have no digits that only rounding brought."""
+    import sympy
+
+    numbers = expression.atoms(sympy.Float)
+    return expression.xreplace({x: sympy.Float(f"{float(x):.10g}") for x in numbers})

@@ -157,8 +157,8 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """What to call it outside of its run."""
-        return self.recognized.name if self.recognized else f"evolved_{self.id}"
+        """What to call it outside of its run: never by a known optimizer's name."""
+        return f"evolved_{self.id}"
 
     @property
     def seeds(self) -> int:

@@ -11,6 +11,7 @@ hyperparameter, and small tasks say nothing about how much of it a large one nee
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -74,6 +75,8 @@ class _Search:
         self.steps: list[Step] = []
         self._next = 0
         self._spent = 0
+        self._rounds = 0
+        self._start = time.monotonic()
         self._tried: set[str] = {str(self.anchor)}
         self._trail: list[tuple[RuleSet, int]] = []
 
@@ -96,7 +99,9 @@ class _Search:
         self._tried |= {str(p.rules) for p in proposals}
         if not proposals or self._spent >= self.test.budget:
             return False
-        self.progress(f"{what}: {len(proposals)} proposals against the exact result")
+        self._rounds += 1
+        proposed = f"{len(proposals)} proposals against the exact result"
+        self.progress(f"round {self._rounds}, {what}: {proposed}; {self._left()}")
         screened = self._screen(proposals)
         hopeful: list[_Change] = []
         for proposal, test in zip(proposals, screened, strict=True):
@@ -117,6 +122,15 @@ class _Search:
                 return True
             self._reject(proposal, test)
         return False
+
+    def _left(self) -> str:
+        """Return what of the budget is spent, and how long the rest of it would take."""
+        text = f"{self._spent:,} of at most {self.test.budget:,} trainings"
+        if not self._spent:
+            return text
+        seconds = time.monotonic() - self._start
+        left = seconds / self._spent * max(0, self.test.budget - self._spent)
+        return f"{text}, at most {left / 60:.0f} minutes more"
 
     def _screen(self, proposals: list[_Change]) -> list[PairedTest]:
         replicates = range(self._next, self._next + self.test.screening)

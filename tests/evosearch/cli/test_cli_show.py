@@ -105,14 +105,14 @@ def test_simplify_tells_the_story_and_writes_the_program(evosearch, as_json, tmp
         "def p(w, g, m):\n    x = neg(g)\n    y = neg(x)\n    d = exp(y)\n"
         "    m = lerp(m, y, 0.1)\n    u = sign(m)\n    return u, m\n"
     )
-    text = evosearch("simplify", file, "--exact", "-o", output).stdout
+    text = evosearch("simplify", file, "-o", output).stdout
     assert "Statements: 5 -> 2" in text
     simple = parse_rules(output.read_text())
     assert fingerprint(simple) == fingerprint(known("signum"))
     assert simple.size == 2
-    assert as_json("simplify", file, "--exact")["statements"] == [5, 2]
-    evosearch("simplify", file, "--exact", "-o", output, code=2)
-    evosearch("simplify", file, "--exact", "-o", output, "--force")
+    assert as_json("simplify", file)["statements"] == [5, 2]
+    evosearch("simplify", file, "-o", output, code=2)
+    evosearch("simplify", file, "-o", output, "--force")
 
 
 def test_simplify_measures_on_the_tasks_that_are_named_and_a_run_s_own(
@@ -122,22 +122,60 @@ def test_simplify_measures_on_the_tasks_that_are_named_and_a_run_s_own(
     monkeypatch.setattr(ablate, "approximate", lambda s, exam, _: tried.append(exam) or s)
     file = tmp_path / "p.py"
     file.write_text("def p(w, g):\n    u = sign(g)\n    return u\n")
-    evosearch("simplify", file)
-    evosearch("simplify", file, "--tasks", "zipf_bigram, digits_mlp")
-    evosearch("simplify", shutil.copytree(small_run, tmp_path / "run"), 0)
+    evosearch("simplify", file, "--measure")
+    evosearch("simplify", file, "--measure", "--tasks", "zipf_bigram, digits_mlp", "--budget", 9)
+    evosearch("simplify", shutil.copytree(small_run, tmp_path / "run"), 0, "--measure")
+    assert [exam.budget for exam in tried] == [200_000, 9, 200_000]
     assert [list(map(str, exam.tasks)) for exam in tried] == [
         list(map(str, cheap_tasks())),
         ["zipf_bigram", "digits_mlp"],
         ["digits_mlp"],
     ]
-    evosearch("simplify", file, "--tasks", "digits_mlp", "--exact", code=2)
-    evosearch("simplify", file, "--tasks", "digits", code=2)
+    evosearch("simplify", file, "--tasks", "digits_mlp", code=2)
+    evosearch("simplify", file, "--budget", 9, code=2)
+    evosearch("simplify", file, "--measure", "--tasks", "digits", code=2)
+
+
+def test_discoveries_have_names_and_a_known_one_keeps_its_own(evosearch, as_json):
+    assert "newton_schulz5" in evosearch("show", "short_muon").stdout
+    assert "class ShortMuon" in evosearch("export", "short_muon").stdout
+    found = as_json("show", "discovered.muon")
+    assert found["program"] != as_json("show", "muon")["program"]
+    assert evosearch("diff", "short_muon", "muon").stdout
+
+
+def test_json_of_commands_is_read_by_commands(evosearch, tmp_path):
+    for words in (("export", "lion", "--format", "json"), ("show", "lion", "--json")):
+        file = tmp_path / "some.json"
+        file.write_text(evosearch(*words).stdout)
+        assert "u = sign" in evosearch("show", file).stdout
+        assert "class" in evosearch("export", file).stdout
+    file.write_text("[]")
+    evosearch("show", file, code=2)
+
+
+def test_export_simplifies_in_one_step(evosearch, tmp_path):
+    file = tmp_path / "p.program"
+    file.write_text("def p(w, g):\n    x = neg(g)\n    u = neg(x)\n    return u\n")
+    plain = evosearch("export", file, "--format", "text").stdout
+    simple = evosearch("export", file, "--format", "text", "--simplified").stdout
+    assert "neg" in plain
+    assert "neg" not in simple
+
+
+def test_deep_programs_are_typeset_and_numbers_have_no_stray_digits(evosearch, tmp_path):
+    file = tmp_path / "p.program"
+    steps = "".join(f"    x = {op}(x)\n" for op in ("tanh", "sin", "arctan") * 70)
+    file.write_text(f"def p(w, g):\n    x = sin(g)\n{steps}    return x\n")
+    assert "\\tan" in evosearch("export", file, "--format", "latex").stdout
+    file.write_text("def p(w, g, m):\n    m = lerp(m, g, 0.99889)\n    return m, m\n")
+    assert "00000" not in evosearch("show", file).stdout
 
 
 def test_a_certificate_that_cannot_be_kept_costs_nothing_else(evosearch, small_run, tmp_path):
     run = shutil.copytree(small_run, tmp_path / "run")
     (run / "certificates").write_text("in the way")
-    result = evosearch("simplify", run, 0, "--exact")
+    result = evosearch("simplify", run, 0)
     assert "Statements:" in result.stdout
     assert "The certificate is not kept" in result.stderr
 

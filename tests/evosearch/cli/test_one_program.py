@@ -87,14 +87,14 @@ def test_export_agrees(run, everybody, as_json):
         assert body(data["program"]) == body(candidate.program_text)
         torch_file = as_json("export", *place, "--name", "found")["text"]
         lr, rest_lr = candidate.rates
-        of_program = export(candidate.program, name="found", lr=lr, rest_lr=rest_lr)
+        of_program = export(candidate.program, name="found", found=(lr, rest_lr))
         assert torch_file[torch_file.index("def ") :] == of_program[of_program.index("def ") :]
 
 
 def test_simplify_begins_with_it(run, everybody, as_json, tmp_path):
     directory = shutil.copytree(run.directory, tmp_path / "run")
     for candidate in everybody:
-        words = ("simplify", directory, candidate.id, "--exact")
+        words = ("simplify", directory, candidate.id)
         assert as_json(*words)["original"] == candidate.program_text
         assert as_json(*words, "--genome")["original"] == candidate.genome_text
         kept = json.loads((directory / "certificates" / f"{candidate.id}.json").read_text())
