@@ -139,7 +139,7 @@ def _together(comparison: JsonObject, records: Mapping[str, JsonObject]) -> list
     tasks = [task for names in comparison["splits"].values() for task in names]
     columns = ["find", "in its search"]
     columns += [f"{LIBRARY[b].title}, {task}" for b in BASELINES for task in tasks]
-    found = {(f["finalist"], f["baseline"]): f for f in comparison["findings"]}
+    found = {(f["finalist"], f["baseline"]): f for f in comparison["tests"]}
     rows = []
     for label in comparison["programs"]:
         name = label.removesuffix(" as found")
@@ -182,7 +182,7 @@ def _section(name: str, record: JsonObject) -> list[str]:
     for split in _SPLITS if promotion else ():
         total = promotion["totals"].get(split)
         if total is not None:
-            tests = [_test(f) for f in promotion["findings"] if f["split"] == split]
+            tests = [_test(f) for f in promotion["tests"] if f["split"] == split]
             rows.append(
                 [
                     _kind(split, promotion["splits"][split]),

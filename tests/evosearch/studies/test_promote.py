@@ -108,7 +108,7 @@ def test_the_command_notes_the_look_and_writes_its_result(tmp_path, monkeypatch)
     assert json.loads((tmp_path / "out.json").read_text()) == found
     assert found["look"] == 1
     assert found["programs"] == {"lion": str(known("lion"))}
-    assert {row["split"] for row in found["tests"]} == {"select", "held-out"}
+    assert {row["split"] for row in found["tests"]} == {"select", "larger"}
     assert set(found["totals"]) == {"lion", "tuned adamw", "tuned lion", "tuned muon"}
     (look,) = looks(tmp_path / "held_out.jsonl")
     assert look["tasks"] == ["varying_batch_large"]
