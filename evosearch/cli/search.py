@@ -167,6 +167,7 @@ def resume(
     if opened.ledger.finished:
         _report(opened, as_json)
         return
+    _tell_versions(opened)
     _prepare(opened.config, quiet)
     limits = Limits(time_limit, max_evaluations, target_score)
     with start_workers(workers, address, gpus_per_worker, opened.config) as executor:
@@ -178,6 +179,18 @@ def _prepare(config: Config, quiet: bool) -> None:
     if not quiet:
         tell("Reading the tasks' data and starting workers.")
     check_search(config)
+
+
+def _tell_versions(run: Run) -> None:
+    """Say which versions are not those that the run began with; results may depend on them."""
+    from evosearch.runs.manifest import versions
+
+    now = versions()
+    began = run.manifest.get("versions", {})
+    names = [name for name in began if name in now and began[name] != now[name]]
+    if names:
+        different = ", ".join(f"{name} {began[name]} then, {now[name]} now" for name in names)
+        tell(f"The run began with other versions, on which results may depend: {different}.")
 
 
 def _go_on(run: Run, executor: Executor, limits: Limits, quiet: bool, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from cli_runs import SETTINGS
 
 from evosearch.cli.interrupt import interruptible
 from evosearch.config.schema import preset
+from evosearch.runs import manifest
 from evosearch.runs.run import Run
 from evosearch.storage.journal import read
 from evosearch.storage.seal import candidates
@@ -118,6 +119,17 @@ def test_an_interrupted_run_resumes_to_the_same_history(tmp_path, evosearch, sma
     assert "sound" in evosearch("verify", run.directory).stdout
     again = evosearch("resume", run.directory)
     assert "finished" in again.stdout
+
+
+def test_versions_that_have_changed_are_told(tmp_path, evosearch, monkeypatch):
+    directory = tmp_path / "run"
+    evosearch(*SEARCH, "--quiet", "--run", directory, "--time-limit", 0)
+    resume = ("resume", directory, "--workers", 1, "--quiet", "--time-limit", 0)
+    assert "other versions" not in evosearch(*resume).stderr
+    began = manifest.versions()
+    monkeypatch.setattr(manifest, "versions", lambda: began | {"torch": "9.9"})
+    told = evosearch(*resume).stderr
+    assert f"depend: torch {began['torch']} then, 9.9 now." in told
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
