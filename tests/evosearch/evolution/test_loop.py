@@ -381,6 +381,19 @@ def test_replay_evaluates_nothing_and_gives_the_state() -> None:
     assert replay(CONFIG, RECORDS).standings == POPULATION.standings
 
 
+def test_what_was_extended_goes_on_where_it_ended() -> None:
+    short = config_of("budget.evaluations=14")
+    ended, _ = run(short)
+    journal = [*ended, {"kind": "extended", "evaluations": 23}]
+    assert replay(short, journal).budget == 23
+    records, population = run(short, None, journal)
+    assert population.evaluations == len(population.individuals) == 23
+    assert history(records[: len(journal)]) == history(journal)
+    assert replay(short, records).standings == population.standings
+    again, _ = run(short, None, records[: len(journal) + 2])
+    assert history(again) == history(records)
+
+
 def test_observers_see_every_commit() -> None:
     seen: list[Progress] = []
     run(CONFIG, None, RECORDS[:6], seen.append)

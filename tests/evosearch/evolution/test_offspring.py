@@ -12,6 +12,7 @@ from evosearch.evolution.offspring import Child, offspring, retuned
 from evosearch.language.check import check_rules
 from evosearch.language.known import default_rest, known
 from evosearch.language.liveness import strip
+from evosearch.language.parse import parse_rules
 from evosearch.language.rule import RuleSet
 from evosearch.mutation.edits import EDITS
 from evosearch.mutation.rng import Rng
@@ -171,3 +172,25 @@ def test_a_spare_state_may_stay_while_it_has_no_effect() -> None:
         assert shrink(child.rules).matrix.state_memory <= 1
         declared.add(strip(child.rules.matrix).state_memory)
     assert 2 in declared
+
+
+def test_states_of_a_rest_that_nobody_asked_for_do_not_count(monkeypatch) -> None:
+    """What is left of this needs no matrices, so the others get AdamW, which has two states."""
+    text = """
+def r(w, g, m):
+    a = transpose(g)
+    x = transpose(a)
+    m = lerp(m, g, 0.1)
+    d = sub(m, m)
+    z = sub(x, x)
+    e = add(d, z)
+    u = add(g, e)
+    return u, m
+"""
+    rules = parse_rules(text)
+    assert [rule.state_memory for rule in shrink(rules).rules] == [0, 2]
+    monkeypatch.setattr("evosearch.evolution.offspring.mutate", lambda *_: (rules, "an edit"))
+    monkeypatch.setattr("evosearch.evolution.offspring._GIVE_UP", 3)
+    child = offspring(ADAMW, Space(max_states=0, spare_states=1), Rng(0), set(), 0.5)
+    assert child is not None
+    assert (child.rules, child.proposals) == (rules, 1)

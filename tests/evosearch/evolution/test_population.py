@@ -74,6 +74,18 @@ def test_parents_are_the_better_ones() -> None:
     assert sum(parents) / len(parents) > mean + 0.3
 
 
+def test_of_equals_the_first_breeds() -> None:
+    settings = ("population.front=0", "population.tuning=0", "population.crossover=0")
+    tournament = ("population.warmup=1", "population.tournament=60", "elites.every=100")
+    population = Population(config_of(*settings, *tournament, tiers=1))
+    pack = next_pack(population)
+    population.commit(pack, told(pack, 0.0, 1.0, 1.0))
+    for _ in range(3):
+        pack = next_pack(population)
+        assert {individual.parents for individual in pack.individuals} == {(1,)}
+        population.commit(pack, told(pack, 1.0))
+
+
 def test_the_oldest_leave_an_island() -> None:
     config = config_of(
         "budget.evaluations=60",

@@ -24,6 +24,14 @@ def test_elites_are_confirmed_on_fresh_rounds_and_never_twice_on_one() -> None:
     assert all((number + 1) % 3 == 0 for number in confirmations if number < 15)
 
 
+def test_re_evaluations_come_in_packs_of_the_same_size_those_of_the_fewest_rounds_first() -> None:
+    population = Population(config_of("elites.count=8", "elites.rounds=3", "elites.final=8"))
+    packs = drive(population)
+    assert {len(pack.individuals) for pack in packs if pack.confirms} == {1, 2, 3}
+    last = [pack.round for pack in packs[-4:]]
+    assert last == sorted(last)
+
+
 def test_a_standing_is_the_mean_of_all_rounds() -> None:
     population = Population(config_of("elites.rounds=3", tiers=1))
     drive(population)
