@@ -22,7 +22,7 @@ from evosearch.runs.run import Run
 
 PRESET, SEED = "rediscover-muon", 700
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 340, 52, 84, 46, 46
-LOWEST: Final = -0.4
+LOWEST: Final = -0.6
 """Candidates below it are left out of the picture; their number is written under it."""
 
 
@@ -89,10 +89,12 @@ def picture(candidates: Sequence[Candidate], levels: dict[str, float]) -> str:
         return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share, 1)
 
     def marks() -> Iterator[str]:
-        for name, level in levels.items():
-            place = y(level)
-            yield f'<path class="level" d="M{LEFT} {place}H{WIDTH - RIGHT}"/>'
-            yield f'<text class="name" x="{WIDTH - RIGHT + 8}" y="{place + 6}">{name}</text>'
+        free = 0.0  # names that would cover each other move down
+        for name, level in sorted(levels.items(), key=lambda item: -item[1]):
+            yield f'<path class="level" d="M{LEFT} {y(level)}H{WIDTH - RIGHT}"/>'
+            place = max(y(level) + 6, free)
+            yield f'<text class="name" x="{WIDTH - RIGHT + 8}" y="{place}">{name}</text>'
+            free = place + 18
 
     def dots(muon: bool) -> str:
         found = [c for c in candidates if (c.score or 0.0) >= LOWEST and muon == is_muon(c)]

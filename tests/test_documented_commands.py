@@ -210,6 +210,7 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "evosearch baselines": "",
     "evosearch baselines varying_batch --json": "",
     "evosearch baselines digits_mlp least_squares --measure --workers 2": MINUTES,
+    "python -m pytest -s -k floors tests/test_layering.py": NotRun("runs with all tests"),
     # Benchmarks, which have no smaller form where it says so, and examples.
     "python -m benchmarks.picture": MINUTES,
     "python -m benchmarks.machine": Slow("--cores 1 --repetitions 1 --tasks micro"),

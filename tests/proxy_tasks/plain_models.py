@@ -35,6 +35,10 @@ __all__ = ["load", "parameter", "plain_model"]
 
 def plain_model(task: Task) -> nn.Module:
     """Return a module whose call on one lane's batch, without the lane dimension, is the loss."""
+    if type(task) not in _MODELS:
+        raise LookupError(
+            f"no plain model to compare {type(task).__name__} with; add one to _MODELS in {__file__}"
+        )
     return _MODELS[type(task)](task)
 
 

@@ -133,8 +133,9 @@ def test_known_programs_are_canonical(name: str) -> None:
     text = (
         files("evosearch.language.programs").joinpath(f"{name}.program").read_text(encoding="utf-8")
     )
-    docstring = ast.get_docstring(ast.parse(text).body[0])  # type: ignore[arg-type]
-    assert docstring, "says what it is and where it comes from"
+    function = ast.parse(text).body[0]
+    assert isinstance(function, ast.FunctionDef), "begins with the function"
+    assert ast.get_docstring(function), "the function says what it is and where it comes from"
 
 
 def test_resolve_takes_names_and_text() -> None:
