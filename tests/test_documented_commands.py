@@ -145,6 +145,7 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "evosearch report runs/first": "",
     "evosearch verify runs/quickstart-0": "",
     "evosearch verify --rebuild runs/quickstart-0": "",
+    "evosearch verify --every-pack runs/quickstart-0": "",
     "evosearch verify --same runs/one-worker runs/two-workers": "",
     "evosearch verify --rebuild": PLACEHOLDER,
     "evosearch tasks": "",
@@ -152,21 +153,20 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "evosearch primitives newton_schulz5": "",
     "evosearch primitives --markdown > primitives.md": "",
     "evosearch doctor": Slow(""),
-    "evosearch doctor --ray": Slow(""),
     "evosearch doctor --ray --json": Slow(""),
     # Simplifying and exporting.
     "evosearch simplify idea.program": "",
     "evosearch simplify runs/quickstart-0 42": "",
     "evosearch simplify runs/quickstart-0 42 -o simple.program": Slow(""),
-    "evosearch simplify my_optimizer.program --tasks char_lm": MINUTES,
-    "evosearch export": PLACEHOLDER,
+    "evosearch simplify my_optimizer.program --measure --tasks char_lm --budget 20000": MINUTES,
     "evosearch export runs/quickstart-0 42 -o optimizer.py": "",
     "evosearch export runs/quickstart-0 42 --format optax -o optimizer_jax.py": "",
     "evosearch export runs/quickstart-0 42 --format latex": "",
+    "evosearch export runs/quickstart-0 42 --simplified -o optimizer.py": "",
     "evosearch export idea.program -o optimizer.py": "",
     "evosearch export lion -o lion.py": "",
     "evosearch export lion -o lion.py --name Lion": "",
-    "evosearch export muon -o muon.py": "",
+    "evosearch export muon": "",
     "evosearch export muon --format optax": "",
     # Evaluating and comparing.
     "evosearch evaluate lion": f"{FAST} {DIGITS} --seeds 2",
@@ -192,6 +192,8 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "evosearch promote my_optimizer.program runs/first:12 --tasks digits_vit,zipf_bigram_large": (
         MINUTES
     ),
+    "evosearch promote discovered/*.json --tasks digits_mlp,char_lm --seeds 6 --trials 96 "
+    "--set tasks.char_lm.steps=80 --set tasks.char_lm.batch=8": MINUTES,
     "evosearch scale --plan": "",
     "evosearch scale runs/quickstart-0:42": Slow(TINY_SCALE),
     "evosearch scale runs/quickstart-0 my_optimizer.program --workers 8": Slow(
@@ -213,6 +215,7 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "python -m pytest -s -k floors tests/test_layering.py": NotRun("runs with all tests"),
     # Benchmarks, which have no smaller form where it says so, and examples.
     "python -m benchmarks.picture": MINUTES,
+    "python -m benchmarks.adamw_in_disguise -o benchmarks/results/adamw_in_disguise.json": MINUTES,
     "python -m benchmarks.machine": Slow("--cores 1 --repetitions 1 --tasks micro"),
     "python -m benchmarks.gpu": NotRun("needs a GPU; tests/evosearch/training has its parts"),
     "python -m benchmarks.simplify": Slow("--random 3 --bloated 1"),
@@ -236,7 +239,7 @@ LISTED: dict[str, str | Slow | NotRun] = {
 OWN_TASK = "diabetes"
 """A task of a file that EVOSEARCH_TASKS names, which is read once in the life of a process."""
 
-PROGRAM = "evosearch|python3?|make|ray|git|source|export|pip|torchrun"
+PROGRAM = "evosearch|python3?|make|ray|git|source|export|pip|torchrun|sbatch|kubectl"
 LINE = re.compile(rf"(?:[A-Z_]+=\S+ )?(?:\.venv/bin/)?(?:{PROGRAM}) .*")
 BLOCK = re.compile(r"^```python(?: title=\"(\S+)\")?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -250,11 +253,14 @@ def command_in(line: str) -> str | None:
 
 
 def commands_of_page(text: str) -> Iterator[str]:
-    """Yield the commands of indented blocks and tables, but for those with a placeholder."""
+    """Yield the commands of indented blocks and in text, but for those with a placeholder.
+
+    A command's bare name in a sentence speaks of it, and is not to be typed.
+    """
     text = re.sub(r"\\\n\s+", "", BLOCK.sub("", text))
     for line in re.findall(r"^ {4}(.*)$", text, re.MULTILINE):
         yield from filter(None, [command_in(line)])
-    for code in re.findall(r"`((?:evosearch|make|python -m) [^`\n]+)`", text):
+    for code in re.findall(r"`((?:evosearch [\w-]+|make|python -m) [^`\n]+)`", text):
         if not re.search(r"\b[A-Z]{2,}\b", code):
             yield code
 

@@ -36,9 +36,8 @@ __all__ = ["load", "parameter", "plain_model"]
 def plain_model(task: Task) -> nn.Module:
     """Return a module whose call on one lane's batch, without the lane dimension, is the loss."""
     if type(task) not in _MODELS:
-        raise LookupError(
-            f"no plain model to compare {type(task).__name__} with; add one to _MODELS in {__file__}"
-        )
+        name = type(task).__name__
+        raise LookupError(f"no plain model of {name} to compare with; add one to _MODELS here")
     return _MODELS[type(task)](task)
 
 
