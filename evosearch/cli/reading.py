@@ -1,4 +1,4 @@
-"""``status``, ``top``, ``lineage`` and ``verify``: what a run has done; they only read."""
+"""``status``, ``top`` and ``lineage``: what a run has done; they only read."""
 
 from __future__ import annotations
 

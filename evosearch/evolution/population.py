@@ -117,35 +117,59 @@ class Population:
         self._migrate(pack.number)
 
     def _take_in(self, individual: Individual, outcome: Outcome) -> None:
-        """Update an individual's standing; one that fails, at first or later, has none."""
-        first = individual.id == len(self._results)  # packs are committed in their order
+        """Take in an outcome; an individual that fails, at first or later, has no standing."""
+        first = self._enter(individual, outcome.core)
+        if outcome.status is not Status.OK:
+            self._drop(individual.id)
+            return
+        scores = self._add_scores(individual.id, outcome)
+        if first:
+            self._note_tiers(scores, outcome.tier)
+        self._rate(individual.id, scores, outcome.tier, first=first)
+
+    def _enter(self, individual: Individual, core: Core | None) -> bool:
+        """Make room for what is known of an individual; return whether there was none before."""
         if individual.id == len(self.cores):  # a worker that was lost has not said it
-            self.cores.append(outcome.core or Core.of(individual.genome))
+            self.cores.append(core or Core.of(individual.genome))
+        first = individual.id == len(self._results)  # packs are committed in their order
         if first:
             self._results.append(_Results({}, 0))
-        core, known = self.cores[individual.id], self._results[individual.id]
-        if outcome.status is not Status.OK:
-            if known.rounds:
-                del self.standings[individual.id]
-                self._ranking.drop(individual.id)
-                self._tuning.close(core.form)
-            for island in self._islands:
-                island.discard(individual.id)
-            return
+        return first
+
+    def _drop(self, id_: int) -> None:
+        """Forget the standing of an individual that failed."""
+        if self._results[id_].rounds:
+            del self.standings[id_]
+            self._ranking.drop(id_)
+            self._tuning.close(self.cores[id_].form)
+        for island in self._islands:
+            island.discard(id_)
+
+    def _add_scores(self, id_: int, outcome: Outcome) -> Scores:
+        """Add an evaluation's scores to those before it, and return all."""
+        known = self._results[id_]
         scores = {task: list(values) for task, values in known.scores.items()}
         for result in outcome.tasks:
             scores.setdefault(result.task, []).append(result.score)
-        self._results[individual.id] = _Results(scores, known.rounds + 1)
-        if first:
-            for tier in range(outcome.tier + 1):
-                mean = combine([mean_score(scores[task]) for task in self._tier_tasks[tier]]).mean
-                insort(self._tier_scores[tier], mean)
-        seeds = self.config.evaluation.seeds
-        standing = Standing.of(scores, outcome.tier, seeds)
-        self.standings[individual.id] = standing
-        self._ranking.put(individual.id, standing, core.size, core.memory)
-        firsts = [mean_score(scores[task]) for task in self._tier_tasks[0]]
-        self._tuning.put(individual.id, core, combine(firsts).mean, first=first)
+        self._results[id_] = _Results(scores, known.rounds + 1)
+        return scores
+
+    def _note_tiers(self, scores: Scores, last: int) -> None:
+        """Keep a new candidate's score on every tier that it came to: hurdles follow from them."""
+        for tier in range(last + 1):
+            insort(self._tier_scores[tier], self._tier_mean(scores, tier))
+
+    def _rate(self, id_: int, scores: Scores, tier: int, *, first: bool) -> None:
+        """Give an individual the standing that its scores amount to."""
+        standing = Standing.of(scores, tier, self.config.evaluation.seeds)
+        core = self.cores[id_]
+        self.standings[id_] = standing
+        self._ranking.put(id_, standing, core.size, core.memory)
+        self._tuning.put(id_, core, self._tier_mean(scores, 0), first=first)
+
+    def _tier_mean(self, scores: Scores, tier: int) -> float:
+        """Return the mean over a tier's tasks."""
+        return combine([mean_score(scores[task]) for task in self._tier_tasks[tier]]).mean
 
     def ranking(self) -> list[Individual]:
         """Return the individuals that have a standing, best first."""
