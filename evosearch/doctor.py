@@ -189,7 +189,7 @@ def _differences(node: str, here: Mapping[str, Any], there: Mapping[str, Any]) -
     for name, imprint in here["tasks"].items():
         other = there["tasks"].get(name, "the task is not known there; it travels with a search")
         if isinstance(imprint, str):
-            continue  # it is not to be had here either
+            continue  # it cannot be had here either
         try:
             if isinstance(other, str):
                 raise DataError(other)
