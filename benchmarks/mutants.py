@@ -411,8 +411,9 @@ def page(drawn: Sequence[tuple[Mutant, Fate]], every: Sequence[Mutant], seed: in
     for mutant in survivors:
         place = f"{mutant.module.rpartition('.')[2]}, line {mutant.line}"
         change = f"`{mutant.before}` to `{mutant.after}`".replace("|", "\\|")
+        where = f", `{mutant.where}`" if mutant.where else ""
         reason = reasons.get(mutant.key, "**no reason is known**")
-        lines.append(f"| {place}, `{mutant.where}` | {change} | {reason} |")
+        lines.append(f"| {place}{where} | {change} | {reason} |")
     return "\n".join(lines) + "\n"
 
 

@@ -70,6 +70,10 @@ def test_divergence_is_the_worst_score(value):
     assert log_excess(value, 0.0) > log_excess(1e11, 0.0)
 
 
+def test_where_the_reference_diverges_too_nobody_is_better():
+    assert paired([math.nan, math.inf], [math.inf, math.nan], 0.0) == [0.0, 0.0]
+
+
 def test_reaching_the_floor_is_the_best_score():
     assert paired([1.0], [2.0], 1.0) == [BOUND]
     assert paired([0.5], [2.0], 1.0) == [BOUND]
