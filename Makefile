@@ -17,10 +17,10 @@ search: install
 test: install
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-# The frameworks that two examples use are an extra, which this installs.
+# The frameworks that two examples use, jax and optax are extras, which this installs.
 examples: install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[examples]"
-	$(BIN)/python -m pytest tests/export/test_export_examples.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[examples,jax]"
+	$(BIN)/python -m pytest tests/evosearch/export/test_export_examples.py tests/evosearch/export/test_export_optax.py
 
 # The documentation as a site in site/, which opens from the disk; serve it to search in it.
 docs: install

@@ -6,26 +6,20 @@ import json
 import re
 from typing import Any
 
-import jax_stand_in
-import numpy as np
 import pytest
-import torch
 from evolved_programs import evolved
 from exported_optimizers import FOLLOWED
 
 from evosearch.errors import UsageError
 from evosearch.export import export, export_json, export_latex, export_optax, export_text
-from evosearch.export.jax_ops import JAX, OTHERWISE, kernels_in
+from evosearch.export.jax_ops import OTHERWISE
 from evosearch.language.known import known
 from evosearch.language.liveness import strip_rules
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import RuleSet
-from evosearch.training.codegen import CompiledRule, compile_rules
-from primitives.op import Op
 from primitives.table import OPS
 
 PROGRAMS = [*map(known, FOLLOWED), *evolved()]
-RATE = 1e-3
 
 
 @pytest.mark.parametrize("rules", PROGRAMS, ids=lambda rules: rules.name)
@@ -85,75 +79,6 @@ def test_latex_is_balanced(rules: RuleSet) -> None:
     assert "zoo" not in text
 
 
-def _optax_run(rules: RuleSet, params: dict[str, Any], noise: dict[str, Any]) -> dict[str, Any]:
-    scope = jax_stand_in.load(export_optax(rules, lr=RATE, rest_lr=RATE))
-    optimizer = scope[scope["__all__"][0]]()
-    jnp = scope["jnp"]
-    weights = {name: jnp.asarray(w) for name, w in params.items()}
-    state = optimizer.init(weights)
-    for step in range(len(noise["matrix"])):
-        grads = {name: noise[name][step] + 0.1 * w for name, w in weights.items()}
-        updates, state = optimizer.update(grads, state, weights)
-        weights = {name: w + updates[name] for name, w in weights.items()}
-    return {name: np.asarray(w) for name, w in weights.items()}
-
-
-def _evaluated(rule: CompiledRule, w: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    states = [w.new_zeros(shape.sizes(*w.shape)) for shape in rule.states]
-    for t, g in enumerate(noise, start=1):
-        u, *states = rule.update(w, g + 0.1 * w, float(t), *states)
-        w = w - RATE * u
-    return w
-
-
-@pytest.mark.parametrize("rules", PROGRAMS, ids=lambda rules: rules.name)
-def test_optax_goes_where_the_program_goes(rules: RuleSet) -> None:
-    """A kernel of flax is the transpose of torch's: its last axis is the outputs."""
-    generator = np.random.default_rng(0)
-    params = {"matrix": generator.normal(size=(4, 6)), "vector": generator.normal(size=5)}
-    noise = {name: generator.normal(size=(30, *w.shape)) for name, w in params.items()}
-    with np.errstate(all="ignore"):
-        found = _optax_run(rules, params, noise)
-    compiled = compile_rules(rules)
-    matrix = _evaluated(
-        compiled.matrix,
-        torch.tensor(params["matrix"].T.copy()),
-        torch.tensor(noise["matrix"].swapaxes(1, 2).copy()),
-    )
-    vector = _evaluated(
-        compiled.rest, torch.tensor(params["vector"][None]), torch.tensor(noise["vector"][:, None])
-    )
-    np.testing.assert_allclose(found["matrix"], matrix.T, rtol=1e-6, atol=1e-9)
-    np.testing.assert_allclose(found["vector"], vector[0], rtol=1e-6, atol=1e-9)
-
-
 def test_jax_forms_are_written_out_only_where_they_differ() -> None:
     for name, form in OTHERWISE.items():
         assert form != OPS[name].torch.replace("torch.", "jnp."), name
-
-
-SQUARE = ("ii->ii", "ii->11", "ii,ii->ii")
-
-
-@pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
-def test_forms_in_jax_are_the_ops(op: Op) -> None:
-    """Against the table's numpy column."""
-    generator = np.random.default_rng(0)
-    low, high = max(op.domain[0], -2.0), min(op.domain[1], 2.0)
-    size = (3, 3) if op.signature.text in SQUARE or op.arity == 2 else (4, 3)
-    arguments = [generator.uniform(low + 0.05, high, size) for _ in range(op.arity)]
-    if op.signature.text in SQUARE:
-        arguments = [x @ x.T for x in arguments]
-    if op.name == "basis_step":
-        arguments[1] = np.linalg.qr(arguments[1])[0]
-    constants = list(op.probes[0]) if op.probes else []
-    names = [f"x{i}" for i in range(op.arity)]
-    weights = [repr(constant) for constant in constants]
-    rest = repr(1 - constants[0]) if op.name == "lerp" else ""
-    expression = JAX[op.name].format(*names, *weights, rest=rest)
-    body = f"def f({', '.join([*names, 't', 'g'])}):\n    return {expression}\n"
-    source = "\n\n".join(["import jax.numpy as jnp", body, *kernels_in(body)])
-    found = jax_stand_in.load(source)["f"](*arguments, 3.0, np.zeros(1))
-    extra = [3.0] if op.uses_step else []
-    expected = op.numpy(*arguments, *constants, *extra)
-    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
