@@ -15,6 +15,7 @@ import ctypes
 import json
 import math
 import os
+import re
 import resource
 import signal
 import sys
@@ -35,7 +36,7 @@ from evosearch.training.evaluate import evaluate
 from evosearch.training.job import Job, Stage, Status, TaskRef
 from evosearch.training.lr_grid import Grid
 from evosearch.workers.child import ChildExecutor
-from evosearch.workers.executor import Executor, Timed, Work
+from evosearch.workers.executor import AnyJob, Executor, Timed
 from proxy_tasks.task import Batch, Parameter, Role, Task, Weights, generator
 
 PLANTED = {
@@ -91,7 +92,7 @@ class Valley(Task):
         """Return noise."""
         return (torch.randn(self.steps, 8, 8, generator=generator(seed, "valley/draw")),)
 
-    def examination(self, seed: int) -> Batch:  # noqa: ARG002 - the same for all seeds
+    def validation(self, seed: int) -> Batch:  # noqa: ARG002 - the same for all seeds
         """Return no noise."""
         return (torch.zeros(8, 8),)
 
@@ -162,7 +163,7 @@ def planted(text: str) -> Any:
     return Rules(rule, rule)
 
 
-def perform(job: Work) -> Timed:
+def perform(job: AnyJob) -> Timed:
     """Evaluate a job of such candidates."""
     resource.setrlimit(resource.RLIMIT_DATA, (ROOM, resource.RLIM_INFINITY))
     start = time.perf_counter()
@@ -194,10 +195,16 @@ class Found:
     faults: int
 
 
-def run(executor: Executor, texts: list[str], deadline: float, notes: Path) -> Found:
+def run(executor: Executor, texts: list[str], notes: Path) -> Found:
     """Have all candidates evaluated in packs, a few of them in flight."""
-    ended: list[float] = []
-    executor.on_fault = lambda text: ended.append(time.time()) if "no result" in text else None
+    ended: list[tuple[float, float]] = []
+    """When a hang was ended, and what its deadline was."""
+
+    def note(fault: str) -> None:
+        if limit := re.search(r"no result in ([\d.]+) s", fault):
+            ended.append((time.time(), float(limit[1])))
+
+    executor.on_fault = note
     start = time.monotonic()
     grid = Grid(rates=3, ratios=(1.0,), extensions=0)
     stages = (Stage((TaskRef("valley"),)),)
@@ -218,10 +225,9 @@ def run(executor: Executor, texts: list[str], deadline: float, notes: Path) -> F
                 if outcome.status is not PLANTED[kind] or task != (kind == "task"):
                     wrong.append(f"{text}: {outcome.status} {outcome.message}")
     begun = sorted(int(note.suffix[1:]) / 1e9 for note in notes.iterdir())
-    limits = [deadline if i % 3 == 0 else deadline * 2 / PACK for i in range(len(begun))]
     over: list[float] = []
     if executor.workers == 1 and len(begun) == len(ended):  # they came one after the other
-        over = [e - b - limit for b, e, limit in zip(begun, ended, limits, strict=True)]
+        over = [end - begin - limit for begin, (end, limit) in zip(begun, ended, strict=True)]
     seconds = time.monotonic() - start
     return Found(wrong, counts, over, seconds, len(executor.faults))
 
@@ -246,7 +252,7 @@ def main() -> None:
                 executor = RayExecutor(workers, deadline=options.deadline, perform=evaluated())
             try:
                 texts = candidates(options.candidates)
-                found = run(executor, texts, options.deadline, Path(folder))
+                found = run(executor, texts, Path(folder))
             finally:
                 executor.close()
         total = sum(found.counts.values())
@@ -274,7 +280,7 @@ def main() -> None:
         raise SystemExit(1)
 
 
-def evaluated() -> Callable[[Work], Timed]:
+def evaluated() -> Callable[[AnyJob], Timed]:
     """Return `perform` by the name under which other processes find it."""
     from benchmarks import planted_faults
 
