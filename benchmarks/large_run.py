@@ -41,7 +41,7 @@ _LIMITS: Final = {
 """Seconds and megabytes that each may take for 100,000 candidates."""
 
 
-class _Enough(Exception):
+class Enough(Exception):
     """Ends a search."""
 
 
@@ -60,11 +60,11 @@ class FormulaExecutor:
         """Take a job.
 
         Raises:
-            _Enough: There were as many as asked for.
+            Enough: There were as many as asked for.
         """
         if isinstance(job, Job):
             if self.left <= 0:
-                raise _Enough
+                raise Enough
             self.left -= len(job.candidates) if job.shrink else 0
         self._jobs[number] = job
 
@@ -125,7 +125,7 @@ def make(directory: Path, candidates: int) -> None:
     start = time.monotonic()
     try:
         Run.create(directory, config).search(FormulaExecutor(candidates))
-    except _Enough:
+    except Enough:
         seconds = time.monotonic() - start
         print(f"made {candidates:,} candidates in {seconds:.0f} s", file=sys.stderr)
 
@@ -134,7 +134,7 @@ def resume(directory: Path) -> None:
     """Go on with a run until it would evaluate something."""
     try:
         Run.open(directory).search(FormulaExecutor(0))
-    except _Enough:
+    except Enough:
         return
     raise SystemExit("expected a run that is not finished")
 

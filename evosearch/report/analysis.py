@@ -83,21 +83,27 @@ def change(run: Run, candidate: Candidate) -> str:
 def yields(run: Run) -> dict[str, Yield]:
     """Return what each kind of mutation gave, the most frequent first."""
     table = run.ledger.candidates.table(("id", "parents", "mutation", "tier", "score"))
-    columns = [table[name].to_pylist() for name in ("id", "tier", "score")]
-    ranks = {
-        id_: None if score is None else (tier, score, -id_)
-        for id_, tier, score in zip(*columns, strict=True)
-    }
-    found: dict[str, Yield] = {}
-    families = zip(
-        columns[0], table["parents"].to_pylist(), table["mutation"].to_pylist(), strict=True
+    ids, tiers = table["id"].to_numpy(), table["tier"].to_numpy()
+    scores = table["score"].to_numpy().astype(np.float64)  # null becomes NaN
+    parents = table["parents"].combine_chunks()
+    counts = parents.value_lengths().fill_null(0).to_numpy()
+    (children,) = np.nonzero(counts)
+    firsts = parents.flatten().to_numpy()[(np.cumsum(counts) - counts)[children]]
+    elders = np.searchsorted(ids, firsts)
+    scored = ~np.isnan(scores[children])
+    # Of equals the older ranks higher, and a parent is older than its child.
+    above = (tiers[children] > tiers[elders]) | (
+        (tiers[children] == tiers[elders]) & (scores[children] > scores[elders])
     )
-    for id_, parents, mutation in families:
-        if parents:
-            kind = found.setdefault(mutation.partition(" in ")[0], Yield())
-            kind.children += 1
-            rank, parent = ranks[id_], ranks[parents[0]]
-            if rank is not None:
-                kind.scored += 1
-                kind.better += parent is None or rank > parent
+    better = scored & (np.isnan(scores[elders]) | above)
+    mutations = table["mutation"].combine_chunks().dictionary_encode()
+    names = [name.partition(" in ")[0] for name in mutations.dictionary.to_pylist()]
+    kinds = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    kind = np.array([kinds[name] for name in names])[mutations.indices.to_numpy()[children]]
+    totals = [np.bincount(kind[mask], minlength=len(kinds)) for mask in (kind >= 0, scored, better)]
+    found = {
+        name: Yield(*(int(total[number]) for total in totals))
+        for name, number in kinds.items()
+        if totals[0][number]
+    }
     return dict(sorted(found.items(), key=lambda item: -item[1].children))

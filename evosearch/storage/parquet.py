@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ __all__ = [
     "believed",
     "digest_flaw",
     "digests_flaw",
+    "iterate_part",
     "list_parts",
     "load_part",
     "read_about",
@@ -90,6 +91,8 @@ TABLES: dict[str, dict[str, tuple[pa.DataType, str]]] = {
 
 _REQUIRED = frozenset({"id", "program", "status", "candidate", "task", "replicate", "seed"})
 _DIGESTS = "parts.sha256"
+_ROWS = 1 << 14
+"""Rows that are read at once where a part is gone through."""
 _RANGE = re.compile(r"(\d{9})-(\d{9})")
 _DIGEST = re.compile(r"([0-9a-f]{64})  ([a-z]+/[0-9]{9}-[0-9]{9}\.parquet)")
 # What reading a damaged file raises; a flipped bit may make it ask for absurd amounts of memory.
@@ -184,7 +187,7 @@ def load_part(part: ParquetPart, columns: Sequence[str] | None = None) -> pa.Tab
     if not part.is_described(about):
         raise CorruptArchive(rebuildable(part.path, f"it says to be {about}"))
     try:
-        table = file.read(columns)
+        table = file.read(columns, use_threads=False)
         table.validate(full=True)
         schema = table_schema(part.table)
         wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns])
@@ -194,6 +197,21 @@ def load_part(part: ParquetPart, columns: Sequence[str] | None = None) -> pa.Tab
     if not sound:
         raise CorruptArchive(rebuildable(part.path, "its columns are not those of this format"))
     return table.cast(wanted)
+
+
+def iterate_part(part: ParquetPart, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield some columns of a part, some rows at a time; raises like `load_part`."""
+    schema = table_schema(part.table)
+    wanted = pa.schema([schema.field(name) for name in columns])
+    yield wanted.empty_table()
+    try:
+        file = _open(part.path)[0]
+        for batch in file.iter_batches(_ROWS, columns=list(columns), use_threads=False):
+            table = pa.Table.from_batches([batch])
+            table.validate(full=True)
+            yield table.cast(wanted)
+    except _UNREADABLE as error:
+        raise CorruptArchive(rebuildable(part.path, f"it is damaged ({error!r})")) from None
 
 
 def read_about(part: ParquetPart) -> dict[str, Any]:

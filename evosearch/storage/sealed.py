@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from evosearch.storage.columns import is_in
-from evosearch.storage.parquet import ParquetPart, load_part, read_about, table_schema
+from evosearch.storage.parquet import ParquetPart, iterate_part, load_part, read_about, table_schema
 from evosearch.storage.schema import KEYS, Counts, Row
 
 __all__ = ["SealedCandidates", "table_of"]
@@ -82,8 +82,9 @@ class SealedCandidates:
 
     def _read_best(self, part: int) -> pa.Table:
         names = ["candidate", *_MEASURED, *_BEST, "best"]
-        table = load_part(self._ranges[part][1], names)
-        return table.filter(table["best"]).drop_columns("best").combine_chunks()
+        batches = iterate_part(self._ranges[part][1], names)
+        found = [batch.filter(batch["best"]).drop_columns("best") for batch in batches]
+        return pa.concat_tables(found).combine_chunks()
 
 
 def _result(row: Row) -> Row:
