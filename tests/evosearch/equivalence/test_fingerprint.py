@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from random_programs import programs, raw, rules
 
 from evosearch.equivalence.fingerprint import fingerprint, rule_fingerprint
-from evosearch.equivalence.probes import LONG, PROBE_SHAPES, SHORT, Table
+from evosearch.equivalence.probes import LONG, PROBE_SHAPES, SHORT, ProbeTable
 from evosearch.equivalence.trajectory import trajectory
 from evosearch.language.known import KNOWN, default_rest, known
 from evosearch.language.liveness import strip, strip_rules
@@ -262,7 +262,7 @@ def test_what_was_computed_before_never_shows(rule: Rule, other: Rule) -> None:
     def forget() -> None:
         for table in (SHORT.flat, SHORT.matrices):
             weights, gradients, _ = table.inputs
-            vars(table).update(vars(Table(gradients.arrays, weights.arrays)))
+            vars(table).update(vars(ProbeTable(gradients.arrays, weights.arrays)))
         rule_fingerprint.cache_clear()
 
     forget()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
+import pytest
 from torch.optim import Optimizer
 
 from evosearch.export import export
-from evosearch.language.known import KNOWN
+from evosearch.language.known import known
+from evosearch.language.library import LIBRARY
 from evosearch.language.rule import RuleSet
 
 
@@ -29,6 +31,14 @@ def optimizer_of(rules: RuleSet, **options) -> type[Optimizer]:
     return getattr(module, module.__all__[0])
 
 
-FOLLOWED = [name for name in KNOWN if name not in ("soap", "soap_muon", "splus")]
-"""Known optimizers whose updates no rounding turns around: on a tall matrix the bases of the others
-hold directions of a null space, which are any."""
+_JUMPY = ("soap", "soap_muon", "splus")
+"""On a tall matrix their bases hold directions of a null space, which rounding turns around."""
+
+FOLLOWED = [name for name in LIBRARY if name not in _JUMPY]
+"""Known optimizers that an export can be held against."""
+
+SUBJECTS = [
+    pytest.param(known(name), marks=() if LIBRARY[name].form else pytest.mark.slow)
+    for name in FOLLOWED
+]
+"""The same as parameters of tests; those without a form take minutes together."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from evolved_programs import evolved
-from exported_optimizers import FOLLOWED
+from exported_optimizers import SUBJECTS
 
 from evosearch.errors import UsageError
 from evosearch.export import export, export_json, export_latex, export_optax, export_text
@@ -19,7 +19,7 @@ from evosearch.language.parse import parse_rules
 from evosearch.language.rule import RuleSet
 from primitives.table import OPS
 
-PROGRAMS = [*map(known, FOLLOWED), *evolved()]
+PROGRAMS = [*SUBJECTS, *evolved()]
 
 
 @pytest.mark.parametrize("rules", PROGRAMS, ids=lambda rules: rules.name)

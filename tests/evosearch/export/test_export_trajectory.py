@@ -7,7 +7,7 @@ import muon
 import pytest
 import torch
 from evolved_programs import evolved
-from exported_optimizers import FOLLOWED, optimizer_of
+from exported_optimizers import SUBJECTS, optimizer_of
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
@@ -20,7 +20,7 @@ from evosearch.training.codegen import CompiledRule, compile_rules
 STEPS = 200
 RATE = 1e-3
 SHAPES = ((6, 4), (5,), (6, 4), (3, 2, 2, 2))
-PROGRAMS = [*map(known, FOLLOWED), *evolved()]
+PROGRAMS = [*SUBJECTS, *evolved()]
 
 
 class _Descent:
