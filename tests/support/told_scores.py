@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from evosearch.runs.run import Run
 from evosearch.runs.state import FINISHED
 from evosearch.storage.journal import Journal
 from evosearch.studies.baseline_families import FAMILIES
+from evosearch.studies.baseline_families import FAMILIES
 from evosearch.training.baseline import Baseline, BaselineJob
 from evosearch.training.job import Outcome, Status, TaskResult, TrialResult
 from evosearch.training.seeds import derive
+from evosearch.training.tuner import Attempt, Tuned, TuningJob
 from evosearch.training.tuner import Attempt, Tuned, TuningJob
 from evosearch.workers.executor import AnyJob, LocalExecutor, Timed
 
@@ -51,6 +54,7 @@ class Teller:
         self.failing = failing
         self.evaluated: list[tuple[str, int]] = []
         """Programs with the first replicate that they were evaluated on."""
+        self.tunings: list[TuningJob] = []
         self.tunings: list[TuningJob] = []
 
     def executor(self) -> LocalExecutor:

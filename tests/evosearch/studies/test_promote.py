@@ -35,7 +35,7 @@ def told_promotion(levels, *, noise=0.05, failing=(), seeds=6):
 def findings_of(promotion, split, finalist=NEW):
     return {
         finding.baseline: finding
-        for finding in promotion.tests
+        for finding in promotion.findings
         if finding.split == split and finding.finalist == finalist
     }
 
@@ -112,6 +112,8 @@ def test_the_command_notes_the_look_and_writes_its_result(tmp_path, monkeypatch)
     assert set(found["totals"]) == {"lion", "tuned adamw", "tuned lion", "tuned muon"}
     (look,) = looks(tmp_path / "held_out.jsonl")
     assert look["tasks"] == ["varying_batch_large"]
+    assert look["finalists"] == ["lion"]
+    assert "6 trials each" in look["plan"]
     assert look["finalists"] == ["lion"]
     assert "6 trials each" in look["plan"]
 
