@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,9 @@ from evosearch.runs.run import Run
 from evosearch.runs.state import FINISHED
 from evosearch.storage.journal import Journal
 from evosearch.studies.baseline_families import FAMILIES
-from evosearch.studies.baseline_families import FAMILIES
 from evosearch.training.baseline import Baseline, BaselineJob
 from evosearch.training.job import Outcome, Status, TaskResult, TrialResult
 from evosearch.training.seeds import derive
-from evosearch.training.tuner import Attempt, Tuned, TuningJob
 from evosearch.training.tuner import Attempt, Tuned, TuningJob
 from evosearch.workers.executor import AnyJob, LocalExecutor, Timed
 
