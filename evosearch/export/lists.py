@@ -249,7 +249,8 @@ class _Writer:
         text = template.format(*arguments)
         if self._may_scale(node, template):
             value, factor = text.split(" * ", 1)
-            self.lines.append(f"{value} *= {factor.removeprefix('(').removesuffix(')')}")
+            bare = factor[1:-1] if factor.startswith("(") else factor
+            self.lines.append(f"{value} *= {bare}")
             self.memory[node.index] = self.memory[int(node.operands[0])]
         else:
             self._assign(node, text)

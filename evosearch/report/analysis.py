@@ -99,7 +99,9 @@ def yields(run: Run) -> dict[str, Yield]:
     mutations = table["mutation"].combine_chunks().dictionary_encode()
     names = [name.partition(" in ")[0] for name in mutations.dictionary.to_pylist()]
     kinds = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    kind = np.array([kinds[name] for name in names])[mutations.indices.to_numpy()[children]]
+    kind = np.array([kinds[name] for name in names], np.int64)[
+        mutations.indices.to_numpy()[children]
+    ]
     totals = [np.bincount(kind[mask], minlength=len(kinds)) for mask in (kind >= 0, scored, better)]
     found = {
         name: Yield(*(int(total[number]) for total in totals))

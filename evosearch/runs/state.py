@@ -62,9 +62,9 @@ class Ledger:
 
             ranges, records = sealed(directory, until)
             known = SealedCandidates(ranges) if ranges else None
-            ledger = cls((), CandidateMap(known), known.counts if known else None)
+            ledger = cls((), CandidateMap(known), known.counts if known is not None else None)
             beginning = takewhile(lambda record: record.kind not in CARRIERS, scan(directory))
-            for record in beginning if known else ():
+            for record in beginning if known is not None else ():
                 if record.kind == "reference":
                     require_layout(record)
                     ledger.references[record.body["task"]] = record.body

@@ -105,7 +105,7 @@ class Watch:
             ledger=ledger,
             budget=self.run.budget,
             rate=(done - before) / (now - then) if done > before and now > then else None,
-            top=tuple(ledger.candidates[i] for i in self._ranking.best(_TOP)),
+            top=tuple(ledger.top(_TOP)),
             front=tuple(ledger.candidates[i] for i in self._ranking.ladder()),
         )
 

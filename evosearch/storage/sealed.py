@@ -38,7 +38,8 @@ class SealedCandidates:
         self._row = np.arange(len(self._all_ids)) - np.repeat(starts, [len(part) for part in ids])
         order = np.argsort(self._all_ids, kind="stable")
         ordered = self._all_ids[order]
-        self._latest = order[np.append(ordered[1:] != ordered[:-1], True)] if ids else order
+        last = np.append(ordered[1:] != ordered[:-1], True)  # of those of one id
+        self._latest = order[last[: len(order)]]
         self.ids = self._all_ids[self._latest]
         """Their ids, ascending."""
         self._candidates = lru_cache(_AT_HAND)(lambda part: load_part(ranges[part][0]))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-from evosearch.errors import UsageError
+from evosearch.errors import DataError, UsageError
 from evosearch.simplify.certificate import PairedTest
 from evosearch.studies.statistics import difference
 from evosearch.training.evaluate import evaluate, evaluate_baseline
@@ -106,7 +106,7 @@ class NoninferiorityTest:
         for task in self.tasks:
             try:
                 tuned = evaluate_baseline(anchor, task, replicates, self.run_seed, self.grid)
-            except RuntimeError:
+            except (DataError, RuntimeError):
                 continue
             references[str(task)] = tuned.values
             trainings += sum(map(len, tuned.trials))

@@ -61,7 +61,7 @@ def test_what_cannot_be_compared_is_refused(scale, tmp_path):
         json.dumps({"export": {"program": str(known("signum"))}})
     )
     for words, message in (
-        (["empty.json"], "expected the provenance of a discovery"),
+        (["empty.json"], "expected JSON that an evosearch command wrote"),
         (["new.json", "folder/new.json"], "found new twice"),
         (["--at", "1.5"], "expected --at above 0"),
     ):

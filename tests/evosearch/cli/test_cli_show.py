@@ -190,10 +190,10 @@ def test_a_run_s_candidates_are_evaluated_in_the_run_s_unit(evosearch, as_json, 
     assert "excess loss" in in_loss["unit"]
     scores = [found["contenders"][0]["score"] for found in (in_steps, in_loss)]
     assert scores[0] == pytest.approx(2 * scores[1])
-    assert "times as many steps" in evosearch("evaluate", run, 1, *FAST).stdout
+    assert "AdamW's steps to the same loss" in evosearch("evaluate", run, 1, *FAST).stdout
     page = tmp_path / "page.html"
     evosearch("report", run, "-o", page)
-    assert "times as many steps" in page.read_text()
+    assert "AdamW's steps to the same loss" in page.read_text()
 
 
 def test_evaluate_compares_with_adamw_on_fresh_seeds(evosearch, as_json, lion_file, small_run):

@@ -45,7 +45,8 @@ def test_every_look_shows_what_the_journal_says(tmp_path, small_run, step):
         assert vars(sight.ledger) == vars(run.ledger)
         assert list(sight.top) == run.top(5)
         scored = run.top(100)
-        assert list(sight.front) == [c for c in scored if not beaten(c, scored)]
+        front = {c.id: c for c in scored if not beaten(c, scored)}
+        assert {c.id: c for c in sight.front} == front
     assert (state, left) == ("finished", None)
     writer.journal.close()
 

@@ -50,7 +50,7 @@ def test_a_tensor_learning_rate_needs_no_new_graph() -> None:
     torch._dynamo.utils.counters.clear()
     params = _params()
     lr = torch.tensor(1e-2)
-    optimizer = optimizer_of(known("muon"))(params, lr=lr)
+    optimizer = optimizer_of(known("muon"))(params, lr=lr, backup_adamw_lr=lr)
     step = torch.compile(optimizer.step, backend="aot_eager", fullgraph=True)
     for _ in range(6):
         for p in params:

@@ -163,7 +163,7 @@ def test_forms_in_jax_are_the_ops(op: Op) -> None:
     rest = repr(1 - constants[0]) if op.name == "lerp" else ""
     expression = JAX[op.name].format(*names, *weights, rest=rest)
     body = f"def f({', '.join([*names, 't', 'g'])}):\n    return {expression}\n"
-    source = "\n\n".join(["import jax.numpy as jnp", body, *kernels_in(body)])
+    source = "\n\n".join(["import jax\nimport jax.numpy as jnp", body, *kernels_in(body)])
     found = _load(source)["f"](*arguments, 3.0, np.zeros(1))
     extra = [3.0] if op.uses_step else []
     expected = op.numpy(*arguments, *constants, *extra)

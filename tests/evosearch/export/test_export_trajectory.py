@@ -19,7 +19,7 @@ from evosearch.training.codegen import CompiledRule, compile_rules
 
 STEPS = 200
 RATE = 1e-3
-SHAPES = ((6, 4), (5,), (6, 4), (3, 2, 2, 2))
+SHAPES = ((6, 4), (5,), (6, 4), (3, 6, 2, 2))
 PROGRAMS = [*SUBJECTS, *evolved()]
 
 

@@ -12,7 +12,14 @@ from evosearch.language.parse import parse_rules
 from evosearch.language.rule import RuleSet
 from evosearch.language.written import read_written
 
-PROGRAMS = (*evolved(), *map(known, KNOWN))
+
+def tied(rules: RuleSet) -> bool:
+    """Whether it has named constants."""
+    return any(statement.ties for rule in rules.rules for statement in rule.body)
+
+
+PROGRAMS = (*evolved(), *(known(n) for n in KNOWN if not tied(known(n))))
+"""Text with named constants is left to the parser."""
 
 
 def refuse(text: str) -> RuleSet:

@@ -35,7 +35,7 @@ def told_promotion(levels, *, noise=0.05, failing=(), seeds=6):
 def findings_of(promotion, split, finalist=NEW):
     return {
         finding.baseline: finding
-        for finding in promotion.findings
+        for finding in promotion.tests
         if finding.split == split and finding.finalist == finalist
     }
 

@@ -30,6 +30,7 @@ SHORT: dict[str, dict[str, int]] = {
     "digits_mlp": {"batch": 8},
     "digits_conv": {"batch": 4},
     "digits_vit": {"batch": 4},
+    "table_diabetes": {},
     "varying_batch": {},
     "least_squares": {},
     "matrix_factorization": {},

@@ -96,7 +96,7 @@ def test_a_token_that_lies_around_does_not_matter_where_none_is_asked_for() -> N
         assert evaluate_on(head) == []
         assert "RAY_AUTH_MODE" not in os.environ
         (node, *others) = diagnose(address=head.address)
-        assert re.fullmatch(r"node [\d.]+", node.subject)
+        assert re.fullmatch(r"node [\d.]+", node.name)
         assert node.mark == "ok"
         assert not [finding for finding in others if finding.mark == "problem"]
 
