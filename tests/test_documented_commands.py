@@ -216,6 +216,11 @@ LISTED: dict[str, str | Slow | NotRun] = {
     # Benchmarks, which have no smaller form where it says so, and examples.
     "python -m benchmarks.picture": MINUTES,
     "python -m benchmarks.adamw_in_disguise -o benchmarks/results/adamw_in_disguise.json": MINUTES,
+    "python -m benchmarks.short_muon --batch 4 "
+    "-o benchmarks/results/short_muon_batch4.json": MINUTES,
+    "python -m benchmarks.mutants": MINUTES,
+    "python -m benchmarks.known_optimizers": MINUTES,
+    "python -m benchmarks.kills": MINUTES,
     "python -m benchmarks.machine": Slow("--cores 1 --repetitions 1 --tasks micro"),
     "python -m benchmarks.gpu": NotRun("needs a GPU; tests/evosearch/training has its parts"),
     "python -m benchmarks.simplify": Slow("--random 3 --bloated 1"),

@@ -212,9 +212,13 @@ def _constants(rules: RuleSet) -> Iterator[tuple[Axis, tuple[_ConstantAt, ...]]]
                     )
                 elif tie.name not in named:
                     named.add(tie.name)
+                    places = _named(r, rule, tie.name)
+                    kinds = {_kind(rule.body[i], k, tie.value) for _, i, k, _ in places}
                     if tie.complement and kind is Kind.DECAY:
                         kind = Kind.RATE
-                    yield Axis(tie.name + suffix, (tie.value,), 0, kind), _named(r, rule, tie.name)
+                    elif kind is Kind.FACTOR and kinds & {Kind.DECAY, Kind.RATE}:
+                        kind = Kind.DECAY  # `(1 - beta) * x` beside `debias(m, beta)`
+                    yield Axis(tie.name + suffix, (tie.value,), 0, kind), places
 
 
 def _named(r: int, rule: Rule, name: str) -> tuple[_ConstantAt, ...]:
