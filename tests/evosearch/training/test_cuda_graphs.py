@@ -31,6 +31,7 @@ SHORT: dict[str, dict[str, int]] = {
     "digits_conv": {"batch": 4},
     "digits_vit": {"batch": 4},
     "table_diabetes": {},
+    "token_lm": {"batch": 2, "windows": 2},
     "varying_batch": {},
     "least_squares": {},
     "matrix_factorization": {},
