@@ -12,14 +12,7 @@ from evosearch.language.parse import parse_rules
 from evosearch.language.rule import RuleSet
 from evosearch.language.written import read_written
 
-
-def tied(rules: RuleSet) -> bool:
-    """Whether it has named constants."""
-    return any(statement.ties for rule in rules.rules for statement in rule.body)
-
-
-PROGRAMS = (*evolved(), *(known(n) for n in KNOWN if not tied(known(n))))
-"""Text with named constants is left to the parser."""
+PROGRAMS = (*evolved(), *map(known, KNOWN))
 
 
 def refuse(text: str) -> RuleSet:
@@ -47,6 +40,9 @@ def test_programs_are_read_without_the_parser(monkeypatch: pytest.MonkeyPatch) -
         "def f(w, g):\n    u = -g\n    return u",
         'def f(w, g):\n    """About it."""\n    u = sign(g)\n    return u\n',
         "def f(w, g, m):\n    m = lerp(m, g, 1e-1)\n    return m, m\n",
+        "def f(w, g):\n    a = 0.5\n    u = sign(g)\n    return u\n",
+        "def f(w, g):\n    a = 0.5\n    b = 1 - a\n    u = g * b\n    return u\n",
+        "def f(w, g):\n    a = 0.5\n    u = 2.0 * a\n    v = g * u\n    return v\n",
     ],
 )
 def test_other_spellings_are_left_to_the_parser(text: str) -> None:
@@ -65,6 +61,9 @@ def test_other_spellings_are_left_to_the_parser(text: str) -> None:
         "def f(w, g):\n    t = sign(g)\n    return t\n",
         "def f(w, g, m):\n    u = sign(m)\n    return u\n",
         "def f(w, g, m: big):\n    u = sign(m)\n    return u, m\n",
+        "def f(w, g, m):\n    m = 0.5\n    u = g * m\n    return u, m\n",
+        "def f(w, g):\n    a = 0.5\n    a = g * a\n    return a\n",
+        "def f(w, g):\n    a = 0.5\n    u = g * a\n    return a\n",
         "def f(w, g):\n    u = g * inf\n    return u\n",
         "def f(w, g):\n    u = sign(g)\n    return u\n\n\ndef g(w, g):\n    u = g\n    return u\n",
         "def rest(w, g):\n    u = sign(g)\n    return u\n" * 3,
