@@ -1,5 +1,6 @@
 """Commands about one program, wherever it comes from."""
 
+import html
 import shutil
 
 import pytest
@@ -193,7 +194,9 @@ def test_a_run_s_candidates_are_evaluated_in_the_run_s_unit(evosearch, as_json, 
     assert "AdamW's steps to the same loss" in evosearch("evaluate", run, 1, *FAST).stdout
     page = tmp_path / "page.html"
     evosearch("report", run, "-o", page)
-    assert "AdamW's steps to the same loss" in page.read_text()
+    shown = html.unescape(page.read_text())
+    assert "AdamW's steps to the same loss" in shown
+    assert "times as many steps" in shown
 
 
 def test_evaluate_compares_with_adamw_on_fresh_seeds(evosearch, as_json, lion_file, small_run):
