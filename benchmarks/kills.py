@@ -19,6 +19,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -135,21 +137,13 @@ def tell(pipe: int) -> None:
 
 def killed(directory: Path, phase: str, calls: int) -> tuple[bool, int]:
     """Let a process work until it is killed; return whether it was, and the last record told."""
-    out, pipe = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(out)
-        with contextlib.suppress(BaseException):
-            work(directory, phase, calls, pipe)
-            os._exit(0)
-        os._exit(1)
-    os.close(pipe)
-    with os.fdopen(out) as lines:
-        told = [int(line) for line in lines.read().splitlines()]
-    _, status = os.waitpid(child, 0)
-    if os.waitstatus_to_exitcode(status) not in {0, -signal.SIGKILL}:
-        raise SystemExit(f"{phase}, call {calls}: ended with {os.waitstatus_to_exitcode(status)}")
-    return os.WIFSIGNALED(status), max(told, default=0)
+    # A new process, not a fork: libraries have threads by now, and their locks would be copied.
+    command = [sys.executable, "-m", "benchmarks.kills", "--die", str(directory), phase, str(calls)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode not in {0, -signal.SIGKILL}:
+        raise SystemExit(f"{phase}, call {calls}: ended with {done.returncode}")
+    told = [int(line) for line in done.stdout.splitlines()]
+    return done.returncode != 0, max(told, default=0)
 
 
 def examined(directory: Path, known: dict[int, bytes], told: int) -> None:
@@ -183,7 +177,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="SIGKILL at moments spread over a run's life.")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--die", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.die:
+        settings(setattr)
+        directory, phase, calls = options.die
+        work(Path(directory), phase, int(calls), sys.stdout.fileno())
+        return
     rng, start = random.Random(options.seed), time.monotonic()
     settings(setattr)
     happened: Counter[str] = Counter()
@@ -206,6 +206,7 @@ def main() -> None:
                 told = max(told, last)
                 examined(directory, known, told)
             happened[phase] += 1
+            print(f"{sum(happened.values())}: {phase}, call {calls}", file=sys.stderr, flush=True)
 
         plan = [p for p, n in _SHARES.items() for _ in range(round(n * options.kills / 50))]
         during = [phase for phase in plan if phase in {"commit", "seal", "resume"}]
