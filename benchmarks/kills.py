@@ -41,15 +41,24 @@ from evosearch.storage.journal import Journal, read, scan
 
 _CANDIDATES: Final = 1200
 _MORE: Final = 800
-_AT_ONCE: Final = 64
+_AT_ONCE: Final = 32
 """Candidates that a process may evaluate, so that none finishes the run by itself."""
 _CALLS: Final = ("write", "fsync", "replace", "open", "close", "ftruncate", "unlink")
 _SHARES: Final = {"commit": 16, "seal": 12, "resume": 8, "extend": 6, "report": 8}
 """How many of fifty kills each phase gets."""
-_EARLY: Final = {"commit": 30, "seal": 36, "resume": 24, "extend": 8, "report": 6}
+_EARLY: Final = {"commit": 12, "seal": 30, "resume": 24, "extend": 8, "report": 6}
 """The latest call of each phase at which it is killed."""
 
-Kill = Callable[[], None]
+_SEARCH: Final = frozenset({"commit", "seal", "resume"})
+"""Those that only a run can be killed in that is not finished."""
+
+
+class OneByOne(FormulaExecutor):
+    """Results come one at a time, so that each pack is a commit of its own."""
+
+    def ready(self, number: int) -> bool:
+        """Whether a result is at hand: only a baseline's is, before it is asked for."""
+        return number < 0
 
 
 class _Countdown:
@@ -120,7 +129,7 @@ def work(directory: Path, phase: str, calls: int, pipe: int) -> None:
         run = Run.open(directory)
         countdown.armed = phase == "resume"
         with contextlib.suppress(Enough):
-            run.search(FormulaExecutor(_AT_ONCE))
+            run.search(OneByOne(_AT_ONCE))
 
 
 def tell(pipe: int) -> None:
@@ -184,11 +193,27 @@ def main() -> None:
         directory, phase, calls = options.die
         work(Path(directory), phase, int(calls), sys.stdout.fileno())
         return
-    rng, start = random.Random(options.seed), time.monotonic()
     settings(setattr)
+    start = time.monotonic()
+    happened, records = survived(options.kills, options.seed)
+    seconds = round(time.monotonic() - start)
+    print(
+        f"{sum(happened.values())} kills ({dict(happened)}): {records} records, all that were told "
+        "are there once; the history is the undisturbed one"
+    )
+    print(json.dumps({"kills": dict(happened), "records": records, "seconds": seconds}))
+
+
+def survived(kills: int, seed: int) -> tuple[Counter[str], int]:
+    """Kill a run so many times; return the kills by phase and the records of the whole run.
+
+    Raises:
+        SystemExit: Something was lost.
+    """
+    rng = random.Random(seed)
     happened: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
-        config = configuration(options.seed)
+        config = configuration(seed)
         calm = Run.create(Path(folder) / "calm", config).search(FormulaExecutor(1 << 40))
         calm.extend(_CANDIDATES + _MORE).search(FormulaExecutor(1 << 40))
         directory = Path(folder) / "killed"
@@ -197,19 +222,23 @@ def main() -> None:
         told = 1
 
         def kill(phase: str) -> None:
-            """Draw a moment until the process comes so far."""
+            """Draw moments until the process came as far as one of them."""
             nonlocal told
             was_killed = False
             while not was_killed:
-                calls = rng.randint(1, _EARLY[phase])
+                packs = max(1, len(known) - 4)
+                latest = min(_EARLY[phase], packs) if phase == "resume" else _EARLY[phase]
+                calls = rng.randint(1, latest)
                 was_killed, last = killed(directory, phase, calls)
                 told = max(told, last)
                 examined(directory, known, told)
+                if not was_killed and Run.open(directory).state == "finished" and phase in _SEARCH:
+                    raise SystemExit(f"the run was over before the kills; found {dict(happened)}")
             happened[phase] += 1
             print(f"{sum(happened.values())}: {phase}, call {calls}", file=sys.stderr, flush=True)
 
-        plan = [p for p, n in _SHARES.items() for _ in range(round(n * options.kills / 50))]
-        during = [phase for phase in plan if phase in {"commit", "seal", "resume"}]
+        plan = [p for p, n in _SHARES.items() for _ in range(round(n * kills / 50))]
+        during = [phase for phase in plan if phase in _SEARCH]
         rng.shuffle(during)
         half = len(during) * 2 // 3
         for phase in during[:half]:
@@ -225,13 +254,7 @@ def main() -> None:
             kill(phase)
         if run.digest() != Run.open(calm.directory).digest():
             raise SystemExit("the history is not that of a run that nobody disturbed")
-        records = len(list(scan(directory)))
-    seconds = round(time.monotonic() - start)
-    print(
-        f"{sum(happened.values())} kills ({dict(happened)}): {records} records, all that were told "
-        "are there once; the history is the undisturbed one"
-    )
-    print(json.dumps({"kills": dict(happened), "records": records, "seconds": seconds}))
+        return happened, len(list(scan(directory)))
 
 
 if __name__ == "__main__":
