@@ -17,7 +17,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -52,6 +52,7 @@ class FormulaExecutor:
     left: int
     workers: int = 1
     faults: list[str] = field(default_factory=list)
+    on_fault: Callable[[str], None] = lambda _: None
 
     def __post_init__(self) -> None:
         self._jobs: dict[int, AnyJob] = {}
