@@ -53,14 +53,6 @@ _SEARCH: Final = frozenset({"commit", "seal", "resume"})
 """Those that only a run can be killed in that is not finished."""
 
 
-class OneByOne(FormulaExecutor):
-    """Results come one at a time, so that each pack is a commit of its own."""
-
-    def ready(self, number: int) -> bool:
-        """Whether a result is at hand: only a baseline's is, before it is asked for."""
-        return number < 0
-
-
 class _Countdown:
     """Kills this process at the n-th call, while it is armed."""
 
@@ -129,7 +121,7 @@ def work(directory: Path, phase: str, calls: int, pipe: int) -> None:
         run = Run.open(directory)
         countdown.armed = phase == "resume"
         with contextlib.suppress(Enough):
-            run.search(OneByOne(_AT_ONCE))
+            run.search(FormulaExecutor(_AT_ONCE, one_by_one=True))
 
 
 def tell(pipe: int) -> None:

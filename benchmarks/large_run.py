@@ -50,6 +50,8 @@ class FormulaExecutor:
     """Evaluates by a formula, until so many new candidates were submitted."""
 
     left: int
+    one_by_one: bool = False
+    """No pack's result is at hand before it is asked for, so that each is a commit of its own."""
     workers: int = 1
     faults: list[str] = field(default_factory=list)
     on_fault: Callable[[str], None] = lambda _: None
@@ -70,8 +72,8 @@ class FormulaExecutor:
         self._jobs[number] = job
 
     def ready(self, number: int) -> bool:
-        """Whether a result is at hand: always."""
-        return number in self._jobs
+        """Whether a result is at hand."""
+        return number in self._jobs and not (self.one_by_one and number >= 0)
 
     def collect(self, number: int) -> Timed:
         """Return a result."""
