@@ -204,7 +204,7 @@ class Muon(Optimizer):
         """Return the parameters with gradients, in lists of bounded size."""
         matrix = group["use_matrix_rule"]
         _refuse(group, _MATRIX if matrix else _OTHERS)
-        batches, sizes = {}, {}
+        batches, latest = [], {}
         for i, p in enumerate(group["params"]):
             if p.grad is None:
                 continue
@@ -219,10 +219,13 @@ class Muon(Optimizer):
                 state["exp_avg_sq"] = torch.zeros_like(p)
             key = (p.device, p.dtype, getattr(p, "device_mesh", None))
             key = i if group["foreach"] is False else (*key, matrix and p.shape)
-            sizes[key] = sizes.get(key, 0) + p.numel()
-            batch = sizes[key] // (2**18 if p.is_cpu else 2**23)
-            batches.setdefault((key, batch), []).append(p)
-        return batches.values()
+            batch, size = latest.get(key, (None, 0))
+            if batch is None or size + p.numel() > (2**18 if p.is_cpu else 2**23):
+                batch, size = [], 0
+                batches.append(batch)
+            batch.append(p)
+            latest[key] = batch, size + p.numel()
+        return batches
 
 
 def _update_matrices(params, g, states, group):

@@ -19,7 +19,8 @@ from evosearch.training.codegen import CompiledRule, compile_rules
 
 STEPS = 200
 RATE = 1e-3
-SHAPES = ((6, 4), (5,), (6, 4), (3, 6, 2, 2))
+SHAPES = ((6, 4), (5,), (6, 4), (3, 6, 2, 2), (3, 2, 2, 2))
+"""The last is a convolution of few channels, as of images, which is no hidden matrix."""
 PROGRAMS = [*SUBJECTS, *evolved()]
 
 
@@ -49,7 +50,7 @@ class _Descent:
         """Return where the functions that the search evaluates lead."""
         compiled = compile_rules(rules)
         return [
-            self._follow(compiled.matrix if p.ndim > 1 else compiled.rest, i, p.detach())
+            self._follow(compiled.matrix if _is_hidden(p) else compiled.rest, i, p.detach())
             for i, p in enumerate(self.params)
         ]
 
@@ -62,6 +63,11 @@ class _Descent:
             u, *states = rule.update(w, g, float(step + 1), *states)
             w = w - RATE * u
         return w.view(shape)
+
+
+def _is_hidden(p: Tensor) -> bool:
+    """Whether a parameter without a name is a hidden matrix (docs/export.md)."""
+    return p.ndim > 1 and not (p.ndim > 3 and p.shape[1] < 5)
 
 
 def _difference(found: list[Tensor], expected: list[Tensor]) -> float:
