@@ -185,9 +185,9 @@ def measure(config: Config, workers: int, seconds: float, clock: Clock, shrink: 
         digest = run.digest()
     return Measured(
         busy=executor.busy(2 * seconds),
-        per_pack=executor.driving / run.ledger.packs,
-        candidates=len(run.ledger.candidates),
-        proposals=run.ledger.proposals,
+        per_pack=executor.driving / run.history.packs,
+        candidates=len(run.history.candidates),
+        proposals=run.history.proposals,
         kept=resident() - before,
         digest=digest,
     )

@@ -58,14 +58,14 @@ def searched(preset: str, workers: Sequence[str], minutes: float, quick: bool) -
             return {"failed": "it did not stop at its time limit"}
         if done.returncode:
             return {"failed": done.stderr.strip()[-500:]}
-        ledger = Run.open(run).ledger
-        count, seconds = len(ledger.candidates), time.monotonic() - start
+        history = Run.open(run).history
+        count, seconds = len(history.candidates), time.monotonic() - start
         return {
             "candidates": count,
             "seconds": round(seconds, 1),
-            "worker_seconds": round(ledger.worker_seconds, 1),
+            "worker_seconds": round(history.worker_seconds, 1),
             "candidates_per_second": round(count / seconds, 3),
-            "faults": len(ledger.faults),
+            "faults": len(history.faults),
         }
 
 

@@ -33,8 +33,8 @@ from evosearch.config.schema import Config, preset
 from evosearch.evolution.population import Population
 from evosearch.report.render import render
 from evosearch.runs import run as runs
+from evosearch.runs.history import History
 from evosearch.runs.run import Run, hall_of_fame_rows
-from evosearch.runs.state import Ledger
 from evosearch.storage import atomic_write, seal
 from evosearch.storage.hall_of_fame import find_flaws
 from evosearch.storage.journal import Journal, read, scan
@@ -168,7 +168,7 @@ def examined(directory: Path, known: dict[int, bytes], told: int) -> None:
         raise SystemExit(f"{directory}: candidates are missing, or there twice")
     flaws = seal.verify(directory)
     flaws += find_flaws(
-        directory, len(records), lambda at: hall_of_fame_rows(Ledger.open(directory, at))
+        directory, len(records), lambda at: hall_of_fame_rows(History.open(directory, at))
     )
     if flaws:
         raise SystemExit("\n".join(flaws))

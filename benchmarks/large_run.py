@@ -193,7 +193,7 @@ def main() -> None:
             "processor": round(processor, 2),
             "megabytes": round(megabytes),
         }
-    count = len(Run.open(directory).ledger.candidates)
+    count = len(Run.open(directory).history.candidates)
     print(json.dumps({"candidates": count, "load": round(os.getloadavg()[0], 2), **results}))
 
 

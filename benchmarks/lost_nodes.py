@@ -160,9 +160,9 @@ def main() -> None:
             same = found.digest() == wanted
             print(f"{name}: {time.monotonic() - start:.0f} s, {happened}; same history: {same}")
             results[name] = {
-                "candidates": len(found.ledger.candidates),
+                "candidates": len(found.history.candidates),
                 "happened": happened,
-                "faults": len(found.ledger.faults),
+                "faults": len(found.history.faults),
                 "same_history": same,
                 "seconds": round(time.monotonic() - start),
             }

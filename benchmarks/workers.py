@@ -27,8 +27,8 @@ from pathlib import Path
 import torch
 
 from evosearch.config.schema import Config, preset
+from evosearch.runs.history import History
 from evosearch.runs.run import Run
-from evosearch.runs.state import Ledger
 from evosearch.workers.executor import AnyJob, Timed, perform, prepare
 from evosearch.workers.ray_cluster import RayExecutor
 
@@ -58,9 +58,9 @@ def measure(config: Config, workers: int) -> Measured:
     executor = RayExecutor(workers=workers, perform=metered, prepare=partial(prepare, config))
     started: list[tuple[float, float, float]] = []
 
-    def observe(ledger: Ledger) -> None:
-        if not started and len(ledger.references) == len(config.task_names):
-            started.append((time.perf_counter(), time.process_time(), ledger.worker_seconds))
+    def observe(history: History) -> None:
+        if not started and len(history.baselines) == len(config.task_names):
+            started.append((time.perf_counter(), time.process_time(), history.worker_seconds))
 
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -68,7 +68,7 @@ def measure(config: Config, workers: int) -> Measured:
             wall, driver, worker = started[0]
             return Measured(
                 wall=time.perf_counter() - wall,
-                worker=run.ledger.worker_seconds - worker,
+                worker=run.history.worker_seconds - worker,
                 driver=time.process_time() - driver,
                 digest=run.digest(),
             )

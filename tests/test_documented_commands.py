@@ -347,7 +347,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "evosearch search --preset smoke --run runs/first --workers 1 --quiet "
             f"--set budget.evaluations=16 {DIGITS}"
         )
-    assert len(Run.open(folder / "runs" / "quickstart-0").ledger.candidates) == CANDIDATES
+    assert len(Run.open(folder / "runs" / "quickstart-0").history.candidates) == CANDIDATES
     for copy in ("one-worker", "two-workers"):
         shutil.copytree(folder / "runs" / "first", folder / "runs" / copy)
     return folder

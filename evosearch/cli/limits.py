@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from evosearch.runs.state import Ledger
+from evosearch.runs.history import History
 
 __all__ = ["Limits", "Reached"]
 
@@ -26,8 +26,10 @@ class Limits:
     evaluations: int | None = None
     score: float | None = None
 
-    def observing(self, observe: Callable[[Ledger], None], rounds: int) -> Callable[[Ledger], None]:
-        """Return an observer that shows the ledger to another one and ends the search at a limit.
+    def observing(
+        self, observe: Callable[[History], None], rounds: int
+    ) -> Callable[[History], None]:
+        """Return an observer that shows the history to another one and ends the search at a limit.
 
         Args:
             observe: The other one.
@@ -36,16 +38,16 @@ class Limits:
         end = None if self.minutes is None else time.monotonic() + 60 * self.minutes
         confirmations = -1
 
-        def watch(ledger: Ledger) -> None:
+        def watch(history: History) -> None:
             nonlocal confirmations
-            observe(ledger)
+            observe(history)
             if end is not None and time.monotonic() > end:
                 raise Reached("The time limit is reached.")
-            if self.evaluations is not None and len(ledger.candidates) >= self.evaluations:
-                raise Reached(f"{len(ledger.candidates):,} candidates are evaluated.")
-            if self.score is not None and ledger.confirmations != confirmations:
-                confirmations = ledger.confirmations
-                for best in ledger.top(_LEADERS):
+            if self.evaluations is not None and len(history.candidates) >= self.evaluations:
+                raise Reached(f"{len(history.candidates):,} candidates are evaluated.")
+            if self.score is not None and history.confirmations != confirmations:
+                confirmations = history.confirmations
+                for best in history.top(_LEADERS):
                     if best.rounds >= rounds and (best.score or 0.0) >= self.score:
                         raise Reached(f"Candidate {best.id} has {best.score:+.3f}, confirmed.")
 

@@ -117,7 +117,7 @@ def _resolve(words: Sequence[str]) -> NamedProgram:
 def _of_run(directory: Path, id_: int | None) -> NamedProgram:
     run = Run.open(directory)
     if id_ is None:
-        best = run.ledger.best()
+        best = run.history.best()
         if best is None:
             raise UsageError(f"expected a candidate with a score in {directory}, found none yet")
         id_ = best.id

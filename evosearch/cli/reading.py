@@ -22,8 +22,8 @@ def status(run: RunPath, as_json: AsJson = False) -> None:
       evosearch status runs/quickstart-0 --json
     """
     opened = Run.open(run)
-    ledger, manifest = opened.ledger, opened.manifest
-    best, writer = ledger.best(), opened.writer
+    history, manifest = opened.history, opened.manifest
+    best, writer = history.best(), opened.writer
     budget = opened.budget
     if as_json:
         print_json(
@@ -33,37 +33,37 @@ def status(run: RunPath, as_json: AsJson = False) -> None:
                 "writer": str(writer) if writer else None,
                 "seed": manifest["seeds"]["run"],
                 "created": manifest["created"],
-                "evaluations": len(ledger.candidates),
+                "evaluations": len(history.candidates),
                 "budget": budget,
-                "confirmations": ledger.confirmations,
-                "packs": ledger.packs,
-                "proposals": ledger.proposals,
-                "cache_hits": ledger.cache_hits,
-                "hit_rate": ledger.hit_rate,
-                "statuses": ledger.statuses(),
-                "faults": ledger.faults,
-                "worker_seconds": ledger.worker_seconds,
+                "confirmations": history.confirmations,
+                "packs": history.packs,
+                "proposals": history.proposals,
+                "cache_hits": history.cache_hits,
+                "hit_rate": history.hit_rate,
+                "statuses": history.statuses(),
+                "faults": history.faults,
+                "worker_seconds": history.worker_seconds,
                 "references": {
                     task: {"program": record["program"], "values": record["values"]}
-                    for task, record in ledger.references.items()
+                    for task, record in history.baselines.items()
                 },
                 "best": best.to_json() if best else None,
             }
         )
         return
-    cached = "" if ledger.hit_rate is None else f", {ledger.hit_rate:.1%} cache hits"
-    counts = ", ".join(f"{n} {name}" for name, n in ledger.statuses().items())
+    cached = "" if history.hit_rate is None else f", {history.hit_rate:.1%} cache hits"
+    counts = ", ".join(f"{n} {name}" for name, n in history.statuses().items())
     write(f"Run          {run} ({opened.state}{f' by {writer}' if writer else ''})")
     write(f"Started      {manifest['created']}, seed {manifest['seeds']['run']}")
-    write(f"Tasks        {', '.join(ledger.references) or 'baselines are not tuned yet'}")
-    write(f"Evaluated    {len(ledger.candidates):,} of {budget:,} ({counts or 'none yet'})")
-    write(f"Re-evaluated {ledger.confirmations:,}")
-    write(f"Proposed     {ledger.proposals:,}{cached}")
-    write(f"Worker time  {duration(ledger.worker_seconds)}")
+    write(f"Tasks        {', '.join(history.baselines) or 'baselines are not tuned yet'}")
+    write(f"Evaluated    {len(history.candidates):,} of {budget:,} ({counts or 'none yet'})")
+    write(f"Re-evaluated {history.confirmations:,}")
+    write(f"Proposed     {history.proposals:,}{cached}")
+    write(f"Worker time  {duration(history.worker_seconds)}")
     if best:
         first = score_text(best.score, best.error)
         write(f"Best         {first} against tuned AdamW, candidate {best.id}")
-    for fault in ledger.faults:
+    for fault in history.faults:
         write(f"Fault        {fault}")
     if opened.state == "stopped":
         write(f"To go on: evosearch resume {run}")
@@ -107,7 +107,7 @@ def lineage(
     Examples:
       evosearch lineage runs/quickstart-0 42
     """
-    ancestors = Run.open(run).ledger.ancestors(id_)
+    ancestors = Run.open(run).history.ancestors(id_)
     if as_json:
         print_json([candidate.to_json() for candidate in ancestors])
     else:

@@ -164,7 +164,7 @@ def resume(
     opened = Run.open(run)
     if evaluations is not None:
         opened = opened.extend(evaluations)
-    if opened.ledger.finished:
+    if opened.history.finished:
         _report(opened, as_json)
         return
     _tell_versions(opened)
@@ -250,20 +250,20 @@ def _report(run: Run, as_json: bool) -> None:
             {
                 "run": str(run.directory),
                 "state": run.state,
-                "evaluations": len(run.ledger.candidates),
+                "evaluations": len(run.history.candidates),
                 "digest": run.digest(),
                 "top": [candidate.to_json() for candidate in best],
                 "next": commands if best else [],
             }
         )
         return
-    ledger = run.ledger
-    rate = ledger.hit_rate
+    history = run.history
+    rate = history.hit_rate
     write(f"Run       {run.directory} ({run.state})")
-    write(f"Evaluated {len(ledger.candidates):,} candidates")
+    write(f"Evaluated {len(history.candidates):,} candidates")
     if rate is not None:
         known = f"{rate:.1%} of them computed something known"
-        write(f"Proposed  {ledger.proposals:,} programs, {known}")
+        write(f"Proposed  {history.proposals:,} programs, {known}")
     if not best:
         write("No candidate has a score yet.")
         return

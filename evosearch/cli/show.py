@@ -57,7 +57,7 @@ def show(subject: Words, genome: AsGenome = False, as_json: AsJson = False) -> N
         rest = "the same rule" if same else "Adam with betas 0.9 and 0.95"
         write(f"\nAll other parameters: {rest}.")
     if chosen.run and chosen.candidate:
-        ancestors = chosen.run.ledger.ancestors(chosen.candidate.id)
+        ancestors = chosen.run.history.ancestors(chosen.candidate.id)
         write("\nLineage:\n")
         print_lineage(ancestors[:_ANCESTORS])
         if len(ancestors) > _ANCESTORS:
@@ -152,7 +152,7 @@ def _facts(subject: NamedProgram) -> dict[str, Any]:
         facts |= subject.candidate.to_json()
         facts["run"] = str(subject.run.directory)
         facts["measurements"] = [asdict(m) for m in subject.candidate.measurements]
-        ancestors = subject.run.ledger.ancestors(subject.candidate.id)
+        ancestors = subject.run.history.ancestors(subject.candidate.id)
         facts["lineage"] = [candidate.id for candidate in ancestors]
     return facts
 

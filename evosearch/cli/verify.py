@@ -69,8 +69,8 @@ def _check(run: Path, every_pack: bool) -> dict[str, object]:
     """
     from evosearch.config.schema import configure
     from evosearch.evolution.loop import SAMPLE, replay
+    from evosearch.runs.history import History
     from evosearch.runs.run import hall_of_fame_rows
-    from evosearch.runs.state import Ledger
     from evosearch.storage.codec import Record
     from evosearch.storage.digest import Digest
     from evosearch.storage.hall_of_fame import find_flaws
@@ -102,7 +102,7 @@ def _check(run: Path, every_pack: bool) -> dict[str, object]:
     for _ in passing:
         pass
     findings += find_flaws(
-        run, total, lambda sequence: hall_of_fame_rows(Ledger.open(run, sequence))
+        run, total, lambda sequence: hall_of_fame_rows(History.open(run, sequence))
     )
     if problem and problem not in findings:
         findings.append(problem)

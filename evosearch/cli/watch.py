@@ -107,12 +107,12 @@ class _LiveView:
 def render(title: str, sight: Sight) -> RenderableType:
     """Return a look as a page of a terminal."""
     facts = Table.grid(padding=(0, 2))
-    done = len(sight.ledger.candidates)
+    done = len(sight.history.candidates)
     facts.add_row("", ProgressBar(total=sight.budget, completed=done, width=40))
     for label, text in _facts(sight).items():
         facts.add_row(label, Text(text))
-    if sight.ledger.faults:
-        last = f"{len(sight.ledger.faults)}, last: {plain(sight.ledger.faults[-1])}"
+    if sight.history.faults:
+        last = f"{len(sight.history.faults)}, last: {plain(sight.history.faults[-1])}"
         facts.add_row("faults", Text(last, style="yellow"))
     parts: list[RenderableType] = [Text(plain(title), style="bold"), facts]
     for name, candidates in _lists(sight):
@@ -125,12 +125,12 @@ def render(title: str, sight: Sight) -> RenderableType:
 
 def _facts(sight: Sight) -> dict[str, str]:
     """Return what there is to say, by label."""
-    ledger = sight.ledger
-    again = f", {ledger.confirmations:,} re-evaluated" if ledger.confirmations else ""
-    cached = "" if ledger.hit_rate is None else f", {ledger.hit_rate:.0%} cache hits"
+    history = sight.history
+    again = f", {history.confirmations:,} re-evaluated" if history.confirmations else ""
+    cached = "" if history.hit_rate is None else f", {history.hit_rate:.0%} cache hits"
     facts = {
-        "evaluated": f"{len(ledger.candidates):,} of {sight.budget:,} candidates{again}",
-        "proposed": f"{ledger.proposals:,} proposals{cached}",
+        "evaluated": f"{len(history.candidates):,} of {sight.budget:,} candidates{again}",
+        "proposed": f"{history.proposals:,} proposals{cached}",
     }
     if sight.rate:
         left = f", about {duration(sight.left)} left" if sight.left else ""

@@ -1,4 +1,4 @@
-"""Standings: how good a candidate is known to be after all its evaluations."""
+"""Fitness: how good a candidate is known to be after all its evaluations."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 from evosearch.training.score import combine, mean_score
 
-__all__ = ["Scores", "Standing"]
+__all__ = ["Fitness", "Scores"]
 
 Scores = Mapping[str, Sequence[float]]
 """Task to its score on every seed so far."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
-class Standing:
+class Fitness:
     """A candidate's place among others; ordered, better is greater."""
 
     tier: int
@@ -27,8 +27,8 @@ class Standing:
     """Independent evaluations that the score is the mean of."""
 
     @classmethod
-    def of(cls, scores: Scores, tier: int, seeds: int) -> Standing:
-        """Return the standing after these scores, with `seeds` of them a task and round."""
+    def of(cls, scores: Scores, tier: int, seeds: int) -> Fitness:
+        """Return the fitness after these scores, with `seeds` of them a task and round."""
         total = combine([mean_score(values) for values in scores.values()])
         rounds = min(map(len, scores.values())) // seeds
         return cls(tier, total.mean, total.se, rounds)

@@ -19,7 +19,7 @@ from itertools import accumulate
 from evosearch.config.schema import Config
 from evosearch.equivalence.core import Core
 from evosearch.equivalence.fingerprint import fingerprint
-from evosearch.evolution.fitness import Scores, Standing
+from evosearch.evolution.fitness import Fitness, Scores
 from evosearch.evolution.individual import Individual, Pack
 from evosearch.evolution.island import Island
 from evosearch.evolution.offspring import Child, offspring, retuned
@@ -59,7 +59,7 @@ class Population:
         """By id."""
         self.cores: SpilledList[Core] = SpilledList()
         """By id, from the commit on: what is left of a program when nothing can be taken out."""
-        self.standings: dict[int, Standing] = {}
+        self.fitnesses: dict[int, Fitness] = {}
         self.budget = config.budget.evaluations
         """How many candidates it may send to evaluation."""
         self.evaluations = 0
@@ -112,12 +112,12 @@ class Population:
             return
         island = self._islands[pack.number % len(self._islands)]
         for individual in pack.individuals:
-            if individual.id in self.standings:
-                island.add(individual.id, self.standings, self.config.population.size)
+            if individual.id in self.fitnesses:
+                island.add(individual.id, self.fitnesses, self.config.population.size)
         self._migrate(pack.number)
 
     def _take_in(self, individual: Individual, outcome: Outcome) -> None:
-        """Take in an outcome; an individual that fails, at first or later, has no standing."""
+        """Take in an outcome; an individual that fails, at first or later, has no fitness."""
         first = self._enter(individual, outcome.core)
         if outcome.status is not Status.OK:
             self._drop(individual.id)
@@ -137,9 +137,9 @@ class Population:
         return first
 
     def _drop(self, id_: int) -> None:
-        """Forget the standing of an individual that failed."""
+        """Forget the fitness of an individual that failed."""
         if self._results[id_].rounds:
-            del self.standings[id_]
+            del self.fitnesses[id_]
             self._ranking.drop(id_)
             self._tuning.close(self.cores[id_].form)
         for island in self._islands:
@@ -160,11 +160,11 @@ class Population:
             insort(self._tier_scores[tier], self._tier_mean(scores, tier))
 
     def _rate(self, id_: int, scores: Scores, tier: int, *, first: bool) -> None:
-        """Give an individual the standing that its scores amount to."""
-        standing = Standing.of(scores, tier, self.config.evaluation.seeds)
+        """Give an individual the fitness that its scores amount to."""
+        fitness = Fitness.of(scores, tier, self.config.evaluation.seeds)
         core = self.cores[id_]
-        self.standings[id_] = standing
-        self._ranking.put(id_, standing, core.size, core.memory)
+        self.fitnesses[id_] = fitness
+        self._ranking.put(id_, fitness, core.size, core.memory)
         self._tuning.put(id_, core, self._tier_mean(scores, 0), first=first)
 
     def _tier_mean(self, scores: Scores, tier: int) -> float:
@@ -172,7 +172,7 @@ class Population:
         return combine([mean_score(scores[task]) for task in self._tier_tasks[tier]]).mean
 
     def ranking(self) -> list[Individual]:
-        """Return the individuals that have a standing, best first."""
+        """Return the individuals that have a fitness, best first."""
         return [self.individuals[i] for i in self._ranking]
 
     def front(self) -> list[Individual]:
@@ -292,7 +292,7 @@ class Population:
             return None
         members = island.members
         drawn = [rng.pick(members) for _ in range(self.config.population.tournament)]
-        return self.individuals[max(drawn, key=lambda i: (self.standings[i], -i))]
+        return self.individuals[max(drawn, key=lambda i: (self.fitnesses[i], -i))]
 
     def _confirmation(self, count: int) -> Pack | None:
         """Return a pack that re-evaluates those of the best that were evaluated least."""
@@ -324,6 +324,6 @@ class Population:
             return
         if len(self._islands) > 1 and number // len(self._islands) % settings.migrate_every == 0:
             neighbour = self._islands[(index + 1) % len(self._islands)]
-            neighbour.add(island.best(self.standings), self.standings, settings.size)
+            neighbour.add(island.best(self.fitnesses), self.fitnesses, settings.size)
         if island.stale > settings.patience:
-            island.restart(self.standings)
+            island.restart(self.fitnesses)

@@ -1,4 +1,4 @@
-"""Ranking: who is best, and who is best for its size, kept in order as standings change."""
+"""Ranking: who is best, and who is best for its size, kept in order as fitnesses change."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator
 from itertools import islice
 
-from evosearch.evolution.fitness import Standing
+from evosearch.evolution.fitness import Fitness
 
 __all__ = ["Ranking"]
 
@@ -17,7 +17,7 @@ Cell = tuple[int, int]
 
 
 class Ranking:
-    """Ids by standing. A change costs a search, not a sort."""
+    """Ids by fitness. A change costs a search, not a sort."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Rank, Cell]] = {}
@@ -26,10 +26,10 @@ class Ranking:
         self._same: dict[Cell, Cell] = {}
         """Each cell once: there are few, and many ids in each."""
 
-    def put(self, id_: int, standing: Standing, size: int, memory: int) -> None:
-        """Give an id its standing, whether or not it had one."""
+    def put(self, id_: int, fitness: Fitness, size: int, memory: int) -> None:
+        """Give an id its fitness, whether or not it had one."""
         self.drop(id_)
-        place, cell = (standing.tier, standing.score, -id_), (size, memory)
+        place, cell = (fitness.tier, fitness.score, -id_), (size, memory)
         cell = self._same.setdefault(cell, cell)
         self._known[id_] = place, cell
         insort(self._order, place)

@@ -127,14 +127,14 @@ def _result(result: Mapping[str, Any]) -> TaskResult:
 def _row(
     individual: Individual, outcome: Outcome, population: Population, confirms: bool
 ) -> dict[str, Any]:
-    standing = population.standings.get(individual.id)
+    fitness = population.fitnesses.get(individual.id)
     row: dict[str, Any] = {
         "id": individual.id,
         "status": str(outcome.status),
         "tier": outcome.tier,
-        "score": None if standing is None else standing.score,
-        "score_se": None if standing is None else standing.error,
-        "rounds": 0 if standing is None else standing.rounds,
+        "score": None if fitness is None else fitness.score,
+        "score_se": None if fitness is None else fitness.error,
+        "rounds": 0 if fitness is None else fitness.rounds,
         "message": outcome.message,
         "results": [result.to_json() for result in outcome.tasks],
     }

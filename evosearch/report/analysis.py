@@ -39,7 +39,7 @@ class Scored:
     def of(cls, run: Run) -> Scored:
         """Read them from a run."""
         names = ("id", "statements", "tier", "score", "score_se")
-        table = run.ledger.candidates.table(names)
+        table = run.history.candidates.table(names)
         table = table.filter(table["score"].is_valid())
         ids, statements, tiers, scores, errors = (table[name].to_numpy() for name in names)
         return cls(ids, statements, tiers, scores, errors.astype(np.float64))
@@ -82,7 +82,7 @@ def change(run: Run, candidate: Candidate) -> str:
 
 def yields(run: Run) -> dict[str, Yield]:
     """Return what each kind of mutation gave, the most frequent first."""
-    table = run.ledger.candidates.table(("id", "parents", "mutation", "tier", "score"))
+    table = run.history.candidates.table(("id", "parents", "mutation", "tier", "score"))
     ids, tiers = table["id"].to_numpy(), table["tier"].to_numpy()
     scores = table["score"].to_numpy().astype(np.float64)  # null becomes NaN
     parents = table["parents"].combine_chunks()

@@ -80,19 +80,19 @@ def render(run: Run) -> str:
 
 
 def _summary(run: Run) -> str:
-    ledger = run.ledger
+    history = run.history
     budget = run.budget
-    rate = "none" if ledger.hit_rate is None else f"{ledger.hit_rate:.1%}"
-    counts = ", ".join(f"{n} {name}" for name, n in ledger.statuses().items())
+    rate = "none" if history.hit_rate is None else f"{history.hit_rate:.1%}"
+    counts = ", ".join(f"{n} {name}" for name, n in history.statuses().items())
     rows = [
         ("State", run.state),
         ("Started", str(run.manifest["created"])),
         ("Seed", str(run.manifest["seeds"]["run"])),
-        ("Evaluated", f"{len(ledger.candidates):,} of {budget:,} ({counts or 'none yet'})"),
-        ("Re-evaluated", f"{ledger.confirmations:,}"),
-        ("Proposed", f"{ledger.proposals:,}, of which {rate} computed something known"),
-        ("Worker time", duration(ledger.worker_seconds)),
-        *(("Fault", fault) for fault in ledger.faults),
+        ("Evaluated", f"{len(history.candidates):,} of {budget:,} ({counts or 'none yet'})"),
+        ("Re-evaluated", f"{history.confirmations:,}"),
+        ("Proposed", f"{history.proposals:,}, of which {rate} computed something known"),
+        ("Worker time", duration(history.worker_seconds)),
+        *(("Fault", fault) for fault in history.faults),
     ]
     words = [(Markup(f"<b>{name}</b>"), value) for name, value in rows]
     return table(("", ""), words, text=("",))
@@ -167,7 +167,7 @@ def _in_full(run: Run, candidate: Candidate) -> Iterable[str]:
     yield table(columns, rows, text=("task", "learning rate of matrices / rest", ""))
     yield code(str(candidate.program.renamed(candidate.name)))
     yield code(_equations(candidate, longest=None))
-    ancestors = run.ledger.ancestors(candidate.id)
+    ancestors = run.history.ancestors(candidate.id)
     yield paragraph("Where it comes from, and what every step changed:", note=True)
     rows = [
         (
@@ -212,13 +212,13 @@ def _mutations(run: Run) -> Iterable[str]:
 
 def _references(run: Run) -> Iterable[str]:
     rows = []
-    for task, record in run.ledger.references.items():
+    for task, record in run.history.baselines.items():
         values = [v for v in record["values"] if v is not None]
         edge = "at the grid's edge" if record["edge"] else ""
         rows.append((task, _plain(mean_score(values)), str(len(values)), edge))
     columns = ("task", "end value of tuned AdamW ± se", "seeds", "")
     yield table(columns, rows, text=("task", ""))
-    for task, record in run.ledger.references.items():
+    for task, record in run.history.baselines.items():
         yield details(f"AdamW as tuned on {task}", record["program"])
 
 

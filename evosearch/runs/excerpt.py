@@ -32,7 +32,9 @@ def finding(run: Run, best: Sequence[Candidate]) -> Iterable[str]:
         return
     first = best[0]
     score, again = first.score or 0.0, later(run, first)
-    found = f"Candidate {first.id} leads {len(run.ledger.candidates):,} candidates with a score of "
+    found = (
+        f"Candidate {first.id} leads {len(run.history.candidates):,} candidates with a score of "
+    )
     found += f"{score_text(score, first.error)} on {_count(first.seeds, 'seed')} a task: "
     found += f"{_meaning(run, score)}."
     if known := first.recognized:

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from evosearch.runs.candidate import Candidate
+from evosearch.runs.history import History
 from evosearch.runs.printable import plain
-from evosearch.runs.state import Ledger
 
 __all__ = ["ProgressView", "duration", "score_text"]
 
@@ -40,7 +40,7 @@ class ProgressView:
         self._title = plain(title)
         self._budget = budget
         self._tasks = tasks
-        self._ledger = Ledger()
+        self._history = History()
         self._fault = ""
         self._start = time.monotonic()
         self._resumed_at: int | None = None
@@ -68,10 +68,10 @@ class ProgressView:
         elif self._plain:
             self._print_line()
 
-    def observe(self, ledger: Ledger) -> None:
+    def observe(self, history: History) -> None:
         """Take in the state after a record."""
-        self._ledger = ledger
-        done = len(ledger.candidates)
+        self._history = history
+        done = len(history.candidates)
         if self._resumed_at is None or (not self._resumed_at and not done):
             self._resumed_at, self._first_commit = done, time.monotonic()
         if self._plain and time.monotonic() >= self._next_line:
@@ -85,50 +85,50 @@ class ProgressView:
 
     def __rich__(self) -> RenderableType:
         """Render the live view."""
-        ledger = self._ledger
+        history = self._history
         rows = Table.grid(padding=(0, 2))
-        bar = ProgressBar(total=self._budget, completed=len(ledger.candidates), width=28)
+        bar = ProgressBar(total=self._budget, completed=len(history.candidates), width=28)
         rows.add_row("evaluated", _beside(bar, self._evaluated()))
         rows.add_row("proposed", self._proposed())
-        rows.add_row("best", _best(ledger.best()))
+        rows.add_row("best", _best(history.best()))
         rows.add_row("time", self._time())
-        if ledger.faults or self._fault:
-            last = self._fault or plain(ledger.faults[-1])
-            count = f"{len(ledger.faults)}, " if ledger.faults else ""
+        if history.faults or self._fault:
+            last = self._fault or plain(history.faults[-1])
+            count = f"{len(history.faults)}, " if history.faults else ""
             rows.add_row("faults", Text(f"{count}last: {last}", style="yellow"))
         return Group(Text(self._title, style="bold"), rows)
 
     def _print_line(self) -> None:
-        ledger = self._ledger
+        history = self._history
         parts = [self._evaluated(), self._proposed()]
-        if ledger.candidates:
-            parts.append(f"best {_best(ledger.best())}")
+        if history.candidates:
+            parts.append(f"best {_best(history.best())}")
         parts.append(self._time())
         text = "; ".join(parts)
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
         self._next_line = time.monotonic() + _INTERVAL
 
     def _evaluated(self) -> str:
-        ledger = self._ledger
-        if not ledger.candidates:
-            return f"tuning AdamW: {len(ledger.references)} of {self._tasks} tasks done"
-        text = f"{len(ledger.candidates)} of {self._budget} candidates"
-        again = ledger.confirmations
+        history = self._history
+        if not history.candidates:
+            return f"tuning AdamW: {len(history.baselines)} of {self._tasks} tasks done"
+        text = f"{len(history.candidates)} of {self._budget} candidates"
+        again = history.confirmations
         return f"{text}, {again} re-evaluated" if again else text
 
     def _proposed(self) -> str:
-        rate = self._ledger.hit_rate
+        rate = self._history.hit_rate
         cached = "" if rate is None else f", {rate:.0%} cache hits"
-        return f"{self._ledger.proposals:,} proposals{cached}"
+        return f"{self._history.proposals:,} proposals{cached}"
 
     def _time(self) -> str:
         now = time.monotonic()
         passed = f"{duration(now - self._start)} passed"
-        done = len(self._ledger.candidates)
+        done = len(self._history.candidates)
         new = done - (self._resumed_at or 0)
-        if done >= self._budget and not self._ledger.finished:
+        if done >= self._budget and not self._history.finished:
             return f"{passed}, confirming the best"
-        if new <= 0 or self._ledger.finished:
+        if new <= 0 or self._history.finished:
             return passed
         left = (now - self._first_commit) * (self._budget - done) / new
         return f"{passed}, about {duration(left)} left"

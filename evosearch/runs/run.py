@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from evosearch.config.preflight import check_search, check_tasks, require_same
 from evosearch.errors import ConfigError, RunError, UsageError
-from evosearch.runs.state import FINISHED, Ledger
+from evosearch.runs.history import FINISHED, History
 from evosearch.storage.journal import Bodies, Journal, lock_run, read, require_vacant, scan
 from evosearch.storage.lock import Holder
 from evosearch.storage.repair import set_aside_parts
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HALL_OF_FAME", "Observe", "Run", "hall_of_fame_rows", "rebuild"]
 
-Observe = Callable[[Ledger], None]
+Observe = Callable[[History], None]
 """Is shown the sum of all records after new ones; what it raises ends the search safely."""
 
 HALL_OF_FAME: Final = 20
@@ -53,13 +53,13 @@ class Run:
     Attributes:
         directory: The run directory.
         manifest: Configuration, seeds, versions, hardware.
-        ledger: The sum of its records.
+        history: The sum of its records.
     """
 
-    def __init__(self, directory: Path, manifest: Mapping[str, Any], ledger: Ledger) -> None:
+    def __init__(self, directory: Path, manifest: Mapping[str, Any], history: History) -> None:
         self.directory = directory
         self.manifest = manifest
-        self.ledger = ledger
+        self.history = history
 
     @classmethod
     def create(cls, directory: str | os.PathLike[str], config: Config) -> Self:
@@ -76,7 +76,7 @@ class Run:
         require_vacant(directory)
         check_search(config)
         with Journal.create(directory, manifest(config)) as journal:
-            return cls(directory, journal.manifest, Ledger())
+            return cls(directory, journal.manifest, History())
 
     @classmethod
     def open(cls, directory: str | os.PathLike[str]) -> Self:
@@ -89,10 +89,10 @@ class Run:
         """
         directory = Path(directory)
         manifest = next(scan(directory)).body
-        return cls(directory, manifest, Ledger.open(directory))
+        return cls(directory, manifest, History.open(directory))
 
     def __repr__(self) -> str:
-        count = len(self.ledger.candidates)
+        count = len(self.history.candidates)
         return f"<Run {self.directory}: {self.state}, {count:,} candidates>"
 
     def _repr_html_(self) -> str:
@@ -132,7 +132,7 @@ class Run:
     @property
     def budget(self) -> int:
         """How many candidates it evaluates in all; the configuration's unless it was extended."""
-        return self.ledger.extended or self.manifest["config"]["budget"]["evaluations"]
+        return self.history.extended or self.manifest["config"]["budget"]["evaluations"]
 
     @property
     def writer(self) -> Holder | None:
@@ -144,7 +144,7 @@ class Run:
     @property
     def state(self) -> str:
         """Whether it is "finished", "running" or, neither of them, "stopped"."""
-        if self.ledger.finished:
+        if self.history.finished:
             return "finished"
         return "running" if self.writer else "stopped"
 
@@ -158,7 +158,7 @@ class Run:
             n: How many.
             confirmed: Only those that were evaluated again, or only those that were not.
         """
-        return self.ledger.top(n, confirmed)
+        return self.history.top(n, confirmed)
 
     def candidate(self, id_: int) -> Candidate:
         """Return a candidate.
@@ -166,7 +166,7 @@ class Run:
         Raises:
             UsageError: There is none of that id.
         """
-        return self.ledger.candidate(id_)
+        return self.history.candidate(id_)
 
     def digest(self) -> str:
         """Return the hash of its history, the same for every run of one configuration and seed."""
@@ -194,20 +194,20 @@ class Run:
             CorruptArchive: Its journal is damaged.
         """
         with Journal.open(self.directory) as journal:
-            ledger = Ledger.open(self.directory)
-            run = type(self)(self.directory, journal.manifest, ledger)
+            history = History.open(self.directory)
+            run = type(self)(self.directory, journal.manifest, history)
             if evaluations < run.budget:
                 raise UsageError(
                     f"expected a budget of {run.budget:,} evaluations or more, found "
                     f"{evaluations:,}: a budget can grow only, because what comes before its end "
-                    f"is fixed; {len(ledger.candidates):,} are done. To stop early use "
+                    f"is fixed; {len(history.candidates):,} are done. To stop early use "
                     "`--time-limit` or Ctrl-C"
                 )
             if evaluations > run.budget:
                 info = {"notices": journal.notices}
                 record = {"kind": "extended", "evaluations": evaluations, "info": info}
                 journal.append(record)
-                ledger.take(record)
+                history.take(record)
         return run
 
     def search(self, executor: Executor | None = None, observe: Observe = lambda _: None) -> Self:
@@ -238,13 +238,13 @@ class Run:
             records = Bodies(self.directory)
             if notice := set_aside_parts(self.directory, journal.sequence):
                 journal.append({"kind": "fault", "message": notice})
-            scribe = _Scribe(journal, Ledger.open(self.directory), executor, observe)
-            if scribe.ledger.finished:
-                return type(self)(self.directory, journal.manifest, scribe.ledger)
-            imprints = self._same_tasks(scribe.ledger)
+            scribe = _Scribe(journal, History.open(self.directory), executor, observe)
+            if scribe.history.finished:
+                return type(self)(self.directory, journal.manifest, scribe.history)
+            imprints = self._same_tasks(scribe.history)
             if journal.sequence > 1 or journal.notices:
                 journal.append({"kind": "resumed", "info": {"notices": journal.notices}})
-            observe(scribe.ledger)
+            observe(scribe.history)
             try:
                 search(config, executor, scribe.append, records, imprints=imprints)
             except BaseException:
@@ -253,16 +253,16 @@ class Run:
                 raise
             scribe.append([{"kind": "note", "text": FINISHED}])
             scribe.publish()
-        return type(self)(self.directory, journal.manifest, scribe.ledger)
+        return type(self)(self.directory, journal.manifest, scribe.history)
 
-    def _same_tasks(self, ledger: Ledger) -> dict[str, Imprint]:
+    def _same_tasks(self, history: History) -> dict[str, Imprint]:
         """Return the imprints of the tasks, which must be those of the baselines there are.
 
         Raises:
             DataError: They are not.
         """
         imprints = check_tasks(self.config)
-        for task, record in ledger.references.items():
+        for task, record in history.baselines.items():
             before = record.get("info", {}).get("imprint")  # older runs have none
             if before is not None and task in imprints:
                 require_same(task, before, imprints[task], "this run")
@@ -283,22 +283,22 @@ def rebuild(directory: Path) -> None:
     lock = lock_run(directory)
     try:
         total = sum(1 for _ in scan(directory))
-        _write_hall_of_fame(directory, Ledger.open(directory), total)
+        _write_hall_of_fame(directory, History.open(directory), total)
     finally:
         lock.release()
 
 
-def hall_of_fame_rows(ledger: Ledger) -> list[dict[str, Any]]:
+def hall_of_fame_rows(history: History) -> list[dict[str, Any]]:
     """Return the rows of the hall of fame's files: the confirmed, then those seen once."""
-    best = (*ledger.top(HALL_OF_FAME, True), *ledger.top(HALL_OF_FAME, False))
+    best = (*history.top(HALL_OF_FAME, True), *history.top(HALL_OF_FAME, False))
     return [candidate.to_json() for candidate in best]
 
 
-def _write_hall_of_fame(directory: Path, ledger: Ledger, sequence: int) -> None:
+def _write_hall_of_fame(directory: Path, history: History, sequence: int) -> None:
     from evosearch.storage.hall_of_fame import write_hall_of_fame
 
     try:
-        write_hall_of_fame(directory, hall_of_fame_rows(ledger), sequence)
+        write_hall_of_fame(directory, hall_of_fame_rows(history), sequence)
     except OSError as error:
         raise RunError(
             f"expected to write the hall of fame to {directory}, but: {error}. The journal has "
@@ -310,9 +310,9 @@ class _Scribe:
     """Writes records, and what is derived from them, for people."""
 
     def __init__(
-        self, journal: Journal, ledger: Ledger, executor: Executor, observe: Observe
+        self, journal: Journal, history: History, executor: Executor, observe: Observe
     ) -> None:
-        self.ledger = ledger
+        self.history = history
         self._journal = journal
         self._executor = executor
         self._observe = observe
@@ -326,12 +326,12 @@ class _Scribe:
         written = [*({"kind": "fault", "message": fault} for fault in faults), *records]
         self._journal.append_many(written)
         for item in written:
-            self.ledger.take(item)
+            self.history.take(item)
         if time.monotonic() > self._due:
             self._write_hall_of_fame()
         if self._journal.sequence - self._sealed >= _SEAL_EVERY:
             self._seal(full=True)
-        self._observe(self.ledger)
+        self._observe(self.history)
 
     def publish(self) -> None:
         """Bring all derived files up to date."""
@@ -346,6 +346,6 @@ class _Scribe:
 
     def _write_hall_of_fame(self) -> None:
         start = time.monotonic()
-        _write_hall_of_fame(self._journal.directory, self.ledger, self._journal.sequence)
+        _write_hall_of_fame(self._journal.directory, self.history, self._journal.sequence)
         end = time.monotonic()
         self._due = end + max(_REFRESH, (end - start) / _SHARE)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from evosearch.evolution.fitness import Standing
+from evosearch.evolution.fitness import Fitness
 from evosearch.evolution.ranking import Ranking
 from evosearch.runs.candidate import Candidate
+from evosearch.runs.history import History
 from evosearch.runs.run import Run
-from evosearch.runs.state import Ledger
 from evosearch.storage.reader import SegmentReader
 
 __all__ = ["Sight", "Watch"]
@@ -29,7 +29,7 @@ class Sight:
 
     state: str
     """Whether it is "running", "finished" or "stopped"."""
-    ledger: Ledger
+    history: History
     """The sum of its records; it goes on to change with the next look."""
     budget: int
     """Candidates that it evaluates in all."""
@@ -45,18 +45,18 @@ class Sight:
         """Seconds until the budget is evaluated, as the rate has it; None if nobody can say."""
         if not self.rate or self.state != "running":
             return None
-        return max(0, self.budget - len(self.ledger.candidates)) / self.rate
+        return max(0, self.budget - len(self.history.candidates)) / self.rate
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
         return {
             "state": self.state,
-            "evaluations": len(self.ledger.candidates),
+            "evaluations": len(self.history.candidates),
             "budget": self.budget,
-            "confirmations": self.ledger.confirmations,
-            "proposals": self.ledger.proposals,
-            "cache_hits": self.ledger.cache_hits,
-            "faults": len(self.ledger.faults),
+            "confirmations": self.history.confirmations,
+            "proposals": self.history.proposals,
+            "cache_hits": self.history.cache_hits,
+            "faults": len(self.history.faults),
             "candidates_per_second": self.rate,
             "seconds_left": self.left,
             "top": [_row(candidate) for candidate in self.top],
@@ -79,7 +79,7 @@ class Watch:
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self._reader = SegmentReader(Path(directory))
         manifest = next(iter(self._reader)).body
-        self.run = Run(Path(directory), manifest, Ledger())
+        self.run = Run(Path(directory), manifest, History())
         self._ranking = Ranking()
         self._counts: deque[tuple[float, int]] = deque(maxlen=_LOOKS)
 
@@ -93,20 +93,20 @@ class Watch:
             NewerFormat, CorruptArchive: As above.
         """
         running = self.run.writer is not None  # asked first: the last records precede its end
-        ledger = self.run.ledger
+        history = self.run.history
         for record in self._reader:
-            ledger.take(record.body)
+            history.take(record.body)
             for row in record.body.get("candidates", ()):
                 self._rank(row)
-        self._counts.append((now, len(ledger.candidates)))
+        self._counts.append((now, len(history.candidates)))
         (then, before), (_, done) = self._counts[0], self._counts[-1]
         return Sight(
-            state="finished" if ledger.finished else "running" if running else "stopped",
-            ledger=ledger,
+            state="finished" if history.finished else "running" if running else "stopped",
+            history=history,
             budget=self.run.budget,
             rate=(done - before) / (now - then) if done > before and now > then else None,
-            top=tuple(ledger.top(_TOP)),
-            front=tuple(ledger.candidates[i] for i in self._ranking.ladder()),
+            top=tuple(history.top(_TOP)),
+            front=tuple(history.candidates[i] for i in self._ranking.ladder()),
         )
 
     def _rank(self, row: Mapping[str, Any]) -> None:
@@ -114,8 +114,8 @@ class Watch:
         if score is None:
             self._ranking.drop(id_)
             return
-        standing = Standing(row["tier"], score, row["score_se"], row["rounds"])
-        self._ranking.put(id_, standing, self.run.ledger.candidates[id_].statements, 0)
+        fitness = Fitness(row["tier"], score, row["score_se"], row["rounds"])
+        self._ranking.put(id_, fitness, self.run.history.candidates[id_].statements, 0)
 
 
 def _row(candidate: Candidate) -> dict[str, Any]:

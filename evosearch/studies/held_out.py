@@ -1,4 +1,4 @@
-"""The ledger of held-out tasks: a file that every look is appended to before its result is known.
+"""The record of held-out tasks: a file that every look is appended to before its result is known.
 
 A held-out task is worth the less the more often it was used, and a test is worth little that was
 chosen after its figures. So each use is registered with its finalists and its test. The file

@@ -10,8 +10,8 @@ from typing import Any
 from evosearch.config.schema import Config, configure
 from evosearch.language.known import resolve
 from evosearch.language.liveness import strip_rules
+from evosearch.runs.history import FINISHED
 from evosearch.runs.run import Run
-from evosearch.runs.state import FINISHED
 from evosearch.storage.journal import Journal
 from evosearch.studies.baseline_families import FAMILIES
 from evosearch.training.baseline import Baseline, BaselineJob

@@ -56,8 +56,8 @@ def provenance(
         "run": {
             "manifest": {k: v for k, v in run.manifest.items() if k not in ("kind", "command")},
             "digest": run.digest(),
-            "evaluations": len(run.ledger.candidates),
-            "proposals": run.ledger.proposals,
+            "evaluations": len(run.history.candidates),
+            "proposals": run.history.proposals,
         },
         "candidate": candidate.to_json() | {"seeds": candidate.seeds},
         "verdict": json.loads(verdict.read_text(encoding="utf-8")) if verdict.is_file() else None,
@@ -69,7 +69,7 @@ def provenance(
                 "score": ancestor.score,
                 "program": ancestor.program_text,
             }
-            for ancestor in run.ledger.ancestors(id_)
+            for ancestor in run.history.ancestors(id_)
         ],
         "simplification": [
             f"{step.stage}: {step.identity} ({step.licence})" for step in simplified.accepted

@@ -138,7 +138,7 @@ def judge(
     strict, family = hearing.try_(target.strict), hearing.try_(target.family)
     leader = hearing.leader()
     best = next((h for h in strict.hits if h == leader), None)
-    ledger = run.ledger
+    history = run.history
     return {
         "format": FORMAT,
         "target": target.name,
@@ -156,9 +156,9 @@ def judge(
         "recognized": len(strict.ids),
         "leader": hearing.describe(leader),
         "rivals": hearing.rivals_of(next(iter(strict.hits or strict.front), None), strict.ids),
-        "proposals": ledger.proposals,
-        "evaluations": len(ledger.candidates),
-        "core_seconds": round(ledger.worker_seconds, 1),
+        "proposals": history.proposals,
+        "evaluations": len(history.candidates),
+        "core_seconds": round(history.worker_seconds, 1),
         "verdict_core_seconds": round(hearing.rounds.seconds, 1),
         "digest": run.digest(),
     }

@@ -40,14 +40,14 @@ class Reevaluation:
         last = len(self.config.tiers) - 1
         self.candidates: dict[int, Candidate] = {
             c.id: self._scored(c)
-            for c in run.ledger.candidates.values()
+            for c in run.history.candidates.values()
             if c.score is not None and c.tier == last
         }
         """By id; one that fails in a further round is dropped."""
         self.seconds = 0.0
         """Time that workers spent on further rounds."""
         self._executor = executor
-        self._recorded = {task: str(r["program"]) for task, r in run.ledger.references.items()}
+        self._recorded = {task: str(r["program"]) for task, r in run.history.baselines.items()}
         self._numbers = 0
 
     def complete(self, id_: int) -> bool:

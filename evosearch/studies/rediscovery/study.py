@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evosearch.errors import EvosearchError, RunError, UsageError
 from evosearch.language.library import Use, used_as
+from evosearch.runs.history import History
 from evosearch.runs.run import Observe, Run
-from evosearch.runs.state import Ledger
 from evosearch.storage.atomic_write import write_atomic
 from evosearch.studies.rediscovery.criterion import FORMAT, TARGETS, judge
 from evosearch.workers.executor import LocalExecutor, Timed
@@ -186,7 +186,7 @@ def run_trial(trial: Trial, observe: Observe = lambda _: None) -> dict[str, Any]
 
     Args:
         trial: What to run.
-        observe: Is shown the ledger of the search as it grows.
+        observe: Is shown the history of the search as it grows.
     """
     verdict = trial.verdict()
     if verdict is None:
@@ -233,7 +233,7 @@ def run_trials(trials: Sequence[Trial], workers: int, report: ReportTrial) -> li
 def _here(trials: Sequence[Trial], report: ReportTrial) -> Iterator[Trial]:
     """Run trials one after another in this process and yield each when it is done."""
     for trial in trials:
-        run_trial(trial, lambda ledger, trial=trial: report(trial, len(ledger.candidates), None))
+        run_trial(trial, lambda history, trial=trial: report(trial, len(history.candidates), None))
         yield trial
 
 
@@ -274,8 +274,8 @@ def _work(trial: Trial, evaluated: Any) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     torch.set_num_threads(1)
 
-    def observe(ledger: Ledger) -> None:
-        evaluated.value = len(ledger.candidates)
+    def observe(history: History) -> None:
+        evaluated.value = len(history.candidates)
 
     try:
         run_trial(trial, observe)

@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from evosearch.runs import progress
+from evosearch.runs.history import History
 from evosearch.runs.progress import ProgressView, duration, score_text
-from evosearch.runs.state import Ledger
 from evosearch.storage.journal import read
 
 
@@ -40,24 +40,24 @@ def unfinished(directory):
 
 def replay(view, directory, clock, seconds_per_record):
     """Show a run's records as if they came in one by one."""
-    ledger = Ledger()
+    history = History()
     with view:
         for record in read(directory):
-            ledger.take(record.body)
+            history.take(record.body)
             clock.now += seconds_per_record
-            view.observe(ledger)
-    return ledger
+            view.observe(history)
+    return history
 
 
 def test_plain_lines_tell_the_numbers_of_the_journal(small_run, clock):
     stream, view = plain_view(16)
-    ledger = replay(view, small_run, clock, 10)
+    history = replay(view, small_run, clock, 10)
     lines = stream.getvalue().splitlines()
     assert lines[0] == "the title"
     assert lines[1].startswith("tuning AdamW: 0 of 1 tasks done; 0 proposals; 0:10 passed")
-    best = ledger.best()
-    assert f"16 of 16 candidates, {ledger.confirmations} re-evaluated" in lines[-1]
-    assert f"{ledger.proposals:,} proposals, {ledger.hit_rate:.0%} cache hits" in lines[-1]
+    best = history.best()
+    assert f"16 of 16 candidates, {history.confirmations} re-evaluated" in lines[-1]
+    assert f"{history.proposals:,} proposals, {history.hit_rate:.0%} cache hits" in lines[-1]
     assert f"best {score_text(best.score, best.error)} against tuned AdamW, #{best.id}" in lines[-1]
     assert "left" not in lines[-1]
     assert "\x1b" not in stream.getvalue()
@@ -71,34 +71,34 @@ def test_lines_come_no_faster_than_their_interval(small_run, clock):
 
 def test_the_time_left_is_that_of_the_candidates_left(small_run, clock):
     stream, view = plain_view(32)  # twice what the run has: when it ends, half the time is over
-    ledger = Ledger()
+    history = History()
     with view:
         for record in unfinished(small_run):
-            ledger.take(record.body)
+            history.take(record.body)
             if record.kind == "pack":
                 clock.now += 10
-            view.observe(ledger)
+            view.observe(history)
     assert "0:40 passed, about 0:40 left" in stream.getvalue().splitlines()[-1]
 
 
 def test_when_all_are_evaluated_the_best_are_confirmed(small_run, clock):
     stream, view = plain_view(16)
     with view:
-        view.observe(Ledger(record.body for record in unfinished(small_run)))
+        view.observe(History(record.body for record in unfinished(small_run)))
         clock.now += 5
     assert stream.getvalue().endswith("0:05 passed, confirming the best\n")
 
 
 def test_after_resuming_the_time_left_does_not_count_what_was_there(small_run, clock):
     stream, view = plain_view(24)
-    ledger = Ledger(record.body for record in unfinished(small_run))
+    history = History(record.body for record in unfinished(small_run))
     with view:
-        view.observe(ledger)
+        view.observe(history)
         clock.now += 30
-        candidate = ledger.candidates[0]
+        candidate = history.candidates[0]
         for i in range(4):
-            ledger.candidates.put(replace(candidate, id=16 + i))
-        view.observe(ledger)
+            history.candidates.put(replace(candidate, id=16 + i))
+        view.observe(history)
     assert "0:30 passed, about 0:30 left" in stream.getvalue().splitlines()[-1]
 
 
@@ -111,20 +111,20 @@ def test_quiet_is_quiet(small_run, clock):
 def test_on_a_terminal_the_view_is_updated_in_place(small_run, clock):
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=100, color_system=None)
-    ledger = replay(ProgressView(console, "the title", 16, 1), small_run, clock, 10)
+    history = replay(ProgressView(console, "the title", 16, 1), small_run, clock, 10)
     text = stream.getvalue()
     assert "\x1b[" in text  # the cursor moves
     assert "16 of 16 candidates" in text
-    assert f"#{ledger.best().id}" in text
+    assert f"#{history.best().id}" in text
 
 
 def test_faults_and_markup_are_shown_as_they_are(clock):
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=100, color_system=None)
     view = ProgressView(console, "[red]title[/red]", 16, 1)
-    ledger = Ledger([{"kind": "fault", "message": "job 3: [bold]lost[/bold] /x/[y]"}])
+    history = History([{"kind": "fault", "message": "job 3: [bold]lost[/bold] /x/[y]"}])
     with view:
-        view.observe(ledger)
+        view.observe(history)
     clock.now += 1
     assert "[red]title[/red]" in stream.getvalue()
     assert "job 3: [bold]lost[/bold] /x/[y]" in stream.getvalue()

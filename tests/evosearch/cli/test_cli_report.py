@@ -7,8 +7,8 @@ import pytest
 
 from evosearch.report.render import render
 from evosearch.report.svg import ChartPoint, chart
+from evosearch.runs.history import History
 from evosearch.runs.run import Run
-from evosearch.runs.state import Ledger
 
 
 class Page(HTMLParser):
@@ -55,14 +55,14 @@ def test_the_report_has_what_the_run_has(evosearch, small_run, tmp_path):
 
 def test_a_run_without_results_has_a_report(small_run):
     run = Run.open(small_run)
-    page = Page(render(Run(run.directory, run.manifest, Ledger())))
+    page = Page(render(Run(run.directory, run.manifest, History())))
     assert page.words.count("Nothing to draw yet.") == 2
 
 
 def test_markup_in_a_run_is_text(small_run):
     run = Run.open(small_run)
-    ledger = Ledger([{"kind": "fault", "message": "<script>alert(1)</script>"}])
-    page = Page(render(Run(run.directory, run.manifest, ledger)))
+    history = History([{"kind": "fault", "message": "<script>alert(1)</script>"}])
+    page = Page(render(Run(run.directory, run.manifest, history)))
     assert "<script>alert(1)</script>" in "".join(page.words)
     assert "script" not in page.open
 

@@ -67,7 +67,7 @@ def test_search_prints_the_hall_of_fame_and_what_to_do_next(here, evosearch, sma
     assert [row["id"] for row in fame] == [c.id for c in run.top(20)]
     with (run.directory / "hall_of_fame.csv").open(newline="") as file:
         assert [int(row["id"]) for row in csv.DictReader(file)] == [row["id"] for row in fame]
-    assert candidates(run.directory).num_rows == len(run.ledger.candidates) == 16
+    assert candidates(run.directory).num_rows == len(run.history.candidates) == 16
 
     evosearch(*SEARCH, "--quiet", "--time-limit", "0")
     assert Run.open("runs/smoke-0-2").state == "stopped"
@@ -79,7 +79,7 @@ def test_a_search_stops_at_a_number_or_a_score_and_goes_on_to_the_same_history(
     directory = tmp_path / "run"
     stopped = evosearch(*SEARCH, "--quiet", "--run", directory, "--max-evaluations", 5)
     assert "candidates are evaluated. To go on: evosearch resume" in stopped.stderr
-    assert 5 <= len(Run.open(directory).ledger.candidates) < 16
+    assert 5 <= len(Run.open(directory).history.candidates) < 16
     rounds = Run.open(directory).config.elites.rounds
     resume = ("resume", directory, "--workers", 1, "--quiet")
     evosearch(*resume, "--target-score", 9)
@@ -99,7 +99,7 @@ def test_a_search_stops_at_a_number_or_a_score_and_goes_on_to_the_same_history(
 def test_an_interrupted_run_resumes_to_the_same_history(tmp_path, evosearch, small_run, records):
     seen = 0
 
-    def interrupt(_ledger):
+    def interrupt(_history):
         nonlocal seen
         seen += 1
         if seen > records:

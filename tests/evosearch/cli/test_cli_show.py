@@ -205,8 +205,8 @@ def test_evaluate_compares_with_adamw_on_fresh_seeds(evosearch, as_json, lion_fi
     ((_, tuned),) = contender["tuned"].items()
     seeds = tuned["seeds"]
     assert len(set(seeds)) == 2
-    ledger = Run.open(small_run).ledger
-    assert not {m.seed for c in ledger.candidates.values() for m in c.measurements} & set(seeds)
+    history = Run.open(small_run).history
+    assert not {m.seed for c in history.candidates.values() for m in c.measurements} & set(seeds)
     ((_, scores),) = contender["scores"].items()
     assert contender["score"] == pytest.approx(sum(scores) / 2)
     assert as_json("evaluate", lion_file, *FAST) == result

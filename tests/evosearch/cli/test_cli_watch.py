@@ -42,7 +42,7 @@ def test_every_look_shows_what_the_journal_says(tmp_path, small_run, step):
         sight, run = watching.look(writer.journal.sequence), Run.open(tmp_path / "run")
         state, left = sight.state, sight.left
         assert sight.state == run.state
-        assert vars(sight.ledger) == vars(run.ledger)
+        assert vars(sight.history) == vars(run.history)
         assert list(sight.top) == run.top(5)
         scored = run.top(100)
         front = {c.id: c for c in scored if not beaten(c, scored)}
@@ -58,13 +58,13 @@ def test_a_look_reads_what_was_appended_and_nothing_else(tmp_path, small_run, mo
     while len(list((tmp_path / "run" / "journal").iterdir())) < 2 or writer.journal.sequence < 4:
         assert writer.write(1)
     writer.write(1)
-    before = watching.look(0.0).ledger.packs
+    before = watching.look(0.0).history.packs
     paths = sorted((tmp_path / "run" / "journal").iterdir())
     for path in paths[:-1]:
         path.write_bytes(b"it is not read again")
     paths[-1].write_bytes(bytes(paths[-1].stat().st_size))
     writer.write(1)
-    assert watching.look(1.0).ledger.packs == before + 1
+    assert watching.look(1.0).history.packs == before + 1
     writer.journal.close()
 
 
@@ -77,13 +77,13 @@ def test_a_record_caught_while_it_is_written_waits_for_the_next_look(tmp_path, s
     start = whole.rstrip(b"\n").rindex(b"\n") + 1
     path.write_bytes(whole[:start])
     watching = Watch(tmp_path / "run")
-    before = watching.look(0.0).ledger.packs
+    before = watching.look(0.0).history.packs
     for end in (start + 1, start + 60, len(whole) - 2):
         path.write_bytes(whole[:end])
-        assert watching.look(1.0).ledger.packs == before
+        assert watching.look(1.0).history.packs == before
     for end in (len(whole) - 1, len(whole), len(whole)):  # without and with its newline
         path.write_bytes(whole[:end])
-        assert watching.look(2.0).ledger.packs == before + 1
+        assert watching.look(2.0).history.packs == before + 1
 
 
 def test_the_rate_is_that_of_the_last_looks(tmp_path, small_run):

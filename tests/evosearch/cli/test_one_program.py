@@ -19,7 +19,7 @@ def run(small_run):
 
 @pytest.fixture(scope="module")
 def everybody(run):
-    found = list(run.ledger.candidates.values())
+    found = list(run.history.candidates.values())
     assert len(found) == 16
     assert any(c.program_text != c.genome_text for c in found), "both must not be the same program"
     return found

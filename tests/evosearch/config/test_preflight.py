@@ -72,14 +72,14 @@ def test_a_run_whose_text_was_exchanged_is_refused(tmp_path):
     config = preset("smoke", settings, ["char_lm"])
     run = Run.create(tmp_path / "run", config)
 
-    def stop(ledger):
-        if ledger.references:
+    def stop(history):
+        if history.baselines:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run.search(observe=stop)
     before = run.digest()
-    imprint = Run.open(run.directory).ledger.references[str(config.task("char_lm"))]["info"]
+    imprint = Run.open(run.directory).history.baselines[str(config.task("char_lm"))]["info"]
     assert imprint["imprint"] == check_tasks(config)[str(config.task("char_lm"))]
     text.write_text("another text, of another kind. " * 5000)
     corpus.cache_clear()

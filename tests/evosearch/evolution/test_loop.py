@@ -63,9 +63,9 @@ def test_records_tell_the_whole_story() -> None:
         assert row["parents"] == list(individual.parents)
     last = {row["id"]: row for record in packs for row in record["candidates"]}
     for individual in POPULATION.ranking():
-        standing = POPULATION.standings[individual.id]
+        fitness = POPULATION.fitnesses[individual.id]
         row = last[individual.id]
-        assert (row["score"], row["rounds"]) == (standing.score, standing.rounds)
+        assert (row["score"], row["rounds"]) == (fitness.score, fitness.rounds)
     assert history(RECORDS) == [
         {k: v for k, v in record.items() if k != "info"} for record in RECORDS
     ]
@@ -82,7 +82,7 @@ def test_resumed_after_every_record_it_is_the_same_run() -> None:
     for k in range(len(stored) + 1):
         records, population = run(CONFIG, Shuffled(k), stored[:k])
         assert history(records) == history(RECORDS), f"resumed after {k} records"
-        assert population.standings == POPULATION.standings
+        assert population.fitnesses == POPULATION.fitnesses
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ClusterError])
@@ -219,7 +219,7 @@ def test_failures_are_recorded_and_the_search_goes_on() -> None:
         assert row["message"] == "as asked"
         assert row["score"] is None
         assert row["results"] == []
-        assert row["id"] not in population.standings
+        assert row["id"] not in population.fitnesses
     again, _ = run(CONFIG, LocalExecutor(lambda job: perform(job, fails)), records[:7])
     assert history(again) == history(records)
 
@@ -271,7 +271,7 @@ def test_packs_that_are_taken_from_their_records_give_the_same_run(
     for k in range(2, len(stored), 5):
         records, population = run(config, Shuffled(k), stored[:k])
         assert history(records) == history(whole), f"resumed after {k} records"
-        assert population.standings == driven.standings
+        assert population.fitnesses == driven.fitnesses
         assert population._tuning._open == driven._tuning._open
     proposed.clear()
     population = replay(config, stored, 1000)
@@ -377,8 +377,8 @@ def test_replay_evaluates_nothing_and_gives_the_state() -> None:
         population = replay(CONFIG, RECORDS[:k])
         packs = [r for r in RECORDS[:k] if r["kind"] == "pack"]
         known = {row["id"] for record in packs for row in record["candidates"]}
-        assert population.standings.keys() <= known
-    assert replay(CONFIG, RECORDS).standings == POPULATION.standings
+        assert population.fitnesses.keys() <= known
+    assert replay(CONFIG, RECORDS).fitnesses == POPULATION.fitnesses
 
 
 def test_what_was_extended_goes_on_where_it_ended() -> None:
@@ -389,7 +389,7 @@ def test_what_was_extended_goes_on_where_it_ended() -> None:
     records, population = run(short, None, journal)
     assert population.evaluations == len(population.individuals) == 23
     assert history(records[: len(journal)]) == history(journal)
-    assert replay(short, records).standings == population.standings
+    assert replay(short, records).fitnesses == population.fitnesses
     again, _ = run(short, None, records[: len(journal) + 2])
     assert history(again) == history(records)
 

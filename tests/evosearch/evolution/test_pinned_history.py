@@ -88,8 +88,8 @@ def line(pack: Pack, population: Population) -> str:
     """Return what a commit was and what came of it, in words that no renaming changes."""
     words = [f"{pack.number} {pack.round} {pack.proposals} {pack.hits}"]
     for individual in pack.individuals:
-        standing = population.standings.get(individual.id)
-        stands = "-" if standing is None else f"{standing.tier} {standing.score!r}"
+        fitness = population.fitnesses.get(individual.id)
+        stands = "-" if fitness is None else f"{fitness.tier} {fitness.score!r}"
         words += [str(individual.id), individual.genome_text, str(individual.parents), stands]
     return "\n".join(words)
 
@@ -129,7 +129,7 @@ def test_a_history_never_changes_unseen(monkeypatch: pytest.MonkeyPatch) -> None
     lines: list[str] = []
 
     def observe(progress: Progress) -> None:
-        pack, standings = progress.pack, progress.population.standings
+        pack, fitnesses = progress.pack, progress.population.fitnesses
         lines.append(line(pack, progress.population))
         if len(lines) in DIGESTS:
             assert digest(lines) == DIGESTS[len(lines)], CHANGED
@@ -137,8 +137,8 @@ def test_a_history_never_changes_unseen(monkeypatch: pytest.MonkeyPatch) -> None
         for individual in pack.individuals:
             happened["tuning"] += individual.mutation == "retune"
             happened["crossover"] += len(individual.parents) > 1
-            if individual.id in standings:
-                happened[f"tier {standings[individual.id].tier}"] += 1
+            if individual.id in fitnesses:
+                happened[f"tier {fitnesses[individual.id].tier}"] += 1
             else:
                 happened["failure"] += 1
 

@@ -25,7 +25,7 @@ def test_the_start_is_the_first_individual() -> None:
 def test_a_search_is_a_function_of_its_configuration() -> None:
     first, second = (Population(config_of()) for _ in range(2))
     assert drive(first) == drive(second)
-    assert first.standings == second.standings
+    assert first.fitnesses == second.fitnesses
     other = Population(config_of(seed=1))
     assert [p.individuals for p in drive(other)] != [p.individuals for p in drive(first)]
 

@@ -39,10 +39,10 @@ def test_a_standing_is_the_mean_of_all_rounds() -> None:
         text = population.cores[individual.id].text
         rounds = population.config.elites.rounds * population.config.evaluation.seeds
         scores = [quality(text) + noise(text, "digits_mlp", r) for r in range(rounds)]
-        standing = population.standings[individual.id]
-        assert standing.score == pytest.approx(sum(scores) / rounds)
-        assert standing.rounds == 3
-        assert standing.error is not None
+        fitness = population.fitnesses[individual.id]
+        assert fitness.score == pytest.approx(sum(scores) / rounds)
+        assert fitness.rounds == 3
+        assert fitness.error is not None
 
 
 def test_a_lucky_score_does_not_survive() -> None:
@@ -87,10 +87,10 @@ def test_failures_have_no_standing_and_end_nothing() -> None:
     population = Population(config_of("budget.evaluations=60"))
     drive(population, fails=fails)
     assert population.evaluations == 60
-    assert len(population.standings) < 45
+    assert len(population.fitnesses) < 45
     for individual in population.individuals:
         core = population.cores[individual.id]
-        assert (individual.id in population.standings) is not fails(core.text)
+        assert (individual.id in population.fitnesses) is not fails(core.text)
     assert all(not fails(population.cores[i.id].text) for i in population.ranking())
 
 
@@ -116,7 +116,7 @@ def test_an_elite_that_fails_a_later_round_is_gone() -> None:
             assert not failed & {parent for i in pack.individuals for parent in i.parents if parent}
             population.commit(pack, [scored(quality(str(i.genome))) for i in pack.individuals])
     assert failed
-    assert not failed & population.standings.keys()
+    assert not failed & population.fitnesses.keys()
     assert population.evaluations == 60
 
 
@@ -132,7 +132,7 @@ def test_the_front_holds_the_best_of_each_size_and_memory() -> None:
             for other in population.ranking()
             if cores[other.id].size <= cores[individual.id].size
             and cores[other.id].memory <= cores[individual.id].memory
-            and (population.standings[other.id], -other.id)
-            > (population.standings[individual.id], -individual.id)
+            and (population.fitnesses[other.id], -other.id)
+            > (population.fitnesses[individual.id], -individual.id)
         ]
         assert (individual in front) is not bool(better)

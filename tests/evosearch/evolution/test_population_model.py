@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from fake_evaluation import config_of, outcomes_of_pack
 
-from evosearch.evolution.fitness import Standing
+from evosearch.evolution.fitness import Fitness
 from evosearch.evolution.individual import Pack
 from evosearch.evolution.population import Population
 from evosearch.mutation.rng import Rng
@@ -30,12 +30,12 @@ class Isle:
     """An island by its history."""
 
     members: list[int] = field(default_factory=list)
-    came: list[Standing] = field(default_factory=list)
+    came: list[Fitness] = field(default_factory=list)
     """How those stood when they came who came since the last restart, its survivor first."""
 
-    def add(self, id_: int, standing: Standing) -> None:
+    def add(self, id_: int, fitness: Fitness) -> None:
         self.members = [*self.members, id_][-CONFIG.population.size :]
-        self.came.append(standing)
+        self.came.append(fitness)
 
     @property
     def stale(self) -> int:
@@ -51,7 +51,7 @@ class Isles:
         """Numbers of the packs after which there was one."""
         self.restarts = 0
 
-    def commit(self, pack: Pack, standings: dict[int, Standing], failed: set[int]) -> None:
+    def commit(self, pack: Pack, fitnesses: dict[int, Fitness], failed: set[int]) -> None:
         for isle in self.isles:
             isle.members = [id_ for id_ in isle.members if id_ not in failed]
         if pack.confirms:
@@ -59,16 +59,16 @@ class Isles:
         home, neighbour = self.isles[pack.number % 3], self.isles[(pack.number + 1) % 3]
         for individual in pack.individuals:
             if individual.id not in failed:
-                home.add(individual.id, standings[individual.id])
+                home.add(individual.id, fitnesses[individual.id])
         if not home.members:
             return
-        best = max(home.members, key=lambda id_: (standings[id_], -id_))
+        best = max(home.members, key=lambda id_: (fitnesses[id_], -id_))
         if pack.number // 3 % 4 == 0:  # the first, fifth, ninth turn of every island
             self.migrations.append(pack.number)
-            neighbour.add(best, standings[best])
+            neighbour.add(best, fitnesses[best])
         if home.stale > 15:
             self.restarts += 1
-            home.members, home.came = [best], [standings[best]]
+            home.members, home.came = [best], [fitnesses[best]]
 
 
 def outcomes(population: Population, pack: Pack) -> list[Outcome]:
@@ -89,7 +89,7 @@ def test_islands_hold_whom_plain_lists_hold() -> None:
         pairs = zip(pack.individuals, results, strict=True)
         failed = {individual.id for individual, result in pairs if result.status is not Status.OK}
         lost += pack.confirms and len(failed)
-        model.commit(pack, population.standings, failed)
+        model.commit(pack, population.fitnesses, failed)
         found = [(list(island.members), island.stale) for island in population._islands]
         assert found == [(isle.members, isle.stale) for isle in model.isles]
     assert model.restarts >= 5

@@ -12,7 +12,7 @@ from evosearch.training.score import mean_score
 def test_nothing_of_its_size_or_smaller_beats_one_of_the_front(small_run):
     run = Run.open(small_run)
     found = front(run)
-    scored = [c for c in run.ledger.candidates.values() if c.score is not None]
+    scored = [c for c in run.history.candidates.values() if c.score is not None]
     assert [c.statements for c in found] == sorted({c.statements for c in found})
     for candidate in scored:
         smaller = [c for c in scored if c.statements <= candidate.statements]
@@ -27,7 +27,7 @@ def test_later_seeds_are_those_of_re_evaluations(small_run):
         for row in record.body["candidates"] if record.kind == "confirm" else ():
             scores.setdefault(row["id"], []).extend(r["score"] for r in row["results"])
     assert scores
-    for id_, candidate in run.ledger.candidates.items():
+    for id_, candidate in run.history.candidates.items():
         score = later(run, candidate)
         assert score == (mean_score(scores[id_]) if id_ in scores else None)
         if score:
@@ -37,7 +37,7 @@ def test_later_seeds_are_those_of_re_evaluations(small_run):
 def test_a_change_is_what_turns_the_parent_into_the_child(small_run):
     run = Run.open(small_run)
     assert change(run, run.candidate(0)) == ""
-    for candidate in run.ledger.candidates.values():
+    for candidate in run.history.candidates.values():
         if candidate.parents:
             lines = change(run, candidate).splitlines()
             parent = run.candidate(candidate.parents[0]).program_text
@@ -49,7 +49,7 @@ def test_a_change_is_what_turns_the_parent_into_the_child(small_run):
 
 def test_every_child_is_counted_once(small_run):
     run = Run.open(small_run)
-    children = [c for c in run.ledger.candidates.values() if c.parents]
+    children = [c for c in run.history.candidates.values() if c.parents]
     found = yields(run).values()
     assert sum(y.children for y in found) == len(children) > 0
     assert sum(y.scored for y in found) == sum(c.score is not None for c in children)

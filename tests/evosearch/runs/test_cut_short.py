@@ -29,12 +29,12 @@ def cut(run, directory, records):
 def test_resuming_sets_stale_parts_aside_and_says_so(tmp_path, whole, records):
     directory = cut(whole, tmp_path / "cut", records)
     assert verify(directory) != []
-    assert len(Run.open(directory).ledger.candidates) <= len(whole.ledger.candidates)
+    assert len(Run.open(directory).history.candidates) <= len(whole.history.candidates)
     parts = sorted(path.name for path in directory.glob("*/*.parquet"))
     run = Run.open(directory).search(LocalExecutor(perform))
     assert run.digest() == whole.digest()
     assert verify(directory) == []
-    (fault,) = run.ledger.faults
+    (fault,) = run.history.faults
     assert f"{directory / 'damaged-1'}" in fault
     assert "cut short after record" in fault
     assert sorted(path.name for path in directory.glob("damaged-1/*/*.parquet")) == parts
@@ -65,5 +65,5 @@ def test_rebuilding_brings_back_all_that_is_derived(tmp_path, whole):
 
 def test_a_longer_search_takes_no_notice(whole):
     run = Run.open(whole.directory).extend(60).search(LocalExecutor(perform))
-    assert run.ledger.faults == []
+    assert run.history.faults == []
     assert [record.kind for record in read(run.directory)].count("fault") == 0

@@ -45,7 +45,7 @@ def extended(tmp_path_factory):
 
 
 def test_it_goes_on_to_the_new_budget_and_keeps_its_history(ended, extended):
-    assert (len(extended.ledger.candidates), extended.budget, extended.state) == (
+    assert (len(extended.history.candidates), extended.budget, extended.state) == (
         30,
         30,
         "finished",
@@ -67,8 +67,8 @@ def test_it_is_one_search_whose_scores_have_one_ranking(extended):
 
 @pytest.mark.parametrize("stop", [0, 1, 3, 5])
 def test_when_it_is_asked_for_makes_no_difference(tmp_path, extended, stop):
-    def interrupt(ledger):
-        if ledger.packs >= stop:
+    def interrupt(history):
+        if history.packs >= stop:
             raise KeyboardInterrupt
 
     run = create(tmp_path / "run")
@@ -82,10 +82,10 @@ def test_when_it_is_asked_for_makes_no_difference(tmp_path, extended, stop):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_neither_completion_order_nor_interruptions_show(tmp_path, extended, seed):
     run = searched(create(tmp_path / "run"), Shuffled(seed)).extend(23)
-    for end in range(run.ledger.packs + 1, extended.ledger.packs, 3):
+    for end in range(run.history.packs + 1, extended.history.packs, 3):
 
-        def interrupt(ledger, end=end):
-            if ledger.packs >= end:
+        def interrupt(history, end=end):
+            if history.packs >= end:
                 raise KeyboardInterrupt
 
         try:

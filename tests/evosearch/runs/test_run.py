@@ -1,4 +1,4 @@
-"""Runs from Python: what the ledger says is what the search itself knew."""
+"""Runs from Python: what the history says is what the search itself knew."""
 
 import pytest
 from cli_runs import SETTINGS
@@ -22,45 +22,45 @@ def test_one_call_searches(tmp_path, run):
     seen = []
     config = evosearch.preset("smoke", SETTINGS)
     found = evosearch.search(
-        config, tmp_path / "run", workers=1, observe=lambda ledger: seen.append(ledger.packs)
+        config, tmp_path / "run", workers=1, observe=lambda history: seen.append(history.packs)
     )
     assert found.digest() == run.digest()
     assert found.state == "finished"
     assert seen == sorted(seen)
-    assert seen[-1] == run.ledger.packs
+    assert seen[-1] == run.history.packs
     with pytest.raises(RunExists):
         evosearch.search(config, tmp_path / "run")
 
 
-def test_the_ledger_agrees_with_the_population(run):
+def test_the_history_agrees_with_the_population(run):
     population = replay(run.config, Bodies(run.directory))
     ranking = [i.id for i in population.ranking()]
-    once = {id_ for id_, standing in population.standings.items() if standing.rounds == 1}
+    once = {id_ for id_, fitness in population.fitnesses.items() if fitness.rounds == 1}
     assert 0 < len(once) < len(ranking)
     assert [c.id for c in run.top(100)] == sorted(ranking, key=lambda id_: id_ in once)
     assert [c.id for c in run.top(100, True)] == [id_ for id_ in ranking if id_ not in once]
     assert [c.id for c in run.top(3, False)] == [id_ for id_ in ranking if id_ in once][:3]
     for candidate in run.top(100):
-        standing = population.standings[candidate.id]
-        assert (candidate.score, candidate.error) == (standing.score, standing.error)
-        assert (candidate.tier, candidate.rounds) == (standing.tier, standing.rounds)
+        fitness = population.fitnesses[candidate.id]
+        assert (candidate.score, candidate.error) == (fitness.score, fitness.error)
+        assert (candidate.tier, candidate.rounds) == (fitness.tier, fitness.rounds)
         assert candidate.genome == population.individuals[candidate.id].genome
         assert candidate.program == population.cores[candidate.id].rules
-    assert run.ledger.proposals == population.proposals
-    assert run.ledger.cache_hits == population.hits
-    assert len(run.ledger.candidates) == population.evaluations
+    assert run.history.proposals == population.proposals
+    assert run.history.cache_hits == population.hits
+    assert len(run.history.candidates) == population.evaluations
 
 
-def test_the_ledger_agrees_with_the_archive(run):
+def test_the_history_agrees_with_the_archive(run):
     table = candidates(run.directory).to_pylist()
-    assert [row["id"] for row in table] == sorted(run.ledger.candidates)
+    assert [row["id"] for row in table] == sorted(run.history.candidates)
     for row in table:
         candidate = run.candidate(row["id"])
         assert (candidate.score, candidate.error) == (row["score"], row["score_se"])
         assert (candidate.program_text, candidate.genome_text) == (row["program"], row["genome"])
     best = run.top(1)[0]
     ancestors = lineage(run.directory, best.id)["id"].to_pylist()
-    assert [c.id for c in run.ledger.ancestors(best.id)] == sorted(ancestors, reverse=True)
+    assert [c.id for c in run.history.ancestors(best.id)] == sorted(ancestors, reverse=True)
 
 
 def test_the_score_is_the_mean_over_seeds_and_tasks(run):
@@ -90,14 +90,14 @@ def test_a_search_of_a_finished_run_does_nothing(run):
 
 
 def test_an_observer_that_raises_ends_the_search_and_loses_nothing(tmp_path):
-    def stop(ledger):
-        if ledger.packs == 2:
+    def stop(history):
+        if history.packs == 2:
             raise RuntimeError("enough")
 
     run = Run.create(tmp_path / "run", evosearch.preset("smoke"))
     with pytest.raises(RuntimeError, match="enough"):
         run.search(observe=stop)
-    assert Run.open(run.directory).ledger.packs == 2
+    assert Run.open(run.directory).history.packs == 2
     assert candidates(run.directory).num_rows == 8
 
 
@@ -120,7 +120,7 @@ def test_what_is_not_there(run):
     with pytest.raises(DataError, match="cifar10"):
         check_task("cifar10", {})
     config = {**run.manifest["config"], "novelty": 1}
-    foreign = Run(run.directory, {**run.manifest, "config": config}, run.ledger)
+    foreign = Run(run.directory, {**run.manifest, "config": config}, run.history)
     with pytest.raises(ConfigError, match="novelty"):
         _ = foreign.config
 

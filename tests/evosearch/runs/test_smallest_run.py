@@ -25,7 +25,7 @@ def run(tmp_path_factory) -> evosearch.Run:
 
 def test_it_ends_with_everything_evaluated(run: evosearch.Run) -> None:
     assert run.state == "finished"
-    candidates = run.ledger.candidates.values()
+    candidates = run.history.candidates.values()
     assert len(candidates) == 12
     assert {c.status for c in candidates} <= {"ok", "degenerate", "diverged", "raised"}
     good = [c for c in candidates if c.status == "ok"]
@@ -47,7 +47,7 @@ def test_something_learns_digits(run: evosearch.Run) -> None:
 
 
 def test_programs_are_what_their_rows_say(run: evosearch.Run) -> None:
-    for candidate in run.ledger.candidates.values():
+    for candidate in run.history.candidates.values():
         rules = evosearch.parse_rules(candidate.genome_text)
         core = evosearch.parse_rules(candidate.program_text)
         assert str(rules) == candidate.genome_text

@@ -6,8 +6,8 @@ import pytest
 from sample_runs import MANIFEST, REFERENCE, candidate, confirmation
 
 from evosearch.errors import CorruptArchive, NewerFormat, RunNotFound
+from evosearch.runs.history import History
 from evosearch.runs.run import hall_of_fame_rows
-from evosearch.runs.state import Ledger
 from evosearch.storage.hall_of_fame import find_flaws, write_hall_of_fame
 from evosearch.storage.journal import Journal, scan
 from evosearch.storage.seal import candidates, evaluations, seal, verify
@@ -21,14 +21,14 @@ RECORDS = (
 
 
 def everything(directory):
-    """All that is said of a run, by its tables and by its ledger."""
-    ledger = Ledger.open(directory)
+    """All that is said of a run, by its tables and by its history."""
+    history = History.open(directory)
     return (
         candidates(directory).to_pylist(),
         evaluations(directory).to_pylist(),
-        [found.to_json() for found in ledger.candidates.values()],
-        [found.id for found in ledger.top(9)],
-        ledger.faults,
+        [found.to_json() for found in history.candidates.values()],
+        [found.id for found in history.top(9)],
+        history.faults,
     )
 
 
@@ -36,7 +36,7 @@ def flaws(directory):
     """All that `verify` says of files."""
     found = verify(directory)
     total = len(list(scan(directory))) if not found else 99
-    rows = find_flaws(directory, total, lambda at: hall_of_fame_rows(Ledger.open(directory, at)))
+    rows = find_flaws(directory, total, lambda at: hall_of_fame_rows(History.open(directory, at)))
     return found + rows
 
 
@@ -71,7 +71,7 @@ def run(tmp_path_factory):
         for record in RECORDS[2:]:
             log.append(record)
         seal(directory)
-        write_hall_of_fame(directory, hall_of_fame_rows(Ledger.open(directory)), log.sequence)
+        write_hall_of_fame(directory, hall_of_fame_rows(History.open(directory)), log.sequence)
     return directory
 
 

@@ -69,6 +69,6 @@ def test_a_search_needs_more_than_a_reader(tmp_path, missing):
         log.append(PACK | WHOLE | {"candidates": [candidate(4)]})
         assert len(list(Bodies(tmp_path))) == 2
         log.append(PACK | kept | {"candidates": [candidate(5)]})
-    assert len(Run.open(tmp_path).ledger.candidates) == 2
+    assert len(Run.open(tmp_path).history.candidates) == 2
     with pytest.raises(CorruptArchive, match=f'line 5.*expected a "{missing}", found none'):
         list(Bodies(tmp_path))

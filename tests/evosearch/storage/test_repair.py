@@ -66,10 +66,10 @@ def test_a_repaired_run_goes_on_to_the_same_history(run, whole, damage):
     notice = repair(run)
     kept = Run.open(run)
     assert notice is not None
-    assert kept.ledger.faults == [notice]
+    assert kept.history.faults == [notice]
     assert f"{run / 'damaged-1'}" in notice
-    assert not kept.ledger.finished
-    assert kept.ledger.packs > 0
+    assert not kept.history.finished
+    assert kept.history.packs > 0
 
     now = files(run)
     for name, content in damaged.items():

@@ -126,7 +126,7 @@ def test_every_seed_is_a_run_with_a_verdict(study):
         run = Run.open(trial.directory)
         assert run.state == "finished"
         assert run.config == trial.config
-        assert len(run.ledger.candidates) == trial.config.budget.evaluations
+        assert len(run.history.candidates) == trial.config.budget.evaluations
         assert verdict["arm"] == trial.arm
         assert json.loads((trial.directory / "verdict.json").read_text()) == verdict
 
@@ -134,7 +134,7 @@ def test_every_seed_is_a_run_with_a_verdict(study):
 def test_constants_arms_mutate_constants_alone(study):
     done, _ = study
     (trial,) = (t for t in done.trials() if t.arm == "constants")
-    mutations = {c.mutation for c in Run.open(trial.directory).ledger.candidates.values()}
+    mutations = {c.mutation for c in Run.open(trial.directory).history.candidates.values()}
     words = {word for mutation in mutations for word in mutation.split(", ")}
     assert words <= {"start", "change_constant", "retune"}
     assert "change_constant" in words
@@ -155,8 +155,8 @@ def test_an_interrupted_seed_goes_on_where_it_stopped(study, tmp_path):
     class Killed(Exception):
         pass
 
-    def kill(ledger):
-        if ledger.packs == 1:
+    def kill(history):
+        if history.packs == 1:
             raise Killed
 
     with pytest.raises(Killed):

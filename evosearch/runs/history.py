@@ -17,15 +17,15 @@ from evosearch.runs.candidates import CandidateMap
 from evosearch.storage.journal import scan
 from evosearch.storage.schema import CARRIERS, FINISHED, Counts, require_layout
 
-__all__ = ["FINISHED", "Ledger"]
+__all__ = ["FINISHED", "History"]
 
 
-class Ledger:
+class History:
     """The sum of a run's records so far.
 
     Attributes:
         candidates: By id.
-        references: The tuned AdamW's record on each task.
+        baselines: The tuned AdamW's record on each task.
         counts: What the records add up to besides.
     """
 
@@ -36,7 +36,7 @@ class Ledger:
         counts: Counts | None = None,
     ) -> None:
         self.candidates = candidates or CandidateMap()
-        self.references: dict[str, Mapping[str, Any]] = {}
+        self.baselines: dict[str, Mapping[str, Any]] = {}
         self.counts = counts or Counts()
         for record in records:
             self.take(record)
@@ -55,25 +55,25 @@ class Ledger:
             CorruptArchive: Its journal is damaged.
         """
         if not any((directory / "candidates").glob("*.parquet")):
-            ledger, records = cls(), scan(directory)
+            history, records = cls(), scan(directory)
         else:
             from evosearch.storage.seal import sealed
             from evosearch.storage.sealed import SealedCandidates
 
             ranges, records = sealed(directory, until)
             known = SealedCandidates(ranges) if ranges else None
-            ledger = cls((), CandidateMap(known), known.counts if known is not None else None)
+            history = cls((), CandidateMap(known), known.counts if known is not None else None)
             beginning = takewhile(lambda record: record.kind not in CARRIERS, scan(directory))
             for record in beginning if known is not None else ():
                 if record.kind == "reference":
                     require_layout(record)
-                    ledger.references[record.body["task"]] = record.body
+                    history.baselines[record.body["task"]] = record.body
         for record in records:
             if until is not None and record.sequence > until:
                 break
             require_layout(record)
-            ledger.take(record.body)
-        return ledger
+            history.take(record.body)
+        return history
 
     def take(self, record: Mapping[str, Any]) -> None:
         """Take in the next record."""
@@ -81,7 +81,7 @@ class Ledger:
         if record["kind"] in CARRIERS:
             self._take_pack(record)
         elif record["kind"] == "reference":
-            self.references[record["task"]] = record
+            self.baselines[record["task"]] = record
 
     def _take_pack(self, record: Mapping[str, Any]) -> None:
         for row in record["candidates"]:
