@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,7 +66,8 @@ class Head:
     def kill(self, node: subprocess.Popen[bytes]) -> None:
         """End a node with all its processes, as a power cut would."""
         for pid in descendants(node.pid):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ended after it was listed
+                os.kill(pid, signal.SIGKILL)
         node.wait()
         self.nodes.remove(node)
 
