@@ -202,6 +202,9 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "evosearch scale discovered/*.json --set tasks.char_lm_scale.batch=4 --seeds 6": Slow(
         TINY_SCALE
     ),
+    "evosearch scale discovered/short_muon.json --tune-constants --fine --tuning-seeds 2": Slow(
+        f"{TINY_SCALE} --tuning-seeds 1"
+    ),
     "evosearch scale discovered/short_muon.json examples/programs/muon_*.program "
     "--set tasks.char_lm_scale.batch=4 --trials 13 --seeds 9": Slow(TINY_SCALE),
     "evosearch rediscover muon --seeds 3 --no-controls": Slow(REDISCOVER),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -20,11 +20,13 @@ from evosearch.errors import UsageError
 if TYPE_CHECKING:
     from evosearch.config.schema import Config
     from evosearch.studies.scale.lane import Lane, LaneResult
+    from evosearch.studies.scale.lr_search import TaskScores
     from evosearch.studies.scale.protocol import ScaleTest
 
 __all__ = ["scale"]
 
 _LOOK: Final = "look.json"
+_NO_SEARCH: Final = "none"
 
 
 def scale(
@@ -39,15 +41,33 @@ def scale(
     task: Annotated[str, typer.Option(help="The large task.")] = "char_lm_scale",
     seeds: Annotated[int, typer.Option(min=2, help="Paired seeds to test on.")] = 5,
     trials: Annotated[
-        int, typer.Option(min=5, help="Settings of learning rate and ratio that each may try.")
-    ] = 12,
+        int | None,
+        typer.Option(
+            min=5,
+            help="Settings that each may try; by default 16, or 64 where constants are tuned.",
+            show_default=False,
+        ),
+    ] = None,
+    tune_constants: Annotated[
+        bool,
+        typer.Option("--tune-constants", help="Tune everybody's constants beside their rates."),
+    ] = False,
+    fine: Annotated[
+        bool, typer.Option("--fine", help="Refine rates to a factor of the square root of 2.")
+    ] = False,
+    tuning_seeds: Annotated[
+        int, typer.Option(min=1, help="Seeds to tune on, apart from those to test on.")
+    ] = 1,
     seed: Annotated[int, typer.Option(help="What the seeds are drawn from.")] = 0,
     at: Annotated[
         list[float] | None,
         typer.Option(help="Share of AdamW's steps whose loss is the target; default 1.0."),
     ] = None,
     search: Annotated[
-        str, typer.Option(metavar="PRESET", help="The search whose score is put beside it.")
+        str,
+        typer.Option(
+            metavar="PRESET", help="The search whose score is put beside it; `none`: no score."
+        ),
     ] = "quickstart",
     settings: Annotated[
         list[str] | None,
@@ -60,34 +80,46 @@ def scale(
     plan: Annotated[bool, typer.Option("--plan", help="Say what it would cost and stop.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare finalists with tuned SGD momentum, AdamW, Lion and Muon on a much larger task.
+    """Compare finalists with SGD momentum, AdamW, Lion and Muon on a much larger task, all tuned.
 
-    Everybody keeps their constants and has the same number of trials of learning rate and of the
-    ratio between hidden matrices and the rest; the best is trained on other seeds. Reports steps
-    to AdamW's end value, end values, and the rank correlation with the score of a search.
+    Everybody has the same number of trials on the same seeds, by coordinate descent over learning
+    rates (hidden matrices' and the rest's) and, with --tune-constants, over every constant: a
+    baseline's over its family, a finalist's around its own. The best is trained on other seeds.
+    Reports steps to AdamW's end value, end values, and the rank correlation with the score of a
+    search. --plan says the most that it costs.
 
     Every training run is kept in the directory. Give the same command again to go on after an
-    interruption, or with more finalists or seeds.
+    interruption, or with more finalists, seeds or trials.
 
     Examples:
       evosearch scale --plan
       evosearch scale runs/quickstart-0 my_optimizer.program --workers 8
+      evosearch scale discovered/short_muon.json --tune-constants --fine --tuning-seeds 2
       evosearch scale discovered/*.json --set tasks.char_lm_scale.batch=4 --seeds 6
     """
     from evosearch.config.preflight import check_tasks
     from evosearch.config.schema import configure, preset
+    from evosearch.language.parse import parse_rules
+    from evosearch.studies.compare import tunable
     from evosearch.studies.scale.protocol import ScaleTest
+    from evosearch.training.tuner import Descent
 
     shares = at or [1.0]
     if not all(0.0 < share <= 1.0 for share in shares):
         raise UsageError(f"expected --at above 0 and up to 1, found {shares}")
     config = configure({"tiers": [{"tasks": [task]}]}, settings or [], "the scale test")
-    small = preset(search)
     check_tasks(config)
-    check_tasks(small)
+    small = None if search == _NO_SEARCH else preset(search)
+    if small is not None:
+        check_tasks(small)
     ref = config.task(task)
     programs = _programs(finalists or [])
-    test = ScaleTest(ref, programs, seeds, trials, seed, config.evaluation.grid())
+    optimizers = {
+        label: tunable(parse_rules(text), constants=tune_constants)
+        for label, text in programs.items()
+    }
+    descent = Descent(trials or (64 if tune_constants else 16), fine)
+    test = ScaleTest(ref, optimizers, seeds, tuning_seeds, descent, seed)
     where = directory or Path("runs") / f"scale-{task}"
     cost = _cost(test, small, where)
     if plan:
@@ -96,7 +128,7 @@ def scale(
     progress_console().print(cost, soft_wrap=True)
     try:
         with interruptible():
-            summary = _measure(test, small, where, workers, shares)
+            summary = _measure(test, programs, small, where, workers=workers, at=shares)
     except KeyboardInterrupt:
         print(
             "Interrupted; every finished training run is saved. To go on, give the same command: "
@@ -133,50 +165,55 @@ def _finalist(word: str) -> tuple[str, str]:
     return path.stem if plain else found.label, str(found.program)
 
 
-def _cost(test: ScaleTest, small: Config, where: Path) -> str:
+def _cost(test: ScaleTest, small: Config | None, where: Path) -> str:
     """Return how large the test is and what it costs, in words."""
     from evosearch.studies.scale.lr_search import largest
-    from evosearch.studies.scale.protocol import costs
+    from evosearch.studies.scale.protocol import cost
     from evosearch.studies.scale.table import size
 
-    task, found = test.problem, costs(test)
+    task, found = test.problem, cost(test, where)
     parameters = sum(parameter.numel for parameter in task.parameters)
-    runs = test.trials + test.seeds
-    searched = dict(zip(("parameters", "steps"), largest(small), strict=True))
+    searched = small and dict(zip(("parameters", "steps"), largest(small), strict=True))
     scale = size({"parameters": parameters, "steps": task.steps, "search": searched})
+    on = "1 tuning seed" if test.tuning_seeds == 1 else f"{test.tuning_seeds} tuning seeds"
+    each = found.seconds.values()
+    searching = ", and some for the search's tasks" if small else ""
     return (
-        f"{test.task}: {scale}. {len(test.programs)} "
-        f"optimizers x ({test.trials} trials + {test.seeds} seeds), {min(found.values()):.0f} to "
-        f"{max(found.values()):.0f} s a run: about {sum(found.values()) * runs / 60:.0f} "
-        f"core-minutes without what is in {where} already, and some for the search's tasks."
+        f"{test.task}: {scale}. {len(test.optimizers)} optimizers, each with up to "
+        f"{test.descent.trials} trials on {on} and {test.seeds} further seeds: up to "
+        f"{sum(found.lanes.values())} training runs beyond what is in {where}, "
+        f"{min(each):.0f} to {max(each):.0f} s each, about {found.total / 60:.0f} core-minutes in "
+        f"all{searching}."
     )
 
 
 def _measure(
-    test: ScaleTest, small: Config, where: Path, workers: int, at: Sequence[float]
+    test: ScaleTest,
+    programs: Mapping[str, str],
+    small: Config | None,
+    where: Path,
+    *,
+    workers: int,
+    at: Sequence[float],
 ) -> dict[str, Any]:
     """Train what is missing and return the result."""
     from evosearch.runs.manifest import versions
     from evosearch.storage.atomic_write import write_atomic
     from evosearch.studies.baseline_board import text
-    from evosearch.studies.scale.lr_search import search_scores
     from evosearch.studies.scale.protocol import run
     from evosearch.studies.scale.result import summarize
-    from evosearch.workers.start import start_workers
 
     console = progress_console()
 
     def report(label: str, lane: Lane, result: LaneResult) -> None:
-        kind = f"seed {lane.replicate}" if lane.replicate else f"trial {lane.trial.matrix:.2g}"
-        console.print(f"{label}, {kind}: {result.value:.4f} in {result.seconds:.0f} s")
+        rate = lane.rates.matrix or lane.rates.rest
+        kind = "test" if lane.test else f"trial with rate {rate:.2g}"
+        ended = f"{result.value:.4f} in {result.seconds:.0f} s"
+        console.print(f"{label}, {kind}, seed {lane.replicate}: {ended}", soft_wrap=True)
 
     where.mkdir(parents=True, exist_ok=True)
-    count = _look(test, where)
-    with start_workers(workers, None, 0.0, small) as executor:
-        path = where / "search.json"
-        scores = search_scores(
-            test.programs, small, executor, path, seed=test.seed, report=console.print
-        )
+    count = _look(test, programs, where)
+    scores = {} if small is None else _scores(test, programs, small, where, workers)
     contestants = run(test, where, workers=workers, report=report)
     kept = {k: v for k, v in versions().items() if k in ("python", "torch")}
     summary = summarize(test, contestants, scores, small, at)
@@ -185,11 +222,33 @@ def _measure(
     return summary
 
 
-def _look(test: ScaleTest, where: Path) -> int:
+def _scores(
+    test: ScaleTest, programs: Mapping[str, str], small: Config, where: Path, workers: int
+) -> dict[str, TaskScores]:
+    """Return how everybody scores on the search's tasks, tuned as far as in the test."""
+    from evosearch.studies.scale.lr_search import search_scores
+    from evosearch.workers.start import start_workers
+
+    constants = any(optimizer.axes for optimizer in test.optimizers.values())
+    path = where / f"search{'-tuned' if constants else ''}.json"
+    report = progress_console().print
+    with start_workers(workers, None, 0.0, small) as executor:
+        return search_scores(
+            programs,
+            small,
+            executor,
+            path,
+            constants=constants,
+            seed=test.seed,
+            report=report,
+        )
+
+
+def _look(test: ScaleTest, by_label: Mapping[str, str], where: Path) -> int:
     """Note the use of a held-out task, unless the one noted for this directory covers it."""
     from evosearch.storage.atomic_write import write_atomic
 
-    path, programs = where / _LOOK, sorted(test.programs.values())
+    path, programs = where / _LOOK, sorted(by_label.values())
     if path.is_file():
         noted = json.loads(path.read_text(encoding="utf-8"))
         if set(programs) <= set(noted["of"]["programs"]) and test.seeds <= noted["of"]["seeds"]:
@@ -211,4 +270,5 @@ def _print(summary: dict[str, Any]) -> None:
         write()
     if said := sentence(summary):
         write(f"{said}\n")
-    write(correlation(summary))
+    if summary["search"]:
+        write(correlation(summary))

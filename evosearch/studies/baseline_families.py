@@ -9,6 +9,7 @@ for the rest, where the optimizer is for matrices. Tuning starts at the library'
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -35,6 +36,14 @@ def _coupled() -> Axis:
 
 def _axis(name: str, values: tuple[float, ...], first: float) -> Axis:
     return Axis(name, values, values.index(first), Kind.DECAY)
+
+
+def _of_matrices(axis: Axis) -> Axis:
+    return replace(axis, rest=False)
+
+
+def _of_the_rest(axis: Axis) -> Axis:
+    return replace(axis, name=f"{axis.name} of the rest", matrix=False)
 
 
 def _program(head: str, body: str, update: str, states: str, decay: float) -> str:
@@ -128,11 +137,11 @@ FAMILIES: Final[Mapping[str, Tunable]] = MappingProxyType(
         ),
         "muon": Tunable(
             (
-                _axis("momentum", (0.5, 0.7, 0.8, 0.9, 0.95, 0.98), 0.95),
-                _axis("gradient's share", (0.0, 0.25, 0.5), 0.0),
-                _decay(0),
-                _axis("beta 1 of the rest", _MEMORY[:-1], 0.9),
-                _axis("beta 2 of the rest", _SQUARES, 0.95),
+                _of_matrices(_axis("momentum", (0.5, 0.7, 0.8, 0.9, 0.95, 0.98), 0.95)),
+                _of_matrices(_axis("gradient's share", (0.0, 0.25, 0.5), 0.0)),
+                _of_matrices(_decay(0)),
+                _of_the_rest(_axis("beta 1", _MEMORY[:-1], 0.9)),
+                _of_the_rest(_axis("beta 2", _SQUARES, 0.95)),
             ),
             _muon,
         ),

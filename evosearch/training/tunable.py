@@ -13,6 +13,7 @@ from enum import Enum
 from functools import partial
 from typing import Final, NamedTuple
 
+from evosearch.language.known import rest_of
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import Rule, RuleSet, Statement
 from primitives.op import Constant
@@ -54,6 +55,10 @@ class Axis:
     first: int
     """The position where tuning begins."""
     kind: Kind
+    matrix: bool = True
+    """Whether it acts on hidden matrices."""
+    rest: bool = True
+    """Whether it acts on all other parameters."""
 
     def value(self, position: int) -> float | None:
         """Return the value at a position; None where the axis has ended."""
@@ -142,8 +147,23 @@ class Tunable:
         known = {axis.name for axis in self.axes}
         if missing := set(names) - known:
             raise ValueError(f"no axis {', '.join(sorted(missing))} among {', '.join(known)}")
-        held = tuple(None if a.name in names else a.values[a.first] for a in self.axes)
-        axes = tuple(axis for axis in self.axes if axis.name in names)
+        return self._with(tuple(axis for axis in self.axes if axis.name in names))
+
+    def on(self, *, matrix: bool, rest: bool) -> Tunable:
+        """Return it with the axes alone that act where there are such parameters.
+
+        Args:
+            matrix: Whether there are hidden matrices.
+            rest: Whether there are other parameters.
+        """
+        acting = (a for a in self.axes if (a.matrix and matrix) or (a.rest and rest))
+        return self._with(tuple(acting))
+
+    def _with(self, axes: tuple[Axis, ...]) -> Tunable:
+        """Return it with some of its axes; the other constants stay where tuning begins."""
+        if axes == self.axes:
+            return self
+        held = tuple(None if axis in axes else axis.values[axis.first] for axis in self.axes)
         return Tunable(axes, partial(_completed, self.write, held))
 
     @classmethod
@@ -195,8 +215,10 @@ def _constants(rules: RuleSet) -> Iterator[tuple[Axis, tuple[_ConstantAt, ...]]]
 
     What the program names, and an average with the correction of its bias, are one constant each.
     """
+    everywhere = rest_of(rules) is rules.matrix
     for r, rule in enumerate(rules.rules):
         linked, named = _corrections(rule), set[str]()
+        matrix, rest = not r, bool(r) or everywhere
         for i, statement in enumerate(rule.body):
             for j, value in enumerate(statement.args):
                 tie = statement.ties[j] if statement.ties else None
@@ -206,10 +228,8 @@ def _constants(rules: RuleSet) -> Iterator[tuple[Axis, tuple[_ConstantAt, ...]]]
                 if tie is None:
                     places = [_ConstantAt(r, i, j)]
                     places += [_ConstantAt(r, *linked[i, j], True)] if (i, j) in linked else []
-                    yield (
-                        Axis(f"{statement.op} {statement.target}{suffix}", (value,), 0, kind),
-                        tuple(places),
-                    )
+                    name = f"{statement.op} {statement.target}{suffix}"
+                    yield Axis(name, (value,), 0, kind, matrix, rest), tuple(places)
                 elif tie.name not in named:
                     named.add(tie.name)
                     places = _named(r, rule, tie.name)
@@ -218,7 +238,8 @@ def _constants(rules: RuleSet) -> Iterator[tuple[Axis, tuple[_ConstantAt, ...]]]
                         kind = Kind.RATE
                     elif kind is Kind.FACTOR and kinds & {Kind.DECAY, Kind.RATE}:
                         kind = Kind.DECAY  # `(1 - beta) * x` beside `debias(m, beta)`
-                    yield Axis(tie.name + suffix, (tie.value,), 0, kind), places
+                    name = tie.name + suffix
+                    yield Axis(name, (tie.value,), 0, kind, matrix, rest), places
 
 
 def _named(r: int, rule: Rule, name: str) -> tuple[_ConstantAt, ...]:

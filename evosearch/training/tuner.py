@@ -4,7 +4,8 @@ Coordinate descent from the textbook's constants: the best point so far has its 
 along the learning rate, the ratio of the rest's rate to it, and every constant that may be tuned,
 until none of them is better or the allowance of trials is spent. Everybody has the same allowance.
 Each axis continues beyond its list, so the best of a finished descent has neighbours on all sides;
-where trials ran out before, the axes that still have an untried one are named as edges.
+where trials ran out before, the axes that still have an untried one are named as edges. A constant
+of a rule that has no parameters on a task is no axis there.
 
 "Tuned" is said of what comes out of here and of nothing else. Constants and rates are chosen on
 seeds of their own; the values that are reported are of other seeds.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from evosearch.training.batching import train_entries
@@ -29,7 +30,16 @@ from evosearch.training.update import UpdateRules
 from proxy_tasks.registry import get
 from proxy_tasks.task import Task
 
-__all__ = ["Attempt", "Descent", "Place", "Tuned", "TuningJob", "tune"]
+__all__ = [
+    "Attempt",
+    "Descent",
+    "Place",
+    "Tuned",
+    "TuningJob",
+    "TuningSpace",
+    "level",
+    "tune",
+]
 
 _FINE: Final = math.sqrt(2.0)
 """A learning rate's smallest step."""
@@ -105,8 +115,70 @@ def _untried(
         (place, name)
         for name, places in zip(names, around, strict=True)
         for place in places
-        if place not in tried and tunable.text(place[2:]) is not None
+        if place not in tried and tunable.values(place[2:]) is not None
     ]
+
+
+@dataclass(frozen=True)
+class TuningSpace:
+    """An optimizer on a task: what the points of a descent stand for."""
+
+    tunable: Tunable
+    """Its axes that act on the task."""
+    size: UpdateSize
+    """Of its update at the start. Constants move at the same learning rate, because a size that is
+    measured over a few steps is not that of a long memory."""
+    step_size: float
+    """The task's."""
+
+    @classmethod
+    def of(cls, optimizer: Tunable, task: Task) -> TuningSpace:
+        """Measure an optimizer's update.
+
+        Raises:
+            ArithmeticError, RuntimeError: Its update raised.
+        """
+        size = measure(compile_text(optimizer.start), task)
+        matrix, rest = size.matrix is not None, size.rest is not None
+        return cls(optimizer.on(matrix=matrix, rest=rest), size, task.step_size)
+
+    @property
+    def ratio(self) -> bool:
+        """Whether there is a ratio, because the task has matrices and a rest."""
+        return self.size.matrix is not None and self.size.rest is not None
+
+    def text(self, place: Place) -> str:
+        """Return program text at a point; none of its axes has ended there."""
+        text = self.tunable.text(place[2:])
+        assert text is not None
+        return text
+
+    def constants(self, place: Place) -> tuple[float, ...]:
+        """Return the value of each axis at a point; none has ended there."""
+        values = self.tunable.values(place[2:])
+        assert values is not None
+        return values
+
+    def rates(self, place: Place) -> LearningRates:
+        """Return the learning rates at a point."""
+        size, step = self.size, self.step_size * _FINE ** place[0]
+        return LearningRates(
+            matrix=0.0 if size.matrix is None else step / size.matrix,
+            rest=0.0 if size.rest is None else _RATIO ** place[1] * step / size.rest,
+        )
+
+    def ahead(self, descent: Descent, tried: Mapping[Place, float]) -> tuple[Place, ...]:
+        """Return the points that a descent tries next."""
+        return descent.ahead(self.tunable, tried, ratio=self.ratio)
+
+    def edges(self, descent: Descent, tried: Mapping[Place, float]) -> tuple[str, ...]:
+        """Return the axes along which a descent has not looked beside its best point."""
+        return descent.edges(self.tunable, tried, ratio=self.ratio)
+
+
+def level(values: Sequence[float], floor: float) -> float:
+    """Return what a descent makes least: the mean log excess of end values, finite for all."""
+    return sum(log_excess(value, floor) for value in values) / len(values)
 
 
 @dataclass(frozen=True)
@@ -184,48 +256,44 @@ class _Tuning:
     def __init__(self, job: TuningJob, task: Task, device: str) -> None:
         self._job, self._task, self._device = job, task, device
         self._rules: dict[str, UpdateRules] = {}
-        self._size: UpdateSize | None = None
-        self._attempts: dict[Place, Attempt] = {}
 
     def run(self) -> Tuned:
         job, key, floor = self._job, str(self._job.task), self._task.floor
         seeds = tuple(self._seeds(job.reporting))
         try:
-            # The centre is the start's own update size. Constants move at the same learning rate:
-            # a size measured over a few steps is not that of a long memory.
-            self._size = measure(self._compiled(job.optimizer.start), self._task)
+            space = TuningSpace.of(job.optimizer, self._task)
         except (ArithmeticError, RuntimeError) as error:
             return Tuned(key, floor, seeds, (), (), 0, (), f"{type(error).__name__}: {error}")
-        if self._size.degenerate:
+        if space.size.degenerate:
             return Tuned(key, floor, seeds, (), (), 0, (), "its update is zero or not finite")
-        ratio = self._size.matrix is not None and self._size.rest is not None
         levels: dict[Place, float] = {}
-        while ahead := job.descent.ahead(job.optimizer, levels, ratio=ratio):
-            for place, values in zip(ahead, self._train(ahead, job.tuning), strict=True):
-                levels[place] = sum(log_excess(v, self._task.floor) for v in values) / len(values)
-                self._attempts[place] = replace(self._attempt(place), level=levels[place])
+        while ahead := space.ahead(job.descent, levels):
+            for place, values in zip(ahead, self._train(space, ahead, job.tuning), strict=True):
+                levels[place] = level(values, floor)
         best = min(levels, key=lambda place: levels[place])
-        (values,) = self._train((best,), job.reporting)
+        (values,) = self._train(space, (best,), job.reporting)
         failure = "" if any(map(math.isfinite, values)) else "no finite value"
         return Tuned(
             key,
             floor,
             seeds,
             () if failure else tuple(values),
-            tuple(self._attempts.values()),
+            tuple(_attempt(space, place, found) for place, found in levels.items()),
             list(levels).index(best),
-            job.descent.edges(job.optimizer, levels, ratio=ratio),
+            space.edges(job.descent, levels),
             failure,
         )
 
-    def _train(self, places: Sequence[Place], replicates: Sequence[int]) -> list[list[float]]:
+    def _train(
+        self, space: TuningSpace, places: Sequence[Place], replicates: Sequence[int]
+    ) -> list[list[float]]:
         """Return the end values of each point on these replicates; infinite where one failed."""
         seeds = self._seeds(replicates)
         groups: dict[str, list[Place]] = {}
         for place in places:
-            groups.setdefault(self._text(place), []).append(place)
+            groups.setdefault(space.text(place), []).append(place)
         entries = [
-            Entry(self._compiled(text), tuple(map(self._trial, group)))
+            Entry(self._compiled(text), tuple(map(space.rates, group)))
             for text, group in groups.items()
         ]
         found: dict[Place, list[float]] = {}
@@ -241,28 +309,13 @@ class _Tuning:
         job = self._job
         return [evaluation_seed(job.run_seed, str(job.task), r) for r in replicates]
 
-    def _attempt(self, place: Place) -> Attempt:
-        trial = self._trial(place)
-        values = self._job.optimizer.values(place[2:])
-        assert values is not None
-        text, lr = self._text(place), trial.matrix or trial.rest
-        return Attempt(text, values, lr, trial.rest, math.nan)
-
-    def _trial(self, place: Place) -> LearningRates:
-        size = self._size
-        assert size is not None
-        step = self._task.step_size * _FINE ** place[0]
-        return LearningRates(
-            matrix=0.0 if size.matrix is None else step / size.matrix,
-            rest=0.0 if size.rest is None else _RATIO ** place[1] * step / size.rest,
-        )
-
-    def _text(self, place: Place) -> str:
-        text = self._job.optimizer.text(place[2:])
-        assert text is not None
-        return text
-
     def _compiled(self, text: str) -> UpdateRules:
         if text not in self._rules:
             self._rules[text] = compile_text(text)
         return self._rules[text]
+
+
+def _attempt(space: TuningSpace, place: Place, found: float) -> Attempt:
+    rates = space.rates(place)
+    lr = rates.matrix or rates.rest
+    return Attempt(space.text(place), space.constants(place), lr, rates.rest, found)

@@ -17,16 +17,13 @@ from evosearch.training.allocator import keep_freed_memory
 from evosearch.training.evaluate import compile_text
 from evosearch.training.job import TaskRef
 from evosearch.training.lanes import Entry, LearningRates, train
-from evosearch.training.lr_grid import GridPoint
 from evosearch.training.problem import Problem
 from evosearch.training.seeds import evaluation_seed
 from proxy_tasks.registry import get
 from proxy_tasks.task import Task, Weights
 
-__all__ = ["TUNING", "Lane", "LaneResult", "seconds_per_lane", "train_lane"]
+__all__ = ["Lane", "LaneResult", "seconds_per_lane", "train_lane"]
 
-TUNING: Final = 0
-"""The replicate that trials are compared on; the others are for testing."""
 _EVALUATIONS: Final = 30
 """Along the loss curve of a test."""
 _PROBE: Final = (2, 8)
@@ -35,22 +32,21 @@ _PROBE: Final = (2, 8)
 
 @dataclass(frozen=True)
 class Lane:
-    """A program trained at one trial on one seed of a task."""
+    """A program trained at some learning rates on one seed of a task."""
 
     task: TaskRef
     run_seed: int
     program: str
-    point: GridPoint
-    """Where its trial lies on the program's grid."""
-    trial: LearningRates
+    rates: LearningRates
     replicate: int
+    test: bool
+    """Whether it is reported, with its curve; else it only helps to choose."""
 
     @property
     def file(self) -> str:
-        """The name of its file."""
+        """The name of its file: of what it trains and on which seed, whoever asks for it."""
         digest = sha256(self.program.encode()).hexdigest()[:16]
-        rate, ratio = self.point
-        return f"{digest}_{rate:+d}_{ratio:+d}_{self.replicate}.json"
+        return f"{digest}_{self.rates.matrix:.5g}_{self.rates.rest:.5g}_{self.replicate}.json"
 
     @property
     def problem(self) -> Task:
@@ -63,14 +59,12 @@ class Lane:
         if not path.is_file():
             return None
         data = json.loads(path.read_text(encoding="utf-8"))
-        if "rates" not in data:  # kept before they were noted
-            return None
-        same = map(partial(math.isclose, rel_tol=1e-6), data["rates"], astuple(self.trial))
+        same = map(partial(math.isclose, rel_tol=1e-6), data["rates"], astuple(self.rates))
         return LaneResult.from_json(data) if all(same) else None
 
     def keep(self, directory: Path, result: LaneResult) -> None:
         """Write what became of it to its file."""
-        data = {"rates": astuple(self.trial)} | result.to_json()
+        data = {"rates": astuple(self.rates)} | result.to_json()
         write_atomic(directory / self.file, json.dumps(data) + "\n")
 
 
@@ -79,7 +73,7 @@ class LaneResult:
     """What became of a lane."""
 
     curve: tuple[tuple[int, float], ...]
-    """Steps done and the task's metric, NaN where not finite; while tuning, the end alone."""
+    """Steps done and the task's metric, NaN where not finite; the end alone where it is no test."""
     seconds: float
     """Processor time."""
     failure: str = ""
@@ -113,11 +107,11 @@ def train_lane(lane: Lane) -> LaneResult:
     curve: list[tuple[int, float]] = []
 
     def watch(step: int, weights: Weights) -> None:
-        if lane.replicate != TUNING and step % every == 0 and step < task.steps:
+        if lane.test and step % every == 0 and step < task.steps:
             curve.append((step, float(task.evaluate(weights, problem.validation))))
 
     since = time.process_time()
-    (values,) = train(problem, [Entry(compile_text(lane.program), (lane.trial,))], watch)
+    (values,) = train(problem, [Entry(compile_text(lane.program), (lane.rates,))], watch)
     seconds = time.process_time() - since
     if isinstance(values, Exception):
         return LaneResult((), seconds, f"{type(values).__name__}: {values}")
@@ -130,7 +124,7 @@ def seconds_per_lane(lane: Lane) -> float:
     for steps in (_PROBE[0], *_PROBE):
         problem = Problem.of(replace(task, steps=steps), (0,))
         since = time.process_time()
-        train(problem, [Entry(rules, (lane.trial,))])
+        train(problem, [Entry(rules, (lane.rates,))])
         times.append(time.process_time() - since)
     _, short, long = times
     step = max(0.0, long - short) / (_PROBE[1] - _PROBE[0])

@@ -36,6 +36,7 @@ def search_scores(
     executor: Executor,
     path: Path,
     *,
+    constants: bool = False,
     seed: int = 0,
     seeds: int = SEEDS,
     report: Callable[[str], None] = lambda _: None,
@@ -46,7 +47,8 @@ def search_scores(
         programs: Texts by label.
         config: Of the search: its tasks, grid and reference.
         executor: Where it is computed.
-        path: The file that keeps the scores, by program.
+        path: The file that keeps the scores, by program; of these constants alone.
+        constants: Whether everybody's constants are tuned, or AdamW's alone.
         seed: What the seeds are drawn from.
         seeds: How many a task.
         report: Is told what happens, in sentences.
@@ -60,7 +62,15 @@ def search_scores(
     missing = [(label, text) for label, text in programs.items() if text not in known]
     if missing:
         optimizers = [(label, parse_rules(text)) for label, text in missing]
-        found = compare(optimizers, config, executor, seeds=seeds, seed=seed, report=report)
+        found = compare(
+            optimizers,
+            config,
+            executor,
+            seeds=seeds,
+            seed=seed,
+            constants=constants,
+            report=report,
+        )
         by_label = {c.label: {} if c.failure else c.scores for c in found.contenders}
         known |= {text: by_label[label] for label, text in missing}
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Who of a scale test ends lower than the best of the baselines, beyond the error.
 
-Baselines have their textbook's constants and tuned learning rates: a lead over them may be a
-constant that nobody tried. `python -m benchmarks.short_muon` shows how to ask.
+Where learning rates alone are tuned, baselines have their textbook's constants, and a lead over
+them may be a constant that nobody tried.
 
 AdamW is what scores refer to; what has to be beaten is the baseline that is best on the task.
 """
@@ -67,6 +67,11 @@ def sentence(summary: Summary) -> str:
     who = "; ".join(said) if said else "nobody ends lower beyond the error"
     best = best_baseline(summary)
     text = f"Against {best}, the best of the baselines, paired by seed, one-sided: {who}."
+    if not summary.get("constants_tuned", False) and said:
+        text += (
+            " Learning rates alone were tuned: a lead may be a constant that nobody tried, which "
+            "`--tune-constants` shows."
+        )
     if summary["optimizers"][best]["edge"]:
         text += (
             f" But {best} is best at the edge of what was tried and may do better: give all more "

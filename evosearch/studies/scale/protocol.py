@@ -1,12 +1,11 @@
 """The scale test: finalists and baselines on a task much larger than those of the search.
 
-Every optimizer is tuned alike: as many trials as any other on one seed, over its learning rate and
-the ratio between hidden matrices and the rest, walking from the centre of its own grid. Its best
-trial is trained on further seeds, and their loss curves are what `evosearch.studies.scale.result`
-sums up.
+Everybody is tuned by the one tuner (`evosearch.training.tuner`) with the same allowance of trials,
+on seeds of their own: learning rates and, where asked, constants. The best trial is trained on
+further seeds, and their loss curves are what `evosearch.studies.scale.result` sums up.
 
 What to train next is a function of what is already in the directory, one file a lane, so a test
-that was interrupted goes on, and one may ask for more seeds or more optimizers later.
+that was interrupted goes on, and one may ask for more seeds, trials or optimizers later.
 """
 
 from __future__ import annotations
@@ -26,20 +25,22 @@ from typing import Any, Final
 from evosearch.errors import RunError, UsageError
 from evosearch.language.library import Use, used_as
 from evosearch.storage.atomic_write import write_atomic
-from evosearch.studies.scale.lane import TUNING, Lane, LaneResult, seconds_per_lane, train_lane
-from evosearch.training.evaluate import compile_text
+from evosearch.studies.scale.lane import Lane, LaneResult, seconds_per_lane, train_lane
 from evosearch.training.job import TaskRef
 from evosearch.training.lanes import arithmetic
-from evosearch.training.lr_grid import Grid, GridPoint, UpdateSize, measure
 from evosearch.training.seeds import derive
+from evosearch.training.tunable import Tunable
+from evosearch.training.tuner import Descent, Place, TuningSpace, level
 from proxy_tasks.registry import get
 from proxy_tasks.task import Task
 
-__all__ = ["BASELINES", "Contestant", "ScaleTest", "costs", "run", "walk"]
+__all__ = ["BASELINES", "Contestant", "Cost", "ScaleTest", "cost", "run"]
 
 BASELINES: Final = used_as(Use.SCALE_TEST)
 """Known optimizers that every test holds."""
 _SETTINGS: Final = "settings.json"
+_LAYOUT: Final = 2
+"""Version of what lanes are named and of the seeds that they train on."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,16 @@ class ScaleTest:
     """What is compared, and where."""
 
     task: TaskRef
-    programs: Mapping[str, str]
-    """Program texts by label; "adamw" among them."""
+    optimizers: Mapping[str, Tunable]
+    """By label; "adamw" among them."""
     seeds: int
     """Paired seeds that the tuned optimizers are tested on."""
-    trials: int
-    """Settings of learning rate and ratio that each may try."""
+    tuning_seeds: int = 1
+    """Other seeds that each is tuned on."""
+    descent: Descent = field(default_factory=Descent)
+    """How far each is tuned."""
     seed: int = 0
     """What the seeds are drawn from, apart from those of every search."""
-    grid: Grid = field(default_factory=Grid)
 
     @property
     def problem(self) -> Task:
@@ -68,10 +70,10 @@ class ScaleTest:
         Raises:
             UsageError: A program cannot be trained at all.
         """
-        sizes = {label: self._size(label, program) for label, program in self.programs.items()}
+        task = self.problem
+        spaces = {label: self._space(label, task) for label in self.optimizers}
         return {
-            label: Contestant(self, program, sizes[label], results)
-            for label, program in self.programs.items()
+            label: Contestant(self, task.floor, space, results) for label, space in spaces.items()
         }
 
     def settings(self) -> dict[str, Any]:
@@ -79,46 +81,22 @@ class ScaleTest:
         return {
             "task": str(self.task),
             "seed": self.seed,
-            "per_decade": self.grid.per_decade,
-            "ratios": list(self.grid.ratios),
+            "tuning seeds": self.tuning_seeds,
+            "layout": _LAYOUT,
         }
 
-    def _size(self, label: str, program: str) -> UpdateSize:
+    def _space(self, label: str, task: Task) -> TuningSpace:
         try:
             with arithmetic():
-                size = measure(compile_text(program), self.problem)
+                space = TuningSpace.of(self.optimizers[label], task)
         except (ArithmeticError, RuntimeError) as error:
             raise UsageError(f"{label} fails on {self.task}: {error}; leave it out") from None
-        if size.degenerate:
+        if space.size.degenerate:
             raise UsageError(
                 f"expected {label} to make a step on {self.task}, found updates of size "
-                f"{size.matrix} on matrices and {size.rest} on the rest; leave it out"
+                f"{space.size.matrix} on matrices and {space.size.rest} on the rest; leave it out"
             )
-        return size
-
-
-def walk(
-    grid: Grid, size: UpdateSize, losses: Mapping[GridPoint, float], trials: int
-) -> tuple[GridPoint, ...]:
-    """Return the points to try next; empty once there were as many as allowed.
-
-    First the centre; then the untried neighbours of the best point that still has any: other
-    learning rates before other ratios, since a ratio is worth little at a wrong rate.
-
-    Args:
-        grid: Gives the spacing, and what is beside what.
-        size: Of the rule's update.
-        losses: End values of the points that were tried.
-        trials: How many may be tried in all.
-    """
-    if not losses:
-        return (GridPoint(0, len(grid.ratios) // 2),)
-    room = max(0, trials - len(losses))
-    for point in sorted(losses, key=lambda point: losses[point]):
-        if ahead := grid.beyond(point, losses, size):
-            rates = tuple(p for p in ahead if p.ratio == point.ratio)
-            return (rates or ahead)[:room]
-    return ()
+        return space
 
 
 @dataclass(frozen=True)
@@ -126,56 +104,68 @@ class Contestant:
     """One optimizer of a test, with what is known of it so far."""
 
     test: ScaleTest
-    program: str
-    size: UpdateSize
+    floor: float
+    """The task's."""
+    space: TuningSpace
     results: Mapping[str, LaneResult]
     """By the file of the lane; they may grow."""
 
-    def lane(self, point: GridPoint, replicate: int) -> Lane:
-        """Return the lane of a point and seed."""
-        test = self.test
-        trial = test.grid.trial(point, self.size, test.problem.step_size)
-        seed = derive("scale", test.seed)
-        return Lane(test.task, seed, self.program, point, trial, replicate)
+    def tuning(self, place: Place) -> tuple[Lane, ...]:
+        """Return the lanes of a trial."""
+        return tuple(self._lane(place, i, test=False) for i in range(self.test.tuning_seeds))
 
     @property
-    def tried(self) -> dict[GridPoint, float]:
-        """End values of the points that were tried while tuning, in order."""
-        losses: dict[GridPoint, float] = {}
-        while ahead := walk(self.test.grid, self.size, losses, self.test.trials):
-            found = [self.results.get(self.lane(point, TUNING).file) for point in ahead]
-            if None in found:
+    def tried(self) -> dict[Place, float]:
+        """Levels of the trials so far, in order; see `evosearch.training.tuner.level`."""
+        levels: dict[Place, float] = {}
+        while ahead := self.space.ahead(self.test.descent, levels):
+            found = {place: self._values(place) for place in ahead}
+            if any(values is None for values in found.values()):
                 break
-            losses |= {
-                point: result.value for point, result in zip(ahead, found, strict=True) if result
-            }
-        return losses
+            levels |= {p: level(values, self.floor) for p, values in found.items() if values}
+        return levels
 
     @property
-    def best(self) -> GridPoint:
+    def best(self) -> Place:
         """The best of the points tried; of equals, the first."""
         tried = self.tried
-        return min(tried, key=lambda point: tried[point])
+        return min(tried, key=lambda place: tried[place])
 
     @property
-    def edge(self) -> bool:
-        """Whether a neighbour of the best point was not tried."""
-        return bool(self.test.grid.beyond(self.best, self.tried, self.size))
+    def program(self) -> str:
+        """Program text at the best point."""
+        return self.space.text(self.best)
+
+    @property
+    def edges(self) -> tuple[str, ...]:
+        """The axes along which a neighbour of the best point was not tried."""
+        return self.space.edges(self.test.descent, self.tried)
 
     @property
     def tests(self) -> tuple[Lane, ...]:
-        """Lanes of the best point on the seeds that are for testing."""
-        best = self.best
-        return tuple(self.lane(best, TUNING + 1 + i) for i in range(self.test.seeds))
+        """Lanes of the best point on the seeds that are for testing; none where all diverged."""
+        best, first = self.best, self.test.tuning_seeds
+        values = self._values(best)
+        if values is None or not all(map(math.isfinite, values)):
+            return ()
+        return tuple(self._lane(best, first + i, test=True) for i in range(self.test.seeds))
 
     def pending(self) -> list[Lane]:
         """Return the lanes to train next: trials and, once these are done, tests."""
-        tried = self.tried
-        ahead = walk(self.test.grid, self.size, tried, self.test.trials)
-        lanes = [self.lane(point, TUNING) for point in ahead]
-        if not lanes and math.isfinite(min(tried.values())):
-            lanes = list(self.tests)
+        ahead = self.space.ahead(self.test.descent, self.tried)
+        lanes = [lane for place in ahead for lane in self.tuning(place)] or self.tests
         return [lane for lane in lanes if lane.file not in self.results]
+
+    def _values(self, place: Place) -> list[float] | None:
+        """Return the end values of a trial; None where one is missing."""
+        found = [self.results.get(lane.file) for lane in self.tuning(place)]
+        values = [result.value for result in found if result]
+        return values if len(values) == len(found) else None
+
+    def _lane(self, place: Place, replicate: int, *, test: bool) -> Lane:
+        seed = derive("scale", self.test.seed)
+        program, rates = self.space.text(place), self.space.rates(place)
+        return Lane(self.test.task, seed, program, rates, replicate, test)
 
 
 ReportLane = Callable[[str, Lane, LaneResult], None]
@@ -200,47 +190,94 @@ def run(
     _claim(test, directory)
     results: dict[str, LaneResult] = {}
     contestants = test.contestants(results)
-    labels = {program: label for label, program in test.programs.items()}
     with _trainer(workers) as train:
-        while lanes := [lane for c in contestants.values() for lane in c.pending()]:
-            missing = []
-            for lane in lanes:
-                kept = lane.load(directory)
-                if kept is None:
-                    missing.append(lane)
-                else:
-                    results[lane.file] = kept
-            for lane, result in train(missing):
+        while pending := _missing(contestants, results, directory):
+            for lane, result in train([lane for lane, _ in pending.values()]):
                 lane.keep(directory, result)
                 results[lane.file] = result
-                report(labels[lane.program], lane, result)
+                report(pending[lane.file][1], lane, result)
     return contestants
 
 
-def costs(test: ScaleTest) -> dict[str, float]:
-    """Return about how much processor time a training run of each optimizer takes, by label."""
-    centre = GridPoint(0, len(test.grid.ratios) // 2)
-    contestants = test.contestants({})
-    return {
-        label: seconds_per_lane(contestant.lane(centre, TUNING))
-        for label, contestant in contestants.items()
-    }
+def _missing(
+    contestants: Mapping[str, Contestant], results: dict[str, LaneResult], directory: Path
+) -> dict[str, tuple[Lane, str]]:
+    """Load what is kept, as far as it leads, and return what to train next, and for whom first."""
+    missing: dict[str, tuple[Lane, str]] = {}
+    for label, contestant in contestants.items():
+        found = True
+        while found:
+            found = False
+            for lane in contestant.pending():
+                if kept := lane.load(directory):
+                    results[lane.file] = kept
+                    found = True
+                else:
+                    missing.setdefault(lane.file, (lane, label))
+    return missing
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a test costs at most: descents may end before their trials are spent."""
+
+    seconds: Mapping[str, float]
+    """About how much processor time a training run of each optimizer takes, by label."""
+    lanes: Mapping[str, int]
+    """Training runs that each may still need."""
+
+    @property
+    def total(self) -> float:
+        """Processor time in seconds."""
+        return sum(self.lanes[label] * seconds for label, seconds in self.seconds.items())
+
+
+def cost(test: ScaleTest, directory: Path) -> Cost:
+    """Return what a test costs beyond what its directory holds, by a few steps of each optimizer.
+
+    Raises:
+        UsageError: The directory is of another test, or a program cannot be trained at all.
+    """
+    results: dict[str, LaneResult] = {}
+    contestants = test.contestants(results)
+    if _matches(test, directory):
+        _missing(contestants, results, directory)
+    seconds: dict[str, float] = {}
+    lanes: dict[str, int] = {}
+    for label, contestant in contestants.items():
+        tried, pending = contestant.tried, contestant.pending()
+        testing = bool(tried) and not contestant.space.ahead(test.descent, tried)
+        left = 0 if testing else (test.descent.trials - len(tried)) * test.tuning_seeds
+        lanes[label] = len(pending) if testing else left + test.seeds
+        start = (0, 0, *(axis.first for axis in contestant.space.tunable.axes))
+        seconds[label] = seconds_per_lane(contestant.tuning(start)[0])
+    return Cost(seconds, lanes)
 
 
 def _claim(test: ScaleTest, directory: Path) -> None:
     """Make the directory this test's, or check that it is."""
-    path, asked = directory / _SETTINGS, test.settings()
-    if not path.is_file():
+    if not _matches(test, directory):
         directory.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(asked) + "\n")
-        return
+        write_atomic(directory / _SETTINGS, json.dumps(test.settings()) + "\n")
+
+
+def _matches(test: ScaleTest, directory: Path) -> bool:
+    """Whether the directory holds lanes of this test; False where it holds none.
+
+    Raises:
+        UsageError: It is of another test.
+    """
+    path = directory / _SETTINGS
+    if not path.is_file():
+        return False
     found = json.loads(path.read_text(encoding="utf-8"))
-    for key, value in asked.items():
+    for key, value in test.settings().items():
         if found.get(key) != value:
             raise UsageError(
                 f"{directory} holds a scale test with {key} {found.get(key)}, but asked for is "
                 f"{value}; repeat the options that it was started with, or choose another --dir"
             )
+    return True
 
 
 @contextmanager

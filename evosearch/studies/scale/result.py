@@ -15,13 +15,13 @@ import numpy as np
 
 from evosearch.config.schema import Config
 from evosearch.errors import EvosearchError
-from evosearch.studies.scale.lane import LaneResult
 from evosearch.studies.scale.lr_search import TaskScores, largest
 from evosearch.studies.scale.protocol import BASELINES, Contestant, ScaleTest
 from evosearch.studies.scale.statistics import bootstrap, spearman, speedup
 from evosearch.studies.scale.table import REFERENCE
 from evosearch.training.score import Score, combine, mean_score, paired
 from evosearch.training.seeds import derive
+from evosearch.training.tuner import Place
 
 __all__ = ["summarize"]
 
@@ -30,7 +30,7 @@ def summarize(
     test: ScaleTest,
     contestants: Mapping[str, Contestant],
     search: Mapping[str, TaskScores],
-    small: Config,
+    small: Config | None,
     at: Sequence[float] = (1.0,),
 ) -> dict[str, Any]:
     """Return the result of a finished test as plain JSON.
@@ -38,7 +38,7 @@ def summarize(
     Args:
         test: What was compared.
         contestants: By label, with all lanes trained.
-        search: Each optimizer's scores on a search's tasks.
+        search: Each optimizer's scores on a search's tasks; none without a search.
         small: The configuration of that search.
         at: Shares of AdamW's steps whose loss is the target of a speed-up.
 
@@ -60,13 +60,14 @@ def summarize(
         ends = [math.inf] * test.seeds if failed else losses[:, -1].tolist()
         target = reference[:, -1].tolist()
         score = mean_score(paired(ends, target, floor))
-        searched = [mean_score(values) for values in search[label].values()]
+        searched = [mean_score(values) for values in search.get(label, {}).values()]
         rows[label] = {
             "program": contestant.program,
             "baseline": label in BASELINES,
-            "tuning": [_trial(contestant, point, v) for point, v in contestant.tried.items()],
+            "tuning": [_trial(contestant, place, v) for place, v in contestant.tried.items()],
             "best": list(contestant.tried).index(contestant.best),
-            "edge": contestant.edge,
+            "edge": bool(contestant.edges),
+            "edges": list(contestant.edges),
             "curves": [_rounded(curve) for curve in losses.tolist()],
             "score": _pair(score),
             "end": _pair(_mean(ends)),
@@ -77,23 +78,21 @@ def summarize(
                 f"{share:g}": _speedup(test, steps, reference, losses, share) for share in at
             },
             "search": _pair(combine(searched) if searched else None),
-            "search_scores": {task: _rounded(values) for task, values in search[label].items()},
+            "search_scores": {
+                task: _rounded(values) for task, values in search.get(label, {}).items()
+            },
         }
     lanes = {file: r for c in contestants.values() for file, r in c.results.items()}
-    parameters, most_steps = largest(small)
     return {
         "task": str(test.task),
         "parameters": sum(parameter.numel for parameter in test.problem.parameters),
         "steps": test.problem.steps,
-        "search": {
-            "tasks": list(map(str, (ref for tier in small.tiers_of_tasks() for ref in tier))),
-            "unit": small.unit,
-            "parameters": parameters,
-            "steps": most_steps,
-        },
+        "search": None if small is None else _search(small),
         "seed": test.seed,
         "seeds": test.seeds,
-        "trials": test.trials,
+        "tuning_seeds": test.tuning_seeds,
+        "trials": test.descent.trials,
+        "constants_tuned": any(family.axes for family in test.optimizers.values()),
         "core_seconds": round(sum(result.seconds for result in lanes.values())),
         "evaluated_after": list(steps),
         "optimizers": rows,
@@ -101,11 +100,20 @@ def summarize(
     }
 
 
+def _search(small: Config) -> dict[str, Any]:
+    """Return what a search's score is of."""
+    parameters, steps = largest(small)
+    return {
+        "tasks": list(map(str, (ref for tier in small.tiers_of_tasks() for ref in tier))),
+        "unit": small.unit,
+        "parameters": parameters,
+        "steps": steps,
+    }
+
+
 def _curves(contestant: Contestant) -> tuple[tuple[int, ...], np.ndarray]:
     """Return the steps of evaluations, and the loss curves of the tests (seeds, steps)."""
-    found: list[LaneResult] = []
-    if math.isfinite(min(contestant.tried.values())):
-        found = [contestant.results[lane.file] for lane in contestant.tests]
+    found = [contestant.results[lane.file] for lane in contestant.tests]
     if not found or any(result.failure for result in found):
         return (), np.empty((0, 0))
     steps = tuple(step for step, _ in found[0].curve)
@@ -152,10 +160,11 @@ def _correlation(test: ScaleTest, rows: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _trial(contestant: Contestant, point: Any, value: float) -> list[float | None]:
-    """Return a trial's learning rates of matrices and rest, and its end value."""
-    trial = contestant.lane(point, 0).trial
-    return [*_rounded([trial.matrix, trial.rest]), _digits(value)]
+def _trial(contestant: Contestant, place: Place, found: float) -> list[float | None]:
+    """Return a trial's constants, its learning rates of matrices and rest, and its level."""
+    space = contestant.space
+    rates = space.rates(place)
+    return _rounded([*space.constants(place), rates.matrix, rates.rest, found])
 
 
 def _mean(values: Sequence[float]) -> Score | None:

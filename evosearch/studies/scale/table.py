@@ -21,13 +21,15 @@ _LEGEND: Final = (
     "steps to {target} over the optimizer's, by mean curves, with a bootstrap interval over seeds, "
     "which is too narrow for so few; where an optimizer never gets there (<), it is the share of "
     "the steps after which AdamW is where the optimizer ends. Score: the log of AdamW's excess "
-    "loss over the optimizer's; search: the log of {unit}, on {tasks}, fresh seeds, AdamW's "
-    "constants tuned as well, the others' as they are."
+    "loss over the optimizer's"
 )
+_SEARCH: Final = "; search: the log of {unit}, on {tasks}, fresh seeds, {constants}"
 
 
 def size(summary: Summary) -> str:
     """Return how large the task is, by itself and compared with the search's."""
+    if summary["search"] is None:
+        return f"{summary['parameters']:,} parameters; {summary['steps']:,} steps"
     parts = []
     for key in ("parameters", "steps"):
         here, there = summary[key], summary["search"][key]
@@ -57,7 +59,7 @@ def rows(summary: Summary, at: str | None = None) -> list[tuple[str, ...]]:
             "" if label == REFERENCE else _number(row["difference"], "+.4f"),
             "1" if label == REFERENCE else _speedup(row["speedup"][at]),
             "0" if label == REFERENCE else _number(row["score"], "+.3f"),
-            _number(row["search"], "+.3f") or "failed",
+            _number(row["search"], "+.3f") or ("failed" if summary["search"] else ""),
         )
         for label, row in ordered
     ]
@@ -80,26 +82,47 @@ def markdown(summary: Summary) -> list[str]:
     """Return the lines of a section for a Markdown page."""
     from evosearch.studies.rediscovery.summary import markdown_table
 
-    share, search = float(shares(summary)[0]), summary["search"]
+    share = float(shares(summary)[0])
     target = "its own end value" if share == 1.0 else f"its value after {share:.0%} of its steps"
     edges = [label for label, row in summary["optimizers"].items() if row["edge"]]
     at_edge = f" Best at the edge of what was tried: {', '.join(edges)}." if edges else ""
     return [
         f"## Scale test: {summary['task']}",
         "",
-        f"The task has {size(summary)}. Each optimizer keeps its constants and has "
-        f"{summary['trials']} trials of learning rate and of the ratio between hidden matrices and "
-        f"the rest on one seed; the best is trained on {summary['seeds']} others. "
-        f"{summary['core_seconds'] / 60:.0f} core-minutes, look {summary['look']} at held-out "
-        f"tasks.{at_edge}",
+        f"The task has {size(summary)}. {_tuning(summary)}; the best is trained on "
+        f"{summary['seeds']} others. {summary['core_seconds'] / 60:.0f} core-minutes, look "
+        f"{summary['look']} at held-out tasks.{at_edge}",
         "",
         *markdown_table(COLUMNS, rows(summary)),
         "",
-        _LEGEND.format(target=target, unit=search["unit"], tasks=", ".join(search["tasks"])),
+        _LEGEND.format(target=target) + _searched(summary) + ".",
         "",
         *([said, ""] if (said := sentence(summary)) else []),
-        correlation(summary),
+        *([correlation(summary)] if summary["search"] else []),
     ]
+
+
+def _searched(summary: Summary) -> str:
+    """Return what the search's score is of; empty without a search."""
+    if (search := summary["search"]) is None:
+        return ""
+    constants = "AdamW's constants tuned as well, the others' as they are"
+    if summary.get("constants_tuned"):
+        constants = "everybody's constants tuned as well"
+    return _SEARCH.format(
+        unit=search["unit"], tasks=", ".join(search["tasks"]), constants=constants
+    )
+
+
+def _tuning(summary: Summary) -> str:
+    """Return what everybody's allowance was; results before November 28, 2026 had one seed."""
+    seeds = summary.get("tuning_seeds", 1)
+    on = "one seed" if seeds == 1 else f"{seeds} seeds"
+    of = "learning rate and of the ratio between hidden matrices and the rest"
+    kept = "Each optimizer keeps its constants and has"
+    if summary.get("constants_tuned"):
+        kept, of = "Each optimizer has", f"its constants, of {of}"
+    return f"{kept} {summary['trials']} trials of {of} on {on}"
 
 
 def _speedup(found: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ NEW = "def new(w, g, m):\n    m = lerp(m, g, 0.2)\n    u = tanh(m)\n    return u
 def scale(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "new.json").write_text(json.dumps({"export": {"program": NEW}}))
-    return lambda *words: CliRunner().invoke(app, ["scale", *words, *OPTIONS])
+    return lambda *words: CliRunner().invoke(app, ["scale", *OPTIONS, *words])
 
 
 def test_it_compares_and_notes_the_look_once(scale, tmp_path):
@@ -49,9 +49,26 @@ def test_it_compares_and_notes_the_look_once(scale, tmp_path):
 def test_a_plan_trains_nothing(scale, tmp_path):
     found = scale("new.json", "--plan")
     assert found.exit_code == 0, found.output
-    assert "5 optimizers x (5 trials + 2 seeds)" in found.stdout
+    assert "5 optimizers, each with up to 5 trials on 1 tuning seed and 2 further" in found.stdout
+    assert "up to 35 training runs" in found.stdout
     assert not (tmp_path / "runs").exists()
     assert looks(tmp_path / "held_out.jsonl") == []
+
+
+def test_constants_are_tuned_on_request(scale):
+    found = scale(
+        *("new.json", "--tune-constants", "--trials", "9", "--search", "none", "--json"),
+        *("--tuning-seeds", "2"),
+    )
+    assert found.exit_code == 0, found.output
+    summary = json.loads(found.stdout)
+    assert summary["constants_tuned"]
+    assert summary["search"] is None
+    rows = summary["optimizers"]
+    assert {len(row["tuning"]) for row in rows.values()} == {9}
+    # Each trial: constants, two rates, a level. Lion's family has three constants, `new` one.
+    assert [len(rows[label]["tuning"][0]) for label in ("lion", "new")] == [3 + 3, 1 + 3]
+    assert "momentum" in rows["muon"]["edges"]
 
 
 def test_what_cannot_be_compared_is_refused(scale, tmp_path):

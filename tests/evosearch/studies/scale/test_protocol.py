@@ -13,71 +13,34 @@ from scipy import stats
 from evosearch.config.schema import preset
 from evosearch.errors import EvosearchError, UsageError
 from evosearch.language.known import known
+from evosearch.studies.compare import tunable
 from evosearch.studies.scale.lane import Lane, LaneResult, train_lane
-from evosearch.studies.scale.protocol import ScaleTest, costs, run, walk
+from evosearch.studies.scale.protocol import ScaleTest, cost, run
 from evosearch.studies.scale.result import summarize
 from evosearch.studies.scale.table import correlation, markdown, rows
 from evosearch.training.evaluate import compile_text
 from evosearch.training.job import TaskRef
 from evosearch.training.lanes import Entry, LearningRates, train
-from evosearch.training.lr_grid import Grid, GridPoint, UpdateSize
 from evosearch.training.problem import Problem
-from evosearch.training.seeds import evaluation_seed
+from evosearch.training.seeds import derive, evaluation_seed
+from evosearch.training.tunable import Tunable
+from evosearch.training.tuner import Descent, TuningJob, tune
 from proxy_tasks.registry import get
 
-BOTH = UpdateSize(1.0, 1.0)
 TASK = TaskRef("digits_mlp", {"steps": 45, "batch": 16})
 NAMES = ("adamw", "lion", "momentum")
 HUGE = "def huge(w, g):\n    u = g * 1e30\n    u = power(u, 9)\n    return u\n"
 
 
 def scale_test(names=NAMES, **changes):
-    test = ScaleTest(TASK, {name: str(known(name)) for name in names}, seeds=3, trials=7)
-    return replace(test, **changes)
-
-
-def bowl(lowest):
-    return lambda point: (point.rate - lowest[0]) ** 2 + (point.ratio - lowest[1]) ** 2
-
-
-def walked(loss, trials, size=BOTH):
-    losses = {}
-    while ahead := walk(Grid(), size, losses, trials):
-        assert not set(ahead) & set(losses)
-        losses |= {point: loss(point) for point in ahead}
-    return losses
-
-
-@pytest.mark.parametrize("lowest", [(0, 1), (-2, 1), (2, 2), (1, 0)])
-def test_a_walk_finds_the_lowest_point_and_looks_at_all_its_neighbours(lowest):
-    losses = walked(bowl(lowest), 14)
-    assert min(losses, key=losses.__getitem__) == GridPoint(*lowest)
-    assert not Grid().beyond(GridPoint(*lowest), losses, BOTH)
-
-
-def test_the_learning_rate_comes_before_the_ratio():
-    losses = walked(bowl((-3, 2)), 8)
-    assert [tuple(point) for point in losses] == [
-        *[(0, 1), (-1, 1), (1, 1), (-2, 1), (-3, 1), (-4, 1)],
-        *[(-3, 0), (-3, 2)],
-    ]
-
-
-def test_every_walk_has_as_many_trials():
-    worst = walked(lambda _: math.inf, 12)
-    assert {len(walked(bowl(lowest), 12)) for lowest in [(0, 1), (9, 9)]} == {len(worst)} == {12}
-
-
-def test_without_a_ratio_only_learning_rates_are_tried():
-    losses = walked(bowl((3, 1)), 6, UpdateSize(None, 1.0))
-    assert {point.ratio for point in losses} == {1}
-    assert {point.rate for point in losses} == {-1, 0, 1, 2, 3, 4}
+    fixed = {name: Tunable.fixed(str(known(name))) for name in names}
+    return replace(ScaleTest(TASK, fixed, seeds=3, descent=Descent(7)), **changes)
 
 
 def test_a_curve_is_what_training_by_hand_gives():
     lr, replicate = 0.3, 1
     program = "def sgd(w, g):\n    return g\n"
-    result = train_lane(Lane(TASK, 5, program, GridPoint(0, 0), LearningRates(lr, lr), replicate))
+    result = train_lane(Lane(TASK, 5, program, LearningRates(lr, lr), replicate, test=True))
     task = get(TASK.name, **TASK.overrides)
     seed = evaluation_seed(5, str(TASK), replicate)
     weights = {k: v[None].requires_grad_() for k, v in task.initialize(seed).items()}
@@ -114,6 +77,37 @@ def finished(tmp_path_factory):
     directory = tmp_path_factory.mktemp("scale")
     test = scale_test()
     return test, directory, run(test, directory)
+
+
+@pytest.mark.parametrize("constants", [False, True])
+def test_what_is_chosen_is_what_the_tuner_chooses(tmp_path, constants):
+    optimizers = {name: tunable(known(name), constants=constants) for name in ("adamw", "signum")}
+    descent = Descent(14, fine=True)
+    test = scale_test(optimizers=optimizers, descent=descent, tuning_seeds=2, seeds=2)
+    contestants = run(test, tmp_path)
+    for label, optimizer in optimizers.items():
+        job = TuningJob(optimizer, TASK, derive("scale", 0), (0, 1), (2, 3), descent)
+        tuned, found = tune(job), contestants[label]
+        assert found.program == tuned.attempt.program
+        assert list(found.tried.values()) == [attempt.level for attempt in tuned.trials]
+        assert found.edges == tuned.edges
+        ends = [found.results[lane.file].value for lane in found.tests]
+        assert ends == list(tuned.values)
+    assert (
+        any(
+            c.program != o.start
+            for c, o in zip(contestants.values(), optimizers.values(), strict=True)
+        )
+        == constants
+    )
+
+
+def test_what_two_would_train_is_trained_once(tmp_path):
+    text = str(known("lion"))
+    twins = {"adamw": Tunable.fixed(text), "lion": Tunable.fixed(text)}
+    trained = []
+    run(scale_test(optimizers=twins), tmp_path, report=lambda *found: trained.append(found))
+    assert len(trained) == 7 + 3
 
 
 def test_everybody_is_tuned_alike_and_tested_on_the_same_seeds(finished):
@@ -168,7 +162,7 @@ def test_what_was_trained_at_other_rates_is_trained_again(finished):
 
 
 def test_processes_change_nothing(tmp_path):
-    test = scale_test(("adamw",), seeds=2, trials=5)
+    test = scale_test(("adamw",), seeds=2, descent=Descent(5))
     found = [run(test, tmp_path / str(workers), workers=workers) for workers in (1, 2)]
     one, two = (contestants["adamw"].results for contestants in found)
     assert len(one) == 5 + 2
@@ -182,15 +176,21 @@ def test_another_test_does_not_mix_with_it(finished):
 
 
 def test_a_program_that_cannot_be_trained_is_named(tmp_path):
-    test = scale_test(programs={"adamw": str(known("adamw")), "it": HUGE})
+    test = scale_test(optimizers={"it": Tunable.fixed(HUGE)})
     with pytest.raises(UsageError, match="expected it to make a step"):
         run(test, tmp_path)
 
 
-def test_costs_are_of_every_optimizer():
-    found = costs(scale_test())
-    assert set(found) == set(NAMES)
-    assert all(seconds > 0.0 for seconds in found.values())
+def test_costs_are_of_what_is_left(finished, tmp_path):
+    test, directory, _ = finished
+    fresh = cost(test, tmp_path)
+    assert fresh.lanes == dict.fromkeys(NAMES, 7 + 3)
+    assert all(seconds > 0.0 for seconds in fresh.seconds.values())
+    more = replace(test, seeds=6, optimizers=scale_test((*NAMES, "signum")).optimizers)
+    left = cost(more, directory)
+    assert left.lanes["signum"] == 7 + 6
+    assert all(2 <= left.lanes[name] <= 3 for name in NAMES)
+    assert left.total == sum(left.seconds[name] * left.lanes[name] for name in more.optimizers)
 
 
 def told(curves, search, *, at=(1.0,)):
@@ -201,7 +201,7 @@ def told(curves, search, *, at=(1.0,)):
     for label, contestant in contestants.items():
         while lanes := contestant.pending():
             for lane in lanes:
-                curve = curves[label][lane.replicate - 1] if lane.replicate else [2.0]
+                curve = curves[label][lane.replicate - 1] if lane.test else [2.0]
                 steps = (15, 30, 45)[-len(curve) :]
                 pairs = tuple(zip(steps, curve, strict=True))
                 results[lane.file] = LaneResult(pairs, 1.0)
