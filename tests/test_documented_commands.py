@@ -203,7 +203,7 @@ LISTED: dict[str, str | Slow | NotRun] = {
         TINY_SCALE
     ),
     "evosearch scale discovered/short_muon.json --tune-constants --fine --tuning-seeds 2": Slow(
-        f"{TINY_SCALE} --tuning-seeds 1"
+        f"{TINY_SCALE} --search none"
     ),
     "evosearch scale discovered/short_muon.json examples/programs/muon_*.program "
     "--set tasks.char_lm_scale.batch=4 --trials 13 --seeds 9": Slow(TINY_SCALE),

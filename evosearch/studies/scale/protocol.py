@@ -34,7 +34,7 @@ from evosearch.training.tuner import Descent, Place, TuningSpace, level
 from proxy_tasks.registry import get
 from proxy_tasks.task import Task
 
-__all__ = ["BASELINES", "Contestant", "Cost", "ScaleTest", "cost", "run"]
+__all__ = ["BASELINES", "Contestant", "Estimate", "ScaleTest", "cost", "run"]
 
 BASELINES: Final = used_as(Use.SCALE_TEST)
 """Known optimizers that every test holds."""
@@ -218,7 +218,7 @@ def _missing(
 
 
 @dataclass(frozen=True)
-class Cost:
+class Estimate:
     """What a test costs at most: descents may end before their trials are spent."""
 
     seconds: Mapping[str, float]
@@ -232,7 +232,7 @@ class Cost:
         return sum(self.lanes[label] * seconds for label, seconds in self.seconds.items())
 
 
-def cost(test: ScaleTest, directory: Path) -> Cost:
+def cost(test: ScaleTest, directory: Path) -> Estimate:
     """Return what a test costs beyond what its directory holds, by a few steps of each optimizer.
 
     Raises:
@@ -251,7 +251,7 @@ def cost(test: ScaleTest, directory: Path) -> Cost:
         lanes[label] = len(pending) if testing else left + test.seeds
         start = (0, 0, *(axis.first for axis in contestant.space.tunable.axes))
         seconds[label] = seconds_per_lane(contestant.tuning(start)[0])
-    return Cost(seconds, lanes)
+    return Estimate(seconds, lanes)
 
 
 def _claim(test: ScaleTest, directory: Path) -> None:
