@@ -68,7 +68,8 @@ _LOADED: Final = ("torch", "hypothesis", "pytest", "_pytest.unittest", "evosearc
 """What every mutant's process finds loaded; none of it knows a module in TARGETS."""
 _CPU_SECONDS: Final = 60
 """What a mutant's tests may compute; all of them take ten. Some mutants never end."""
-_WALL_SECONDS: Final = 600
+_WALL_SECONDS: Final = 3600
+"""After which one that waits for ever is ended; a process that nobody lets compute takes long."""
 _MEMORY: Final = 6 * 2**30
 """Bytes of address space that a mutant may take beyond what is loaded."""
 
@@ -389,6 +390,7 @@ def page(drawn: Sequence[tuple[Mutant, Fate]], every: Sequence[Mutant], seed: in
     """Return what was found as Markdown."""
     reasons = tomllib.loads(REASONS.read_text(encoding="utf-8"))
     survivors = [mutant for mutant, fate in drawn if fate.survived]
+    survivors.sort(key=lambda mutant: (tuple(TARGETS).index(mutant.module), mutant.line))
     lines = [
         "# Mutants of the search's core",
         "",
@@ -429,7 +431,7 @@ def main() -> int:
     options = parser.parse_args()
     every = [mutant for module in TARGETS for mutant in mutants(module)]
     chosen = random.Random(options.seed).sample(range(len(every)), min(options.count, len(every)))
-    sample = [every[i] for i in sorted(chosen)]
+    sample = [every[i] for i in chosen]  # in the order drawn: the first of them are a sample too
     if options.only:
         sample = [mutant for mutant in every if options.only in mutant.key]
     if options.list:
