@@ -30,7 +30,7 @@ from evosearch.runs.run import Run
 RESULTS = Path(__file__).parent / "results"
 TINY = [
     *("--set", "budget.evaluations=4", "--set", "budget.pack=2", "--set", "elites.final=1"),
-    *("--set", "reference.weight_decay=[0.0]", "--set", "reference.betas=[[0.9,0.99]]"),
+    *("--set", "baseline.weight_decay=[0.0]", "--set", "baseline.betas=[[0.9,0.99]]"),
     *("--set", "evaluation.seeds=1", "--set", "evaluation.ratios=[1.0]"),
 ]
 STEPS = {

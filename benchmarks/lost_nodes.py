@@ -52,7 +52,7 @@ CONFIG = """
 tiers = [{tasks = ["poem"]}]
 tasks.poem.path = "poem.txt"
 evaluation = {seeds = 1, rates = 3, ratios = [1.0], extensions = 1}
-reference = {betas = [[0.9, 0.99]], weight_decay = [0.0]}
+baseline = {betas = [[0.9, 0.99]], weight_decay = [0.0]}
 elites = {count = 2, every = 8, rounds = 2, final = 2}
 """
 TOKEN = "a-token-for-the-three-nodes"

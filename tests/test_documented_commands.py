@@ -57,7 +57,7 @@ STEPS = " ".join(
 )
 """Short training on the quick start's tasks."""
 DIGITS = "--set tasks.digits_mlp.steps=8"
-ONE_ADAMW = "--set reference.betas=[[0.9,0.99]] --set reference.weight_decay=[0.0]"
+ONE_ADAMW = "--set baseline.betas=[[0.9,0.99]] --set baseline.weight_decay=[0.0]"
 GRID = "--set evaluation.rates=3 --set evaluation.ratios=[1.0] --set evaluation.extensions=1"
 FAST = f"{GRID} {ONE_ADAMW}"
 SEARCH = f"--workers 1 --quiet {FAST} --set evaluation.seeds=1 --set elites.final=1"
@@ -224,7 +224,7 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "python -m benchmarks.mutants": MINUTES,
     "python -m benchmarks.known_optimizers": MINUTES,
     "python -m benchmarks.kills": MINUTES,
-    "python -m benchmarks.machine": Slow("--cores 1 --repetitions 1 --tasks micro"),
+    "python -m benchmarks.all_cores": Slow("--cores 1 --repetitions 1 --tasks micro"),
     "python -m benchmarks.gpu": NotRun("needs a GPU; tests/evosearch/training has its parts"),
     "python -m benchmarks.simplify": Slow("--random 3 --bloated 1"),
     "python -m benchmarks.simplify --lion --random 0 --bloated 0": MINUTES,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evosearch.cli.conditions import note_held_out
 from evosearch.cli.output import AsJson, print_json, progress_console, table, write
+from evosearch.cli.tasks import note_held_out
 from evosearch.errors import UsageError
 from evosearch.runs.progress import score_text
 from evosearch.workers.start import start_workers

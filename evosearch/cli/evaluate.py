@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from evosearch.cli.conditions import conditions, note_held_out
 from evosearch.cli.named_program import NamedProgram, Words, resolve
 from evosearch.cli.output import AsJson, print_json, progress_console, table, write
+from evosearch.cli.tasks import note_held_out, tasks_config
 from evosearch.config.preflight import check_tasks
 from evosearch.runs.progress import score_text
 from evosearch.training.score import EXCESS_LOSS
@@ -162,7 +162,7 @@ def _compare(
     from evosearch.training.tuner import Descent
 
     trials, constants, fine = effort
-    config = conditions(subjects, tasks, settings)
+    config = tasks_config(subjects, tasks, settings)
     check_tasks(config)
     console = progress_console()
     texts = [str(subject.program) for subject in subjects]

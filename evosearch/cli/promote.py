@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evosearch.cli.conditions import note_held_out
 from evosearch.cli.named_program import NamedProgram, resolve
 from evosearch.cli.output import AsJson, print_json, progress_console, table, write
+from evosearch.cli.tasks import note_held_out
 from evosearch.errors import DataError, UsageError
 from evosearch.runs.progress import score_text
 from evosearch.workers.start import start_workers

@@ -43,7 +43,7 @@ def status(run: RunPath, as_json: AsJson = False) -> None:
                 "statuses": history.statuses(),
                 "faults": history.faults,
                 "worker_seconds": history.worker_seconds,
-                "references": {
+                "baselines": {
                     task: {"program": record["program"], "values": record["values"]}
                     for task, record in history.baselines.items()
                 },

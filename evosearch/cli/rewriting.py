@@ -159,13 +159,13 @@ def _simplified(program: RuleSet, details: dict[str, Any]) -> tuple[RuleSet, dic
 
 def _noninferiority_test(subject: NamedProgram, tasks: str | None) -> NoninferiorityTest:
     """Return how changes are measured: as the run measured, if there is one."""
-    from evosearch.cli.conditions import conditions
+    from evosearch.cli.tasks import tasks_config
     from evosearch.config.preflight import check_tasks
     from evosearch.studies.noninferiority import NoninferiorityTest
 
     if subject.run is None and tasks is None:
         return NoninferiorityTest()
-    config = conditions([subject], tasks, ())
+    config = tasks_config([subject], tasks, ())
     check_tasks(config)
     refs = tuple(map(config.task, config.task_names))
     return NoninferiorityTest(tasks=refs, grid=config.evaluation.grid())

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evosearch.api import free_directory
-from evosearch.cli.conditions import note_held_out, task_names
 from evosearch.cli.interrupt import INTERRUPTED, interruptible
 from evosearch.cli.limits import Limits, Reached
 from evosearch.cli.named_program import resolve
@@ -23,6 +22,7 @@ from evosearch.cli.output import (
     tell,
     write,
 )
+from evosearch.cli.tasks import note_held_out, task_names
 from evosearch.config.preflight import check_search
 from evosearch.errors import EvosearchError, UsageError
 from evosearch.runs.progress import ProgressView, score_text

@@ -33,14 +33,14 @@ _COLUMNS = ("id", "score ± se", "rounds", "statements", "states")
 def watch(
     run: RunPath,
     every: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="Time between two looks.")
+        float, typer.Option(min=0.1, metavar="SECONDS", help="Time between two updates.")
     ] = 5.0,
     as_json: AsJson = False,
 ) -> None:
     """Watch a run that goes on in another process, until it ends.
 
     The best five, and the best of each size or smaller. It only reads, each time what is new;
-    Ctrl-C ends the watching and not the run. With --json, one object a line and look.
+    Ctrl-C ends the watching and not the run. With --json, each update is one object on a line.
 
     Examples:
       evosearch watch runs/quickstart-0

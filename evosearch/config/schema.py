@@ -56,7 +56,7 @@ class Config(Section):
     space: SpaceConfig = SpaceConfig()
     tiers: Annotated[tuple[TierConfig, ...], Field(min_length=1)]
     evaluation: EvaluationConfig = EvaluationConfig()
-    reference: BaselineConfig = BaselineConfig()
+    baseline: BaselineConfig = BaselineConfig()
     population: PopulationConfig = PopulationConfig()
     hurdle: HurdleConfig = HurdleConfig()
     elites: EliteConfig = EliteConfig()
@@ -97,7 +97,7 @@ class Config(Section):
                 raise ValueError(f"task `{name}` is listed {self.task_names.count(name)} times")
         for name in self.tasks:
             member("task of this search", name, self.task_names)
-        for name in self.reference.constants:  # a preset's may be of tasks that `--set` left out
+        for name in self.baseline.constants:  # a preset's may be of tasks that `--set` left out
             member("task", name, TASKS)
         return self
 
@@ -186,6 +186,8 @@ def configure(
     Raises:
         ConfigError: unknown key, or a value out of range.
     """
+    if "reference" in data:  # its name in older runs and files
+        data["baseline"] = data.pop("reference")
     if tasks is not None:
         choose_tasks(data, tasks)
     for setting in settings:

@@ -138,8 +138,8 @@ class BaselineConfig(Section):
 
     constants: Mapping[str, ConstantsConfig] = {}
     """By task, the constants that tuning chose, once and for all runs;
-    `python -m evosearch.studies.references` prints them. Where a task has none, the best of those
-    below is taken."""
+    `python -m evosearch.studies.baseline_constants` prints them. Where a task has none, the best
+    of those below is taken."""
     betas: Annotated[tuple[tuple[Decay, Decay], ...], Field(min_length=1)] = (
         (0.9, 0.999),
         (0.9, 0.95),
@@ -153,7 +153,7 @@ class BaselineConfig(Section):
     )
 
     def programs(self, task: str) -> tuple[str, ...]:
-        """Return the programs of which the best on a task is its reference."""
+        """Return the programs of which the best on a task is its baseline."""
         from evosearch.training.baseline import adamw
 
         if known := self.constants.get(task):

@@ -313,7 +313,7 @@ def baseline_jobs(config: Config) -> tuple[BaselineJob, ...]:
     grid, rounds = evaluation.grid(), config.elites.rounds
     return tuple(
         BaselineJob(
-            config.reference.programs(ref.name), ref, config.seed, evaluation.seeds, rounds, grid
+            config.baseline.programs(ref.name), ref, config.seed, evaluation.seeds, rounds, grid
         )
         for ref in refs
     )
@@ -326,7 +326,7 @@ def _baselines(
     known: _Recorded,
     imprints: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Baseline]:
-    """Return the tuned reference of every task; those that are not recorded are tuned now."""
+    """Return the tuned baseline of every task; those that are not recorded are tuned now."""
     known.ahead()  # they precede all packs
     jobs = {-1 - i: job for i, job in enumerate(baseline_jobs(config))}
     missing = {n: job for n, job in jobs.items() if str(job.task) not in known.baselines}

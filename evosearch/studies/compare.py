@@ -107,7 +107,7 @@ class Comparison:
         """Return it as plain JSON."""
         return {
             "unit": self.unit,
-            "references": {task: _plain(tuned) for task, tuned in self.references.items()},
+            "baselines": {task: _plain(tuned) for task, tuned in self.references.items()},
             "contenders": [self._row(contender) for contender in self.contenders],
         }
 

@@ -1,8 +1,8 @@
-"""The reference of a search's scores: AdamW with constants that were chosen before.
+"""The baseline of a search's scores: AdamW with constants that were chosen before.
 
 Its learning rates are found as a candidate's are, on the same grid and seeds. Its constants a
-preset commits for each task (`python -m evosearch.studies.references` chooses them); where none
-are committed, the best of a short list on the first round's seeds is the reference on all rounds.
+preset commits for each task (`python -m evosearch.studies.baseline_constants` chooses them); where
+none are committed, the best of a short list on the first round's seeds is taken for all rounds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Baseline", "BaselineJob", "adamw", "tune_baseline"]
 
 @dataclass(frozen=True)
 class BaselineJob:
-    """Programs to tune on one task, of which the best becomes the task's reference."""
+    """Programs to tune on one task, of which the best becomes the task's baseline."""
 
     programs: tuple[str, ...]
     task: TaskRef
@@ -33,7 +33,7 @@ class BaselineJob:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A task's reference."""
+    """A task's baseline."""
 
     task: str
     program: str
@@ -75,7 +75,7 @@ def tune_baseline(job: BaselineJob, device: str = "cpu") -> Baseline:
     """Tune all programs on the first round, then evaluate the best on the other rounds.
 
     Raises:
-        DataError: A program fails on the task, so it cannot be a reference.
+        DataError: A program fails on the task, so it cannot be a baseline.
     """
     from evosearch.training.evaluate import TunedProgram, evaluate_baseline
     from proxy_tasks.registry import get

@@ -150,7 +150,7 @@ def evaluate_baseline(
     """Tune an optimizer on a task exactly as candidates are, with the same trials.
 
     Raises:
-        DataError: It fails on the task, so it cannot be a reference, or the task's floor is wrong.
+        DataError: It fails on the task, so it cannot be a baseline, or the task's floor is wrong.
     """
     candidate = _Lanes(compile_rules(text))
     with arithmetic():

@@ -92,7 +92,7 @@ class Job(_Json):
     """Numbers of the evaluation seeds."""
     run_seed: int
     references: Mapping[str, tuple[float, ...]]
-    """Task key to the reference optimizer's end values, one a replicate."""
+    """Task key to the baseline's end values, one a replicate."""
     grid: Grid = field(default_factory=Grid)
     memory_limit: int = 1 << 30
     """Bytes of weights, gradients, states and temporaries that one candidate may take."""
@@ -106,8 +106,8 @@ class Job(_Json):
             found = len(self.references.get(task, ()))
             if found != len(self.replicates):
                 raise ValueError(
-                    f"{found} reference values for task {task}; expected one for each of the "
-                    f"{len(self.replicates)} replicates: evaluate the reference on them first"
+                    f"{found} baseline values for task {task}; expected one for each of the "
+                    f"{len(self.replicates)} replicates: evaluate the baseline on them first"
                 )
 
 

@@ -66,8 +66,8 @@ def test_a_run_whose_text_was_exchanged_is_refused(tmp_path):
     text.write_text("def f(x):\n    return x + 1\n" * 5000)
     settings = [
         f"tasks.char_lm.path={text}", "tasks.char_lm.steps=3", "tasks.char_lm.windows=2",
-        "budget.evaluations=2", "budget.pack=1", 'reference.betas=[[0.9,0.99]]',
-        "reference.weight_decay=[0.0]", "elites.final=1", "elites.rounds=1",
+        "budget.evaluations=2", "budget.pack=1", 'baseline.betas=[[0.9,0.99]]',
+        "baseline.weight_decay=[0.0]", "elites.final=1", "elites.rounds=1",
     ]  # fmt: skip
     config = preset("smoke", settings, ["char_lm"])
     run = Run.create(tmp_path / "run", config)

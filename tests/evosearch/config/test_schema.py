@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from evosearch.config.schema import PRESETS, Config, configure, load, preset
 from evosearch.errors import ConfigError
 from evosearch.mutation.space import Space
+from evosearch.training.baseline import adamw
 from primitives.table import OPS
 
 MINIMAL = {"tiers": [{"tasks": ["digits_mlp"]}]}
@@ -132,7 +133,7 @@ REFUSED = {
     "seed=1.5": "`seed`: expected a whole number, found 1.5",
     "budget=3": "`budget`: expected a section, found 3",
     "tiers.0.tasks=digits_mlp": "`tiers.0.tasks`: expected a list, found 'digits_mlp'",
-    "reference.betas=[[0.9]]": "`reference.betas.0.1` is missing",
+    "baseline.betas=[[0.9]]": "`baseline.betas.0.1` is missing",
     # out of range
     "budget.pack=0": "`budget.pack`: expected greater than or equal to 1, found 0",
     "elites.every=1": "`elites.every`",
@@ -141,9 +142,9 @@ REFUSED = {
     "evaluation.ratios=[]": "`evaluation.ratios`",
     "evaluation.ratios=[0]": "`evaluation.ratios.0`",
     "evaluation.ratios=[1, 0.5]": "`evaluation.ratios`: expected increasing numbers",
-    "reference.betas=[[1.0, 0.9]]": "`reference.betas.0.0`: expected less than 1",
-    "reference.betas=[]": "`reference.betas`",
-    "reference.weight_decay=[-1]": "`reference.weight_decay.0`",
+    "baseline.betas=[[1.0, 0.9]]": "`baseline.betas.0.0`: expected less than 1",
+    "baseline.betas=[]": "`baseline.betas`",
+    "baseline.weight_decay=[-1]": "`baseline.weight_decay.0`",
     "hurdle.initial=NaN": "`hurdle.initial`: expected a finite number",
     "budget.seconds_per_pack=Infinity": "`budget.seconds_per_pack`",
     "tiers=[]": "`tiers`",
@@ -199,3 +200,10 @@ def test_unknown_presets() -> None:
 def test_every_limit_of_the_space_can_be_configured() -> None:
     fields = {field.name for field in dataclasses.fields(Space)}
     assert fields == set(type(preset("smoke").space).model_fields)
+
+
+def test_the_baseline_s_old_name_is_read() -> None:
+    old = {"tiers": [{"tasks": ["digits_mlp"]}], "reference": {"weight_decay": [0.125]}}
+    config = configure(old, ["baseline.betas=[[0.5,0.75]]"], "an old run")
+    assert config.baseline.programs("digits_mlp") == (adamw((0.5, 0.75), 0.125),)
+    assert "reference" not in config.model_dump()

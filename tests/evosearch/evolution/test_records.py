@@ -108,7 +108,7 @@ def test_every_task_gets_every_constant() -> None:
     config = config_of()
     jobs = baseline_jobs(config)
     assert [str(job.task) for job in jobs] == ["digits_mlp", "least_squares"]
-    combinations = len(config.reference.betas) * len(config.reference.weight_decay)
+    combinations = len(config.baseline.betas) * len(config.baseline.weight_decay)
     for job in jobs:
         assert len(set(job.programs)) == combinations
         assert (job.seeds, job.rounds) == (config.evaluation.seeds, config.elites.rounds)
@@ -117,6 +117,6 @@ def test_every_task_gets_every_constant() -> None:
 
 def test_constants_that_are_committed_are_the_references() -> None:
     known = '{"digits_mlp": {"betas": [0.5, 0.98], "weight_decay": 0.1, "warmup": 10}}'
-    first, second = baseline_jobs(config_of(f"reference.constants={known}"))
+    first, second = baseline_jobs(config_of(f"baseline.constants={known}"))
     assert first.programs == (adamw((0.5, 0.98), 0.1, 10.0),)
     assert len(second.programs) > 1

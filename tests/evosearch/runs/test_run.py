@@ -127,7 +127,7 @@ def test_what_is_not_there(run):
 
 def test_one_call_compares(as_json, tmp_path):
     settings = ["evaluation.rates=3", "evaluation.ratios=[1.0]", "evaluation.extensions=0"]
-    settings += ["reference.betas=[[0.9, 0.99]]", "reference.weight_decay=[0.0]"]
+    settings += ["baseline.betas=[[0.9, 0.99]]", "baseline.weight_decay=[0.0]"]
     lion = evosearch.known("lion")
     text = "def mine(w, g):\n    u = sign(g)\n    return u\n"
     found = evosearch.compare("sgd", lion, text, seeds=2, settings=settings)
@@ -143,7 +143,7 @@ def test_one_call_compares(as_json, tmp_path):
 
 def test_a_search_on_what_is_held_out_is_refused_before_anything_is_written(tmp_path):
     config = evosearch.preset(
-        "smoke", ['tiers=[{"tasks":["table_diabetes"]}]', "reference.constants={}"]
+        "smoke", ['tiers=[{"tasks":["table_diabetes"]}]', "baseline.constants={}"]
     )
     with pytest.raises(UsageError, match="no held-out task in a search, found table_diabetes"):
         Run.create(tmp_path / "run", config)

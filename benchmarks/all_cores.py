@@ -1,6 +1,6 @@
 """Candidates per second of a whole machine: packs on all cores against the plain loop on all cores.
 
-    python -m benchmarks.machine [--cores 2] [--repetitions 3] [--tasks micro,lm]
+    python -m benchmarks.all_cores [--cores 2] [--repetitions 3] [--tasks micro,lm]
 
 `benchmarks.lanes` compares one thread with one. Here a search's workers, one process a core, stand
 against what a user with the same machine has: one plain loop whose torch uses all cores, as it does

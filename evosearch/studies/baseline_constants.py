@@ -1,6 +1,6 @@
 """Which constants of AdamW a preset's scores refer to: tuned once, and then committed.
 
-    python -m evosearch.studies.references quickstart
+    python -m evosearch.studies.baseline_constants quickstart
 
 prints the section of a preset or of a TOML file. A search then tunes the learning rates alone, and
 its history does not depend on how far constants were tuned.
@@ -20,16 +20,18 @@ from evosearch.training.tuner import Descent, Tuned
 from evosearch.workers.executor import Executor
 from evosearch.workers.start import start_workers
 
-__all__ = ["references", "section"]
+__all__ = ["section", "tune_baselines"]
 
+_COMMAND = "python -m evosearch.studies.baseline_constants"
 _SEEDS = 8
 """Paired seeds a task to tune on."""
 
 
-def references(
+def tune_baselines(
     config: Config, executor: Executor, descent: Descent | None = None, seeds: int = _SEEDS
 ) -> dict[str, Tuned]:
     """Return AdamW as tuned on each task of a search, on seeds that no search uses."""
+    # the purpose is part of its seeds: another word would choose other constants
     conditions = Conditions(seeds, purpose="references", descent=descent or Descent(128, fine=True))
     found = tune_all({}, config, executor, conditions)
     return {ref.name: found[str(ref)][""] for tier in config.tiers_of_tasks() for ref in tier}
@@ -37,7 +39,7 @@ def references(
 
 def section(found: Mapping[str, Tuned]) -> str:
     """Return the constants as a section of a configuration, in TOML."""
-    lines = ["[reference.constants]  # of AdamW, by `python -m evosearch.studies.references`"]
+    lines = [f"[baseline.constants]  # of AdamW, by `{_COMMAND}`"]
     for task, tuned in found.items():
         first, second, decay, warmup = tuned.attempt.constants
         values = [f"betas = [{first}, {second}]"]
@@ -50,7 +52,7 @@ def section(found: Mapping[str, Tuned]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line of this module; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m evosearch.studies.references")
+    parser = argparse.ArgumentParser(prog=_COMMAND)
     parser.add_argument("preset", help=f"one of {', '.join(PRESETS)}, or a TOML file")
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args(arguments)
@@ -58,9 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name = options.preset
         config = preset(name) if name in PRESETS else load(Path(name))
         with start_workers(options.workers, None, 0.0, config) as executor:
-            print(section(references(config, executor)))
+            print(section(tune_baselines(config, executor)))
     except EvosearchError as error:
-        print(f"references: {error}", file=sys.stderr)
+        print(f"baseline_constants: {error}", file=sys.stderr)
         return 2
     return 0
 

@@ -1,4 +1,4 @@
-"""Under what conditions programs are tried: on a run's own tasks, or on those that are named."""
+"""The tasks that programs are tried on: a run's own, or those that are named."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from evosearch.cli.named_program import NamedProgram
     from evosearch.config.schema import Config
 
-__all__ = ["conditions", "note_held_out", "task_names"]
+__all__ = ["note_held_out", "task_names", "tasks_config"]
 
 _TASKS: Final = ("digits_mlp",)
 """Where programs are tried that do not come from a run."""
@@ -20,7 +20,7 @@ _FROM_RUN: Final = ("tiers", "tasks", "elasticity")
 """What is taken over from a run's configuration."""
 
 
-def conditions(
+def tasks_config(
     subjects: Sequence[NamedProgram], tasks: str | None, settings: Sequence[str]
 ) -> Config:
     """Return a configuration of tasks, the first run's unless they are named; else the defaults.
