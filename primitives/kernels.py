@@ -162,7 +162,8 @@ def inverse_root(x: torch.Tensor, order: int) -> torch.Tensor:
     """
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
     finite = torch.isfinite(wide).all(-1, keepdim=True).all(-2, keepdim=True)
-    symmetric = torch.where(finite, (wide + wide.mT) / 2, 0.0)  # LAPACK raises on a NaN
+    # LAPACK raises on what is not finite, for all lanes at once: halves cannot overflow.
+    symmetric = torch.where(finite, wide / 2 + wide.mT / 2, 0.0)
     values, vectors = torch.linalg.eigh(symmetric)
     values = values.clamp(min=0.0)
     largest = values[..., -1:]
@@ -180,7 +181,8 @@ def eig_basis(x: torch.Tensor) -> torch.Tensor:
     """
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
     finite = torch.isfinite(wide).all(-1, keepdim=True).all(-2, keepdim=True)
-    symmetric = torch.where(finite, (wide + wide.mT) / 2, 0.0)  # LAPACK raises on a NaN
+    # LAPACK raises on what is not finite, for all lanes at once: halves cannot overflow.
+    symmetric = torch.where(finite, wide / 2 + wide.mT / 2, 0.0)
     vectors = torch.linalg.eigh(symmetric).eigenvectors
     vectors = torch.where(vectors.sum(-2, keepdim=True) < 0, -vectors, vectors)
     return torch.where(finite, vectors, torch.nan).to(x.dtype)

@@ -27,6 +27,7 @@ from proxy_tasks.tasks.table import Table
 from proxy_tasks.tasks.teacher_student import TeacherStudent
 from proxy_tasks.tasks.token_files import TokenFiles
 from proxy_tasks.tasks.token_lm import TokenLM
+from proxy_tasks.tasks.two_sided_least_squares import TwoSidedLeastSquares
 from proxy_tasks.tasks.varying_batch import VaryingBatch
 from proxy_tasks.tasks.zipf_bigram import ZipfBigram
 from proxy_tasks.user_tasks import own_tasks
@@ -62,6 +63,12 @@ TASKS: Mapping[str, TaskSpec] = _index(
     TaskSpec("varying_batch", Split.SEARCH, VaryingBatch()),
     TaskSpec(
         "varying_batch_wild", Split.SEARCH, VaryingBatch(batch=4, noise=0.5, spread=2.5, cap=64)
+    ),
+    TaskSpec("two_sided_least_squares", Split.SEARCH, TwoSidedLeastSquares()),
+    TaskSpec(
+        "teacher_student_deep",
+        Split.SEARCH,
+        TeacherStudent(hidden=(32, 32, 32, 32), batch=16, steps=2000),
     ),
     TaskSpec("zipf_bigram", Split.SEARCH, ZipfBigram()),
     TaskSpec("char_lm", Split.SEARCH, CharLM()),

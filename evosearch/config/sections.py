@@ -108,7 +108,10 @@ class EvaluationConfig(Section):
     ratios: Annotated[tuple[Factor, ...], Field(min_length=1)] = (0.3, 1.0, 3.0)
     """How far what is no hidden matrix moves, relative to the matrices; increasing."""
     extensions: Annotated[int, Field(ge=0)] = 2
-    """How often the grid grows where its best point lies at the edge."""
+    """How often the grid grows where its best point lies at the edge, or is refined around it."""
+    refine: Annotated[int, Field(ge=0, le=3)] = 0
+    """How often the step between learning rates is halved around the best, where `extensions` are
+    left once it lies inside."""
 
     @field_validator("ratios")
     @classmethod
@@ -121,7 +124,12 @@ class EvaluationConfig(Section):
         """Return the grid of learning rates."""
         from evosearch.training.lr_grid import Grid
 
-        return Grid(rates=self.rates, ratios=self.ratios, extensions=self.extensions)
+        return Grid(
+            rates=self.rates,
+            ratios=self.ratios,
+            extensions=self.extensions,
+            refine=self.refine,
+        )
 
 
 class ConstantsConfig(Section):

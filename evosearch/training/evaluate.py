@@ -226,7 +226,7 @@ class _TunedLanes:
 
     @property
     def edge(self) -> bool:
-        return bool(self.grid.beyond(self.points[self.best], self.points, self.size))
+        return bool(self.grid.outside(self.points[self.best], self.points, self.size))
 
     def entry(self) -> Entry:
         trials = (self.grid.trial(p, self.size, self.step_size) for p in self.pending)

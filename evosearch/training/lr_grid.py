@@ -32,7 +32,10 @@ RECORDED = 8
 
 
 class GridPoint(NamedTuple):
-    """A trial by its position on the grid; the centre's rate is 0, the first ratio is 0."""
+    """A trial by its position on the grid; the centre's rate is 0, the first ratio is 0.
+
+    Rates are counted in the finest steps of the grid.
+    """
 
     rate: int
     ratio: int
@@ -62,14 +65,16 @@ class Grid:
     ratios: tuple[float, ...] = (0.3, 1.0, 3.0)
     """How far the rest moves relative to the matrices; increasing."""
     extensions: int = 3
-    """How often the neighbours of a best point at the edge are tried as well."""
+    """How often the untried neighbours of the best point are tried as well."""
+    refine: int = 0
+    """How often the step between learning rates is halved around a best point inside the grid."""
 
     def __post_init__(self) -> None:
         increasing = all(a < b for a, b in zip(self.ratios, self.ratios[1:], strict=False))
-        if self.rates < 1 or self.per_decade < 1 or self.extensions < 0:
+        if self.rates < 1 or self.per_decade < 1 or self.extensions < 0 or self.refine < 0:
             raise ValueError(
                 f"grid of {self.rates} rates, {self.per_decade} per decade, {self.extensions} "
-                "extensions; expected at least 1, 1 and 0"
+                f"extensions, {self.refine} refinements; expected at least 1, 1, 0 and 0"
             )
         if not self.ratios or self.ratios[0] <= 0 or not increasing:
             raise ValueError(f"ratios {self.ratios}; expected positive, increasing numbers")
@@ -78,14 +83,36 @@ class Grid:
         """Return the points to try first. A task with one kind of parameter has no ratio."""
         first = -(self.rates // 2)
         ratios = range(len(self.ratios)) if self._has_ratio(size) else (self._neutral,)
-        return tuple(GridPoint(first + i, j) for i in range(self.rates) for j in ratios)
+        coarse = range(first, first + self.rates)
+        return tuple(GridPoint(i * self._finest, j) for i in coarse for j in ratios)
 
     def beyond(
         self, best: GridPoint, tried: Collection[GridPoint], size: UpdateSize
     ) -> tuple[GridPoint, ...]:
-        """Return the neighbours of the best point that were not tried; empty inside the grid."""
+        """Return the neighbours of the best point to try next; empty once all were tried.
+
+        The nearer ones of a refined grid come once the farther ones have been tried.
+        """
+        if wide := self.outside(best, tried, size):
+            return wide
         rate, ratio = best
-        neighbours = [GridPoint(rate - 1, ratio), GridPoint(rate + 1, ratio)]
+        for step in (1 << k for k in reversed(range(self.refine)) if rate % (1 << k) == 0):
+            near = (GridPoint(rate - step, ratio), GridPoint(rate + step, ratio))
+            if untried := tuple(p for p in near if p not in tried):
+                return untried
+        return ()
+
+    def outside(
+        self, best: GridPoint, tried: Collection[GridPoint], size: UpdateSize
+    ) -> tuple[GridPoint, ...]:
+        """Return the untried neighbours on the grid as it is before it is refined.
+
+        There is one where the best point is at the edge.
+        """
+        rate, ratio = best
+        if rate % self._finest:
+            return ()
+        neighbours = [GridPoint(rate - self._finest, ratio), GridPoint(rate + self._finest, ratio)]
         if self._has_ratio(size) and len(self.ratios) > 1:
             neighbours += [GridPoint(rate, ratio - 1), GridPoint(rate, ratio + 1)]
         return tuple(p for p in neighbours if p not in tried)
@@ -102,11 +129,16 @@ class Grid:
 
     def trial(self, point: GridPoint, size: UpdateSize, step_size: float) -> LearningRates:
         """Return the learning rates of a point for a rule of this update size."""
-        step = step_size * 10 ** (point.rate / self.per_decade)
+        step = step_size * 10 ** (point.rate / (self.per_decade * self._finest))
         return LearningRates(
             matrix=0.0 if size.matrix is None else step / size.matrix,
             rest=0.0 if size.rest is None else self.ratio(point) * step / size.rest,
         )
+
+    @property
+    def _finest(self) -> int:
+        """Finest steps in a step of the grid before it is refined."""
+        return 1 << self.refine
 
     @property
     def _neutral(self) -> int:

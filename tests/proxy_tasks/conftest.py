@@ -20,6 +20,8 @@ SMALLER: dict[str, dict[str, Any]] = {
     "cifar10": {"batch": 8, "channels": (8, 12, 16), "test_images": 12},
     "token_lm": {"windows": 8, "batch": 4},
     "token_files": {"batch": 4, "context": 16, "width": 32, "vocabulary": 64, "windows": 6},
+    "teacher_student_deep": {"steps": 100},
+    "two_sided_least_squares": {"steps": 100},
     "varying_batch_wild": {"steps": 100},
     "varying_batch_large": {"steps": 100},
     "zipf_bigram_large": {"steps": 60},

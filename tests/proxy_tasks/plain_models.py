@@ -27,6 +27,7 @@ from proxy_tasks.tasks.table import Table
 from proxy_tasks.tasks.teacher_student import TeacherStudent
 from proxy_tasks.tasks.token_files import TokenFiles
 from proxy_tasks.tasks.token_lm import TokenLM
+from proxy_tasks.tasks.two_sided_least_squares import TwoSidedLeastSquares
 from proxy_tasks.tasks.varying_batch import VaryingBatch
 from proxy_tasks.tasks.zipf_bigram import ZipfBigram
 
@@ -220,6 +221,15 @@ class _LeastSquares(nn.Linear):
         return F.mse_loss(super().forward(input), y) / 2
 
 
+class _TwoSidedLeastSquares(nn.Linear):
+    def __init__(self, task: TwoSidedLeastSquares) -> None:
+        super().__init__(task.inputs, task.outputs, bias=False)
+        self.register_buffer("mapping", task.mapping)
+
+    def forward(self, input: Tensor, y: Tensor) -> Tensor:
+        return F.mse_loss(F.linear(super().forward(input), self.mapping), y) / 2
+
+
 class _VaryingBatch(nn.Linear):
     def __init__(self, task: VaryingBatch) -> None:
         super().__init__(task.inputs, 1, bias=False)
@@ -251,6 +261,7 @@ _MODELS: dict[type[Task], Callable[..., nn.Module]] = {
     TeacherStudent: _TeacherStudent,
     TokenFiles: _LanguageModel,
     TokenLM: _LanguageModel,
+    TwoSidedLeastSquares: _TwoSidedLeastSquares,
     VaryingBatch: _VaryingBatch,
     ZipfBigram: _ZipfBigram,
 }

@@ -100,8 +100,26 @@ def test_ratios_continue_geometrically():
     assert grid.ratio(GridPoint(0, -2)) == pytest.approx(0.3 * 0.3**2)
 
 
+def test_a_refined_grid_halves_its_step_once_the_best_lies_inside():
+    grid = Grid(rates=3, per_decade=2, ratios=(1.0,), refine=2)
+    tried = grid.points(SIZE)
+    assert tried == (GridPoint(-4, 0), GridPoint(0, 0), GridPoint(4, 0))
+    assert grid.beyond(GridPoint(4, 0), tried, SIZE) == (GridPoint(8, 0),)
+    rounds = [near := grid.beyond(GridPoint(0, 0), tried, SIZE)]
+    rounds += [grid.beyond(GridPoint(0, 0), (*tried, *near), SIZE)]
+    assert [[point.rate for point in points] for points in rounds] == [[-2, 2], [-1, 1]]
+    found = (*tried, *rounds[0], *rounds[1])
+    assert grid.beyond(GridPoint(0, 0), found, SIZE) == ()
+    assert [p.rate for p in grid.beyond(GridPoint(2, 0), found, SIZE)] == [3]
+    assert not grid.outside(GridPoint(2, 0), tried, SIZE)  # no edge, whatever is untried there
+    steps = [grid.trial(GridPoint(rate, 0), SIZE, 0.01).matrix for rate in (0, 2, 4)]
+    assert steps[2] / steps[0] == pytest.approx(10**0.5)
+    assert steps[1] / steps[0] == pytest.approx(10**0.25)
+
+
 @pytest.mark.parametrize(
-    "settings", [{"rates": 0}, {"ratios": ()}, {"ratios": (1.0, 0.5)}, {"ratios": (-1.0,)}]
+    "settings",
+    [{"rates": 0}, {"refine": -1}, {"ratios": ()}, {"ratios": (1.0, 0.5)}, {"ratios": (-1.0,)}],
 )
 def test_senseless_grids_are_refused(settings: dict):
     with pytest.raises(ValueError, match="expected"):

@@ -12,6 +12,7 @@ from proxy_tasks.data.digits import digits
 from proxy_tasks.task import Task, generator
 from proxy_tasks.tasks.least_squares import LeastSquares
 from proxy_tasks.tasks.matrix_factorization import MatrixFactorization
+from proxy_tasks.tasks.two_sided_least_squares import TwoSidedLeastSquares
 from proxy_tasks.tasks.varying_batch import VaryingBatch
 from proxy_tasks.tasks.zipf_bigram import ZipfBigram
 
@@ -31,7 +32,16 @@ def sampled_losses(task: Task, weights: dict[str, Tensor]) -> np.ndarray:
     return np.array([float(task.loss(w, tuple(p.unsqueeze(0) for p in b))) for b in batches])
 
 
-@pytest.mark.parametrize("task", [LeastSquares(), MatrixFactorization(), ZipfBigram(batch=2000)])
+@pytest.mark.parametrize(
+    "task",
+    [
+        LeastSquares(),
+        TwoSidedLeastSquares(batch=64, steps=200),
+        MatrixFactorization(),
+        ZipfBigram(batch=2000),
+    ],
+    ids=lambda task: task.family,
+)
 def test_the_metric_is_the_expected_loss(task: Task) -> None:
     weights = task.initialize(0)
     losses = sampled_losses(task, weights)
@@ -59,7 +69,7 @@ def test_batch_sizes_vary_as_declared() -> None:
     assert (2 * sampled_losses(constant, {"weight": truth})).std() == pytest.approx(0.25, rel=0.1)
 
 
-@pytest.mark.parametrize("task", [LeastSquares(), VaryingBatch()])
+@pytest.mark.parametrize("task", [LeastSquares(), TwoSidedLeastSquares(), VaryingBatch()])
 def test_the_truth_reaches_the_floor(task: Task) -> None:
     (truth,) = task.validation(0)
     assert metric(task, {"weight": truth}) == pytest.approx(task.floor, rel=1e-12)
@@ -95,6 +105,17 @@ def test_least_squares_has_the_condition_number_it_says() -> None:
     values = np.linalg.eigvalsh(x.T @ x / len(x))
     assert values[-1] / values[0] == pytest.approx(50, rel=0.1)
     assert values.sum() == pytest.approx(1, rel=0.02)
+
+
+def test_two_sided_least_squares_has_the_condition_numbers_it_says() -> None:
+    task = TwoSidedLeastSquares(batch=200, steps=100, kappa=50.0, inputs=6, output_kappa=20.0)
+    x = task.draw(0)[0].flatten(0, 1).numpy()
+    inputs = np.linalg.eigvalsh(x.T @ x / len(x))
+    outputs = np.linalg.eigvalsh((task.mapping @ task.mapping.T).numpy())
+    assert inputs[-1] / inputs[0] == pytest.approx(50, rel=0.1)
+    assert outputs[-1] / outputs[0] == pytest.approx(20)
+    assert inputs.sum() == pytest.approx(1, rel=0.02)
+    assert outputs.mean() == pytest.approx(1)
 
 
 def test_digits_are_split_and_standardised() -> None:
