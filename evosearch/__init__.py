@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from evosearch.language.rule import RuleSet
     from evosearch.runs.candidate import Candidate
     from evosearch.runs.run import Run
+    from evosearch.training.module_task import task
 
 __all__ = [
     "KNOWN",
@@ -39,6 +40,7 @@ __all__ = [
     "parse_rules",
     "preset",
     "search",
+    "task",
     "to_optimizer",
 ]
 
@@ -56,6 +58,7 @@ _HOMES = {
     "parse_rules": "language.parse",
     "preset": "config.schema",
     "search": "api",
+    "task": "training.module_task",
     "to_optimizer": "export.load",
 }
 """Public name to the module that defines it."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from evosearch.config.schema import Config
     from evosearch.language.rule import RuleSet
     from evosearch.studies.compare import Comparison
+    from proxy_tasks.task import Task
 
 __all__ = ["compare", "free_directory", "search"]
 
@@ -57,9 +58,10 @@ def search(
 
 def compare(
     *optimizers: str | RuleSet,
-    tasks: Iterable[str] = ("digits_mlp",),
+    tasks: Iterable[str | Path | Task] = ("digits_mlp",),
     seeds: int = 4,
     seed: int = 0,
+    trials: int = 64,
     settings: Iterable[str] = (),
     workers: int = 1,
 ) -> Comparison:
@@ -68,9 +70,11 @@ def compare(
     Args:
         *optimizers: Each the name of a known optimizer, program text, or a rule set, such as
             ``candidate.program``.
-        tasks: Names from `evosearch tasks`; a look at held-out ones is noted.
+        tasks: Names from `evosearch tasks`, Python files that define ``TASKS``, or tasks of
+            `evosearch.task`; a look at held-out ones is noted.
         seeds: Paired seeds a task.
         seed: What they are drawn from.
+        trials: Settings of rates and constants that each may try on a task.
         settings: Changes of the configuration, as ``--set`` takes them.
         workers: Processes that evaluate. 1: without Ray.
 
@@ -81,14 +85,16 @@ def compare(
     from evosearch.language.known import resolve
     from evosearch.studies.compare import compare as compare_programs
     from evosearch.studies.held_out import note_look
+    from evosearch.training.tuner import Descent
 
     programs = [resolve(o) if isinstance(o, str) else o for o in optimizers]
-    config = configure({"tiers": [{"tasks": list(tasks)}]}, settings, "the comparison")
+    config = configure({}, settings, "the comparison", list(tasks))
     check_tasks(config)
     note_look("compare", config.task_names, map(str, programs), seeds)
     labelled = [(rules.name, rules) for rules in programs]
     with start_workers(workers, None, 0.0, config) as executor:
-        return compare_programs(labelled, config, executor, seeds=seeds, seed=seed)
+        descent = Descent(trials)
+        return compare_programs(labelled, config, executor, seeds=seeds, seed=seed, descent=descent)
 
 
 def free_directory(label: str, seed: int) -> Path:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from evosearch.errors import ClusterError, ConfigError, DataError
 from evosearch.hardware import cores
 from evosearch.runs.manifest import versions
 
+if TYPE_CHECKING:
+    from proxy_tasks.task import Task
+
 __all__ = ["Check", "describe", "diagnose"]
 
 _SHARED: Final = 100 << 20
 """Bytes of shared memory that Ray should find free on a node."""
+_RUNS: Final = 30
+"""Training runs of a candidate: five learning rates, three ratios, two seeds."""
 _ROOM: Final = 1 << 30
 """Bytes that should be free for run directories."""
 
@@ -41,17 +46,20 @@ class Check:
         return "problem" if self.required else "note"
 
 
-def diagnose(start_ray: bool = False, address: str | None = None) -> list[Check]:
+def diagnose(
+    start_ray: bool = False, address: str | None = None, tasks: Iterable[str] | None = None
+) -> list[Check]:
     """Check everything that a search needs on this machine, or on each node of a cluster.
 
     Args:
         start_ray: Also start a Ray worker, which takes some seconds.
         address: A cluster to check instead, ``host:port``.
+        tasks: The tasks to check; all unless given.
     """
     if address is not None:
         return list(_cluster(address))
     checks = [*_packages(), _processors(), _gpus(), _products(), _arithmetic(), _memory()]
-    checks += [_disk(), *_data()]
+    checks += [_disk(), *_data(tasks)]
     return [*checks, _ray()] if start_ray else checks
 
 
@@ -117,16 +125,32 @@ def _disk() -> Check:
     return Check("disk", f"{free / 2**30:.1f} GiB free for {place.resolve()}", problem)
 
 
-def _data() -> Iterator[Check]:
-    """Read the data of every task."""
+def _data(names: Iterable[str] | None) -> Iterator[Check]:
+    """Read the data of tasks."""
     from evosearch.config.preflight import check_task
     from evosearch.config.schema import PRESETS, preset
     from proxy_tasks.registry import TASKS
 
     used = {name for label in PRESETS for name in preset(label).task_names}
-    for name in TASKS:
+    for name, spec in ((n, TASKS[n]) for n in (TASKS if names is None else names)):
         found, problem = _attempt(lambda name=name: check_task(name, {}))
-        yield Check(f"task {name}", found, problem, required=name in used)
+        if spec.own and not problem:
+            found = "; ".join((found, *_own(spec.task)))
+        yield Check(f"task {name}", found, problem, required=name in used or spec.own)
+
+
+def _own(task: Task) -> Iterator[str]:
+    """Yield what there is to know of a task of the user's."""
+    from evosearch.language.known import known
+    from evosearch.training.cost import run_seconds
+    from evosearch.training.evaluate import compile_text
+    from proxy_tasks.task import Role
+
+    hidden = [p.name for p in task.parameters if p.role is Role.HIDDEN]
+    yield f"{len(task.parameters)} parameters, {len(hidden)} of them hidden matrices"
+    seconds = run_seconds(task, compile_text(str(known("adamw"))))
+    yield f"a candidate, {_RUNS} runs of {task.steps} steps, takes about {_RUNS * seconds:.2g} s"
+    yield from task.notes()
 
 
 def _ray() -> Check:

@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -30,9 +31,9 @@ from proxy_tasks.tasks.token_lm import TokenLM
 from proxy_tasks.tasks.two_sided_least_squares import TwoSidedLeastSquares
 from proxy_tasks.tasks.varying_batch import VaryingBatch
 from proxy_tasks.tasks.zipf_bigram import ZipfBigram
-from proxy_tasks.user_tasks import own_tasks
+from proxy_tasks.user_tasks import name_file, own_tasks, read_tasks
 
-__all__ = ["HELD_OUT", "TASKS", "TaskSpec", "get", "refuse_held_out"]
+__all__ = ["HELD_OUT", "TASKS", "TaskSpec", "add", "add_file", "get", "refuse_held_out"]
 
 HELD_OUT = ("digits_vit", "table", "token_lm")
 """Families that no search and no proxy may use."""
@@ -45,18 +46,28 @@ class TaskSpec:
     name: str
     split: Split
     task: Task
+    own: bool = False
+    """Whether it is the user's."""
+    file: Path | None = None
+    """The user's file that defines it; None for ours, and for what only this process knows."""
 
 
-def _index(*specs: TaskSpec) -> Mapping[str, TaskSpec]:
+def _index(*specs: TaskSpec) -> dict[str, TaskSpec]:
     index = {spec.name: spec for spec in specs}
-    for name, task in own_tasks().items():
-        if name in index:
-            raise TaskDataError(f"a task of your own is called {name!r}, as one of ours; rename it")
-        index[name] = TaskSpec(name, Split.SEARCH, task)
-    return MappingProxyType(index)
+    for name, own in own_tasks().items():
+        _add(index, TaskSpec(name, Split.SEARCH, own.task, True, own.file))
+    return index
 
 
-TASKS: Mapping[str, TaskSpec] = _index(
+def _add(index: dict[str, TaskSpec], spec: TaskSpec) -> None:
+    if spec.name in index and not index[spec.name].own:
+        raise TaskDataError(
+            f"a task of your own is called {spec.name!r}, as one of ours; rename it"
+        )
+    index[spec.name] = spec
+
+
+_INDEX = _index(
     TaskSpec("digits_mlp", Split.SEARCH, DigitsMLP()),
     TaskSpec("least_squares", Split.SEARCH, LeastSquares()),
     TaskSpec("matrix_factorization", Split.SEARCH, MatrixFactorization()),
@@ -107,7 +118,34 @@ TASKS: Mapping[str, TaskSpec] = _index(
     TaskSpec("cifar10", Split.SEARCH, Cifar10()),
     TaskSpec("token_files", Split.SEARCH, TokenFiles()),
 )
+TASKS: Mapping[str, TaskSpec] = MappingProxyType(_INDEX)
 """All tasks by name, the user's own among them."""
+
+
+def add(name: str, task: Task) -> None:
+    """Register a task that this process alone knows, as of a notebook; one of the name is replaced.
+
+    Raises:
+        TaskDataError: One of ours has the name, or it is no name.
+    """
+    if not name.isidentifier():
+        raise TaskDataError(f"expected a name like my_task, found {name!r}: give `name`")
+    _add(_INDEX, TaskSpec(name, Split.SEARCH, task, True))
+
+
+def add_file(path: Path) -> tuple[str, ...]:
+    """Register the tasks in a file, here and in workers that start later; return their names.
+
+    Raises:
+        TaskDataError: It is missing, raises, or does not define what it should.
+    """
+    if not name_file(path):
+        here = path.resolve()
+        return tuple(n for n, s in _INDEX.items() if s.file and s.file.resolve() == here)
+    found = read_tasks(path)
+    for name, task in found.items():
+        _add(_INDEX, TaskSpec(name, Split.SEARCH, task, True, path))
+    return tuple(found)
 
 
 def get(name: str, **overrides: Any) -> Task:

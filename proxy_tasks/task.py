@@ -173,6 +173,11 @@ class Task(ABC):
         return TaskSize.SMALL if work <= _SMALL_FLOPS else TaskSize.LARGE
 
     @property
+    def inference(self) -> bool:
+        """Whether `gradient` may be called in inference mode: where autograd is not used."""
+        return type(self).gradient is not Task.gradient
+
+    @property
     def step_size(self) -> float:
         """A typical good size (root mean square) of one step's change of a weight."""
         return 1e-2
@@ -194,6 +199,14 @@ class Task(ABC):
 
         Nothing unless a task says so; then its losses at the initial weights have to tell.
         """
+        return ()
+
+    def code(self) -> str:
+        """Return the text of what the task computes, beside the file that defines it."""
+        return ""
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what a user should know of how it is computed, in sentences."""
         return ()
 
     @abstractmethod

@@ -1,8 +1,8 @@
 """Tasks of the user's own, in Python files that the environment variable EVOSEARCH_TASKS names.
 
 Such a file defines ``TASKS``, a dictionary of names and tasks. It is a variable of the environment,
-and not a key of the configuration, because it names code: a run directory that somebody sends must
-not be able to have any executed. Workers on other machines need the variable and the file, too.
+or a word of a command, and not a key of the configuration, because it names code: a run directory
+that somebody sends must not be able to have any executed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +18,7 @@ from types import ModuleType
 from proxy_tasks.data.cache import TaskDataError
 from proxy_tasks.task import Task
 
-__all__ = ["VARIABLE", "file_of", "files", "own_tasks", "read_tasks"]
+__all__ = ["VARIABLE", "OwnTask", "files", "name_file", "own_tasks", "read_tasks"]
 
 VARIABLE = "EVOSEARCH_TASKS"
 """The environment variable with the files' names, separated as in PATH."""
@@ -25,18 +26,26 @@ _MODULE = "own_tasks_"
 """How the names of their modules begin."""
 
 
-def own_tasks() -> dict[str, Task]:
+@dataclass(frozen=True)
+class OwnTask:
+    """A task and the file that defines it."""
+
+    task: Task
+    file: Path
+
+
+def own_tasks() -> dict[str, OwnTask]:
     """Return the tasks in the files that the environment names.
 
     Raises:
         TaskDataError: A file is missing, raises, or does not define what it should.
     """
-    tasks: dict[str, Task] = {}
+    tasks: dict[str, OwnTask] = {}
     for path in files():
         for key, task in read_tasks(path).items():
             if key in tasks:
                 raise TaskDataError(f"two files of {VARIABLE} have a task {key!r}; rename one")
-            tasks[key] = task
+            tasks[key] = OwnTask(task, path)
     return tasks
 
 
@@ -46,11 +55,13 @@ def files() -> list[Path]:
     return [Path(name).expanduser() for name in names]
 
 
-def file_of(task: Task) -> Path | None:
-    """Return the file that a task of the user's is defined in; None for one of ours."""
-    name = type(task).__module__
-    source = getattr(sys.modules.get(name), "__file__", None)
-    return Path(source) if source and name.startswith(_MODULE) else None
+def name_file(path: Path) -> bool:
+    """Name a file in the environment, for workers as well; return whether it was not named yet."""
+    known = files()
+    if path.resolve() in [file.resolve() for file in known]:
+        return False
+    os.environ[VARIABLE] = os.pathsep.join(map(str, [*known, path.resolve()]))
+    return True
 
 
 def read_tasks(path: Path) -> dict[str, Task]:

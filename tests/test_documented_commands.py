@@ -113,6 +113,9 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "EVOSEARCH_TASKS=examples/own_task.py evosearch search --preset quickstart --tasks diabetes": (
         f"{FEW} --set tasks.diabetes.steps=5"
     ),
+    "evosearch new task": "-o other_task.py",
+    "evosearch doctor --tasks my_task.py": "",
+    "evosearch search --tasks my_task.py": f"{FEW} --set tasks.my_task.steps=5",
     "evosearch search --preset quickstart --set tasks.char_lm.path=my.txt": f"{FEW} {STEPS}",
     "evosearch search --preset quickstart --set elasticity.digits_mlp=0.75 "
     "--set elasticity.char_lm=0.075": f"{FEW} {STEPS}",
@@ -342,6 +345,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "my.toml").write_text('[[tiers]]\ntasks = ["digits_mlp"]\n', encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        run("evosearch new task")
         run(
             f"evosearch search --preset quickstart {SEARCH} {STEPS} "
             f"--set budget.evaluations={CANDIDATES}"

@@ -25,7 +25,7 @@ PATHS = {m.removesuffix(".py").removesuffix("/__init__").replace("/", "."): m fo
 """Dotted name to file."""
 
 FLOORS = (
-    ("primitives", "proxy_tasks", "evosearch.errors"),
+    ("primitives", "proxy_tasks", "discovered", "evosearch.errors"),
     ("proxy_tasks.kernels", "evosearch.language", "evosearch.storage"),
     ("evosearch.hardware", "proxy_tasks.data"),
     ("evosearch.mutation", "proxy_tasks.models", "proxy_tasks.user_tasks"),

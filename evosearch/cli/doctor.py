@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from evosearch.cli.tasks import task_names
 from evosearch.cli.output import AsJson, print_json, table, write
 
 __all__ = ["doctor"]
@@ -20,20 +21,25 @@ def doctor(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Check every node of this Ray cluster instead."),
     ] = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Check these tasks alone, e.g. those in my_task.py."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check versions, cores, GPUs, data and disk.
+    """Check versions, cores, GPUs, data and disk; of your own tasks also what a candidate costs.
 
     Exit code 1 if there is a problem. A note concerns single tasks or speed only.
 
     Examples:
       evosearch doctor
+      evosearch doctor --tasks my_task.py
       evosearch doctor --ray --json
       evosearch doctor --address 10.0.0.5:6379
     """
     from evosearch.doctor import diagnose
 
-    checks = diagnose(start_ray=ray, address=address)
+    checks = diagnose(start_ray=ray, address=address, tasks=task_names(tasks))
     problems = sum(check.mark == "problem" for check in checks)
     if as_json:
         rows = [asdict(check) | {"mark": check.mark} for check in checks]

@@ -29,7 +29,9 @@ TRIALS: Final = 64
 Tasks = Annotated[
     str | None,
     typer.Option(
-        metavar="A,B", help="Names from `evosearch tasks`; by default the run's, or digits_mlp."
+        metavar="A,B",
+        help="Names from `evosearch tasks`, or files of your own; by default the run's, or "
+        "digits_mlp.",
     ),
 ]
 Seeds = Annotated[int, typer.Option(min=2, help="Paired seeds a task.")]

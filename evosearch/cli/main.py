@@ -13,6 +13,7 @@ from evosearch.cli import (
     catalogue,
     doctor,
     evaluate,
+    new,
     promote,
     reading,
     rediscover,
@@ -76,6 +77,7 @@ app.callback(help=_help(main))(main)
 for command in (
     search.search,
     search.resume,
+    new.new,
     reading.status,
     watch.watch,
     reading.top,

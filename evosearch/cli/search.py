@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -23,6 +23,7 @@ from evosearch.cli.output import (
     write,
 )
 from evosearch.cli.tasks import note_held_out, task_names
+from evosearch.config.overrides import named_tasks
 from evosearch.config.preflight import check_search
 from evosearch.errors import EvosearchError, UsageError
 from evosearch.runs.progress import ProgressView, score_text
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from evosearch.workers.executor import Executor
 
 __all__ = ["resume", "search"]
+
+_FOR_OWN: Final = "quickstart"
+"""The configuration of a search whose tasks alone are named."""
 
 Workers = Annotated[
     int | None,
@@ -85,7 +89,10 @@ def search(
     ] = None,
     tasks: Annotated[
         str | None,
-        typer.Option(metavar="A,B", help="Train on these tasks instead of the configuration's."),
+        typer.Option(
+            metavar="A,B",
+            help="Train on these tasks instead of the configuration's; my_task.py: on those in it.",
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -108,6 +115,7 @@ def search(
       evosearch search --preset quickstart
       evosearch search --preset quickstart --seed 1 --workers 8 --run runs/second
       evosearch search --preset quickstart --start runs/quickstart-0:42
+      evosearch search --tasks my_task.py
       evosearch search --preset quickstart --tasks least_squares,zipf_bigram
       evosearch search --config my.toml --set budget.evaluations=5000 --time-limit 60
       evosearch search --preset quickstart --address 10.0.0.5:6379 --gpus-per-worker 0.25
@@ -143,6 +151,10 @@ def resume(
     time_limit: TimeLimit = None,
     max_evaluations: MaxEvaluations = None,
     target_score: TargetScore = None,
+    tasks: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The file of your own tasks that the run began with."),
+    ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -157,6 +169,8 @@ def resume(
       evosearch resume runs/quickstart-0 --evaluations 1000
       evosearch resume runs/quickstart-0 --repair
     """
+    if tasks is not None:
+        named_tasks([tasks])
     if repair:
         from evosearch.storage.repair import repair as keep_what_is_sound
 
@@ -224,9 +238,11 @@ def _configuration(
     """Return the configuration and what to call it."""
     from evosearch.config.schema import PRESETS, load, preset
 
+    if name is None and file is None and tasks is not None:
+        return preset(_FOR_OWN, settings, tasks), tasks[0]
     if (name is None) == (file is None):
         raise UsageError(
-            f"expected either --preset ({', '.join(PRESETS)}) or --config FILE; try "
+            f"expected either --preset ({', '.join(PRESETS)}), --config FILE or --tasks; try "
             "`evosearch search --preset quickstart`"
         )
     if file is not None:

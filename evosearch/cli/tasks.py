@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from evosearch.cli.output import progress_console
+from evosearch.config.overrides import named_tasks
 from evosearch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def tasks_config(
 
     Args:
         subjects: What is to be tried.
-        tasks: Names, separated by commas.
+        tasks: Names and files, separated by commas.
         settings: Changes, ``a.b=c``.
 
     Raises:
@@ -43,14 +44,15 @@ def tasks_config(
 
 
 def task_names(text: str | None) -> list[str] | None:
-    """Return the names in a list with commas; None where no tasks are named.
+    """Return the names in a list with commas, those in files too; None where no tasks are named.
 
     Raises:
         UsageError: A task is named twice.
+        DataError: A file of tasks is not what it should be.
     """
     if text is None:
         return None
-    names = [name.strip() for name in text.split(",")]
+    names = named_tasks(name.strip() for name in text.split(","))
     if len(set(names)) < len(names):
         raise UsageError(f"expected each task once, found {text}")
     return names

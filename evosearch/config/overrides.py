@@ -5,13 +5,17 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from evosearch.errors import ConfigError
+from evosearch.errors import ConfigError, DataError
 
-__all__ = ["apply", "choose_tasks", "explain", "member"]
+if TYPE_CHECKING:
+    from proxy_tasks.task import Task
+
+__all__ = ["apply", "choose_tasks", "explain", "member", "named_tasks"]
 
 _BY_TASK: Final = ("tasks", "elasticity")
 """Sections of a configuration with an entry for each task."""
@@ -47,6 +51,37 @@ def apply(data: dict[str, Any], setting: str) -> None:
         node[int(last)] = value
     else:
         node[last] = value
+
+
+def named_tasks(tasks: Iterable[str | Path | Task]) -> list[str]:
+    """Return the names of tasks, all those in a file where one is named; register what is new.
+
+    Args:
+        tasks: Each a registered task's name, a Python file of the user's that defines ``TASKS``, or
+            a task itself, which workers of this process alone will know.
+
+    Raises:
+        DataError: A file or a task is not what it should be.
+    """
+    from proxy_tasks.data.cache import TaskDataError
+    from proxy_tasks.registry import TASKS, add, add_file
+    from proxy_tasks.task import Task
+
+    names: list[str] = []
+    try:
+        for task in tasks:
+            if isinstance(task, Task):
+                own = next((n for n, spec in TASKS.items() if spec.task is task), None)
+                if own is None:
+                    add(task.family, task)
+                names.append(own or task.family)
+            elif isinstance(task, Path) or task.endswith(".py"):
+                names += add_file(Path(task).expanduser())
+            else:
+                names.append(task)
+    except TaskDataError as error:
+        raise DataError(str(error)) from None
+    return names
 
 
 def choose_tasks(data: dict[str, Any], names: Sequence[str]) -> None:

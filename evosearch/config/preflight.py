@@ -24,7 +24,8 @@ __all__ = ["Imprint", "check_search", "check_task", "check_tasks", "require_same
 
 Imprint = Mapping[str, Any]
 """Plain JSON: digests of a task's ``data`` and ``code`` (None where it reads nothing, or comes with
-this package), and its ``losses`` at the initial weights, on a minibatch and on the validation."""
+this package), its ``losses`` at the initial weights, on a minibatch and on the validation, and
+``notes`` on how it is computed, where there are any."""
 
 _LANES: Final = 2
 """How many models are tried: one hides a loss that mixes lanes."""
@@ -121,7 +122,7 @@ def require_same(task: str, before: Imprint, now: Imprint, where: str) -> None:
 def _imprint(name: str, task: Task) -> Imprint:
     import torch
 
-    from proxy_tasks.user_tasks import file_of
+    from proxy_tasks.registry import TASKS
 
     initial = task.initialize(0)
     weights = {key: torch.stack([value] * _LANES) for key, value in initial.items()}
@@ -132,12 +133,13 @@ def _imprint(name: str, task: Task) -> Imprint:
             _mean(name, "loss", task.loss(weights, batch)),
             _mean(name, "evaluate", task.evaluate(weights, validation)),
         ]
-    file = file_of(task)
+    file = TASKS[name].file
+    code = (file.read_bytes() if file else b"") + task.code().encode()
     return {
         "data": _digest(task.content()),
-        "code": hashlib.sha256(file.read_bytes()).hexdigest() if file else None,
+        "code": hashlib.sha256(code).hexdigest() if code else None,
         "losses": losses,
-    }
+    } | ({"notes": list(task.notes())} if task.notes() else {})
 
 
 def _mean(name: str, method: str, values: Tensor) -> float:

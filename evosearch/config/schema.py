@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import Field, ValidationError, model_validator
 
-from evosearch.config.overrides import apply, choose_tasks, explain, member
+from evosearch.config.overrides import apply, choose_tasks, explain, member, named_tasks
 from evosearch.config.sections import (
     BaselineConfig,
     BudgetConfig,
@@ -32,6 +32,7 @@ from evosearch.training.score import EXCESS_LOSS, STEPS
 
 if TYPE_CHECKING:
     from evosearch.training.job import TaskRef
+    from proxy_tasks.task import Task
 
 __all__ = ["PRESETS", "Config", "configure", "load", "preset"]
 
@@ -135,13 +136,16 @@ class Config(Section):
         return tuple(name for tier in self.tiers for name in tier.tasks)
 
 
-def preset(name: str, settings: Iterable[str] = (), tasks: Sequence[str] | None = None) -> Config:
+def preset(
+    name: str, settings: Iterable[str] = (), tasks: Sequence[str | Path | Task] | None = None
+) -> Config:
     """Return a configuration that ships with the package, with ``a.b=c`` settings applied.
 
     Args:
         name: One of `PRESETS`.
         settings: What to change.
-        tasks: Train on these instead of its own, all of them in one tier.
+        tasks: Train on these instead of its own, all of them in one tier: names, Python files that
+            define ``TASKS``, or tasks.
 
     Raises:
         ConfigError: unknown preset or key, or a value out of range.
@@ -151,13 +155,16 @@ def preset(name: str, settings: Iterable[str] = (), tasks: Sequence[str] | None 
     return configure(tomllib.loads(text), settings, f"preset `{name}`", tasks)
 
 
-def load(path: Path, settings: Iterable[str] = (), tasks: Sequence[str] | None = None) -> Config:
+def load(
+    path: Path, settings: Iterable[str] = (), tasks: Sequence[str | Path | Task] | None = None
+) -> Config:
     """Return the configuration in a TOML file, with ``a.b=c`` settings applied.
 
     Args:
         path: The file.
         settings: What to change.
-        tasks: Train on these instead of its own, all of them in one tier.
+        tasks: Train on these instead of its own, all of them in one tier: names, Python files that
+            define ``TASKS``, or tasks.
 
     Raises:
         ConfigError: no such file, not TOML, unknown key, or a value out of range.
@@ -173,7 +180,7 @@ def configure(
     data: dict[str, Any],
     settings: Iterable[str],
     origin: str,
-    tasks: Sequence[str] | None = None,
+    tasks: Sequence[str | Path | Task] | None = None,
 ) -> Config:
     """Return the configuration in plain data, with ``a.b=c`` settings applied.
 
@@ -181,7 +188,8 @@ def configure(
         data: As TOML or a run's manifest gives it; settings change it.
         settings: What to change.
         origin: Where the data comes from, for messages.
-        tasks: Train on these instead of its own, all of them in one tier.
+        tasks: Train on these instead of its own, all of them in one tier: names, Python files that
+            define ``TASKS``, or tasks.
 
     Raises:
         ConfigError: unknown key, or a value out of range.
@@ -189,7 +197,7 @@ def configure(
     if "reference" in data:  # its name in older runs and files
         data["baseline"] = data.pop("reference")
     if tasks is not None:
-        choose_tasks(data, tasks)
+        choose_tasks(data, named_tasks(tasks))
     for setting in settings:
         apply(data, setting)
     try:

@@ -88,13 +88,12 @@ class TierConfig(Section):
     @classmethod
     def _known_tasks(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
         from proxy_tasks.registry import TASKS
-        from proxy_tasks.user_tasks import VARIABLE
 
         try:
             return tuple(member("task", name, TASKS) for name in tasks)
         except ConfigError as error:
             raise ConfigError(
-                f"{error}; a task of your own is known where {VARIABLE} names its file"
+                f"{error}; a task of your own is known by its file: --tasks my_task.py"
             ) from None
 
 

@@ -117,11 +117,10 @@ class Run:
             own = self.manifest.get("own_tasks")
             if not own or "unknown task" not in str(error):
                 raise
-            from proxy_tasks.user_tasks import VARIABLE
-
             raise ConfigError(
                 f"{str(error).partition(';')[0]}. The run was started with tasks from "
-                f"{' and '.join(own)}; name them again: export {VARIABLE}={os.pathsep.join(own)}"
+                f"{' and '.join(own)}; name them again: --tasks {own[0]}, or for every command "
+                f"export EVOSEARCH_TASKS={os.pathsep.join(own)}"
             ) from None
 
     @property

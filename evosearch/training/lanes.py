@@ -144,8 +144,7 @@ def _quick(task: Task) -> AbstractContextManager[None]:
 
     That is a seventh of the time of a call, and there are a hundred small ones in a step.
     """
-    own = type(task).gradient is not Task.gradient
-    return torch.inference_mode() if own else nullcontext()
+    return torch.inference_mode() if task.inference else nullcontext()
 
 
 class _Training:

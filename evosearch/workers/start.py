@@ -29,13 +29,16 @@ def start_workers(
         config: Of the search that they are for.
 
     Raises:
+        UsageError: More than one is asked for, and only this process knows a task.
         DataError: A task's data cannot be read.
         ClusterError: No cluster answers, or it does not have what is asked for.
     """
     from evosearch.config.preflight import check_tasks
+    from evosearch.errors import UsageError
     from evosearch.hardware import cores
     from evosearch.workers.child import ChildExecutor
-    from evosearch.workers.executor import perform, prepare
+    from evosearch.workers.executor import LocalExecutor, perform, prepare
+    from proxy_tasks.registry import TASKS
 
     imprints = check_tasks(config)
     here = address is None and not gpus_per_worker
@@ -43,8 +46,17 @@ def start_workers(
     deadline = config.budget.seconds_per_pack
     device = "cuda" if gpus_per_worker else "cpu"
     share = gpus_per_worker or 1.0
-    if address is None and count == 1:
-        executor: Executor = ChildExecutor(
+    known_here = [n for n in config.task_names if TASKS[n].own and TASKS[n].file is None]
+    if known_here:
+        if count != 1 or address is not None:
+            raise UsageError(
+                f"expected workers=1 with {', '.join(known_here)}, found {count or address}: other "
+                "processes know a task by its file. Write it to one, with a line such as "
+                "TASKS = {'mine': task}, and name that"
+            )
+        executor: Executor = LocalExecutor(partial(perform, device=device))
+    elif address is None and count == 1:
+        executor = ChildExecutor(
             deadline,
             perform=partial(perform, device=device),
             prepare=partial(prepare, config, device, imprints, share),

@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+import evosearch
+from evosearch.errors import DataError, UsageError
 from proxy_tasks.data.cache import TaskDataError
 from proxy_tasks.user_tasks import VARIABLE, own_tasks, read_tasks
 
@@ -89,6 +91,40 @@ def command(words, files):
         text=True,
         check=False,
     )
+
+
+def test_the_template_is_a_task_and_a_file_is_named_once(tmp_path):
+    file = tmp_path / "my_task.py"
+    words = ["new", "task", "-o", str(file)]
+    assert command(words, EXAMPLE).returncode == 0
+    again = command(words, EXAMPLE)
+    assert again.returncode == 2
+    assert "expected a new file" in again.stderr
+    done = command(["doctor", "--tasks", f"{file},{file.name}", "--json"], file)
+    assert "expected a file of tasks" in done.stderr
+    done = command(["doctor", "--tasks", str(file), "--json"], file)
+    (row,) = [c for c in json.loads(done.stdout)["checks"] if c["name"].startswith("task ")]
+    assert row["name"] == "task my_task"
+    assert "1 of them hidden matrices; a candidate, 30 runs of 100 steps, takes" in row["found"]
+
+
+def test_a_notebook_has_tasks_that_only_its_process_knows():
+    x = torch.randn(40, 3)
+    mine = evosearch.task(
+        lambda: torch.nn.Linear(3, 1),
+        (x, x[:, :1]),
+        functional.mse_loss,
+        steps=3,
+        batch=8,
+        name="line",
+    )
+    found = evosearch.compare("lion", tasks=[mine], seeds=2, trials=3)
+    assert list(found.references) == ["line"]
+    with pytest.raises(UsageError, match="expected workers=1 with line, found 2"):
+        evosearch.compare("lion", tasks=[mine], seeds=2, workers=2)
+    clash = evosearch.task(torch.nn.Flatten, x, functional.mse_loss, name="char_lm")
+    with pytest.raises(DataError, match="'char_lm', as one of ours"):
+        evosearch.preset("smoke", tasks=[clash])
 
 
 def test_the_commands_know_them(tmp_path):
