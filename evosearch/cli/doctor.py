@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from evosearch.cli.tasks import task_names
 from evosearch.cli.output import AsJson, print_json, table, write
+from evosearch.cli.tasks import task_names
 
 __all__ = ["doctor"]
 

@@ -24,7 +24,7 @@ from evosearch.training.examples import seeded
 from proxy_tasks.data.cache import TaskDataError
 from proxy_tasks.task import Weights, generator
 
-__all__ = ["StepCost", "Criterion", "ModuleLanes", "build", "trained"]
+__all__ = ["Criterion", "ModuleLanes", "StepCost", "build", "trained"]
 
 Criterion = Callable[..., Tensor]
 """``(output, *targets)`` to the mean loss of a batch, one number."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from discovered.split import parameter_groups
 from evosearch.training.examples import Examples
-from evosearch.training.module_lanes import StepCost, Criterion, ModuleLanes, build, trained
+from evosearch.training.module_lanes import Criterion, ModuleLanes, StepCost, build, trained
 from proxy_tasks.data.cache import TaskDataError
 from proxy_tasks.kernels.chunks import grouped, groups
 from proxy_tasks.task import Batch, Parameter, Role, Task, Weights, generator
