@@ -54,8 +54,9 @@ def build(make: Callable[[], nn.Module], seed: int) -> nn.Module:
         )
     _refuse_noise(model)
     replace_all_batch_norm_modules_(model)
-    if hasattr(model, "set_attn_implementation"):  # Hugging Face: fused attention has no lanes
-        model.set_attn_implementation("eager")
+    choose = getattr(model, "set_attn_implementation", None)
+    if callable(choose):  # Hugging Face: fused attention has no lanes
+        choose("eager")
     wrong = {
         name: p
         for name, p in model.named_parameters()
@@ -75,7 +76,7 @@ def _refuse_noise(model: nn.Module) -> None:
         name
         for name, module in model.named_modules()
         if (isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0)
-        or (isinstance(getattr(module, "dropout", None), float) and module.dropout > 0)
+        or (isinstance(rate := getattr(module, "dropout", None), float) and rate > 0)
     ]
     if noisy:
         raise TaskDataError(
