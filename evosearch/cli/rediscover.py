@@ -68,7 +68,7 @@ def rediscover(
     controls: Annotated[
         bool,
         typer.Option(
-            help="Also search without tuning, random search with and without, and tuning alone."
+            help="Also search without tuning, at random with and without, by size, and tune alone."
         ),
     ] = True,
     control_seeds: Annotated[int, typer.Option(min=1, help="Seeds of each control.")] = 3,

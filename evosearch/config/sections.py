@@ -192,6 +192,9 @@ class PopulationConfig(Section):
     """How often an edit that changed nothing is built upon instead of thrown away."""
     patience: Positive = 400
     """Commits without a better best after which an island restarts from its best."""
+    by_size: bool = False
+    """Whether new forms are enumerated, shortest first, instead of bred: a control. Parents,
+    islands and edits play no part then; constants of promising forms are tuned as ever."""
     islands: Positive = 1
     migrate_every: Positive = 50
     """Packs between migrations."""

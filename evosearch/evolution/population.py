@@ -19,15 +19,16 @@ from itertools import accumulate
 from evosearch.config.schema import Config
 from evosearch.equivalence.core import Core
 from evosearch.equivalence.fingerprint import fingerprint
+from evosearch.evolution.enumeration import Enumeration, Place
 from evosearch.evolution.fitness import Fitness, Scores
 from evosearch.evolution.individual import Individual, Pack
 from evosearch.evolution.island import Island
 from evosearch.evolution.offspring import Child, offspring, retuned
 from evosearch.evolution.ranking import Ranking
 from evosearch.evolution.retune import Retuning
-from evosearch.language.known import resolve
+from evosearch.language.known import default_rest, resolve, rest_of
 from evosearch.language.parse_cache import parsed
-from evosearch.language.rule import RuleSet
+from evosearch.language.rule import Rule, RuleSet
 from evosearch.mutation.mutate import crossover
 from evosearch.mutation.rng import Rng
 from evosearch.storage.spilled_list import SpilledList
@@ -77,6 +78,10 @@ class Population:
         self._ranking = Ranking()
         self._tuning = Retuning(config.population.fatigue)
         self._seen: set[str] = set()
+        self._forms = iter(Enumeration(self._space, config.seed))
+        """What a search by size goes through; it is begun anew where a run is resumed."""
+        self._place = Place(0, -1)
+        """Of the last form among them that was proposed."""
         self._numbers = 0
         self._confirming: set[tuple[int, int]] = set()
         self._closed: list[int] | None = []
@@ -99,6 +104,7 @@ class Population:
         """
         for individual in pack.individuals:
             self._register(individual)
+            self._place = Place.read(individual.mutation) or self._place
         for id_ in pack.closed or ():
             self._tuning.close(self.cores[id_].form)
         self._count(pack)
@@ -207,7 +213,7 @@ class Population:
             found.append(self._make(self._start, self._start_print, (), "start"))
             self.cores.append(Core.of(self._start))  # children are made of it before it is known
         while len(found) < min(self.config.budget.pack, room):
-            bred = self._tune(ladder, rng) or self._mutate(island, ladder, rng)
+            bred = self._tune(ladder, rng) or self._novel(island, ladder, rng)
             if bred is None:
                 break
             child, parents = bred
@@ -245,6 +251,36 @@ class Population:
                 self._closed.append(id_)
             return None
         return child, (parent,)
+
+    def _novel(self, island: Island, ladder: Sequence[int], rng: Rng) -> Bred | None:
+        """Return a program that is more than another with other constants."""
+        if self.config.population.by_size:
+            return self._next_form()
+        return self._mutate(island, ladder, rng)
+
+    def _next_form(self) -> Bred | None:
+        """Return the next form by size that is new."""
+        proposals = hits = 0
+        for place, rule in self._forms:
+            if place <= self._place:
+                continue
+            self._place = place
+            proposals += 1
+            rules = self._whole(rule)
+            print_ = None if rules is None else fingerprint(rules)
+            if rules is None or print_ is None or print_ in self._seen:
+                hits += print_ is not None
+                continue
+            return Child(rules, print_, str(place), proposals, hits), ()
+        return None
+
+    def _whole(self, rule: Rule) -> RuleSet | None:
+        """Return an optimizer with this rule for matrices; None where it cannot serve the rest."""
+        if self._space.scope == "matrix":
+            return RuleSet(rule, rest_of(self._start))
+        if rule.rank_free:
+            return RuleSet(rule)
+        return RuleSet(rule, default_rest()) if self._space.scope == "both" else None
 
     def _mutate(self, island: Island, ladder: Sequence[int], rng: Rng) -> Bred | None:
         """Return a mutated child of a chosen parent, or of a cross of two."""

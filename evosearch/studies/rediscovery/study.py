@@ -50,9 +50,10 @@ __all__ = [
 
 EVOLUTION: Final = "evolution"
 """The arm that the claim is about."""
-CONTROLS: Final = ("untuned", "random", "random-tuned", "constants")
+CONTROLS: Final = ("untuned", "random", "random-tuned", "enumeration", "constants")
 """The other arms. One thing changes from one to the next: evolution that does not tune constants,
-random search that does not either, random search that does, and tuning without any other search."""
+random search that does not either, random search that does, all forms shortest first with their
+constants tuned, and tuning without any other search."""
 FACTOR: Final = 4
 """A control's budget in units of evolution's; what it found within one unit is read off the run."""
 STARTS: Final = used_as(Use.START)
@@ -84,8 +85,8 @@ class Trial:
         """
         if not (self.directory / "journal").is_dir():
             return None
-        found = Run.open(self.directory).manifest["config"]
-        if found != self.config.model_dump(mode="json"):
+        found = Run.open(self.directory).config
+        if found != self.config:
             raise UsageError(
                 f"{self.directory} holds a run of another configuration ({_change(found, self)}); "
                 "repeat the options that it was started with, or choose another --dir"
@@ -142,6 +143,8 @@ class Study:
             never = budget + 1
             settings += ["population.tournament=1", "population.front=0"]
             settings += [f"population.patience={never}", f"population.migrate_every={never}"]
+        if arm == "enumeration":
+            settings += ["population.by_size=true"]
         if arm == "constants":
             adamw = starting_program("adamw", self.config)
             data["start"] = adamw
@@ -283,7 +286,7 @@ def _work(trial: Trial, evaluated: Any) -> None:
         sys.exit(f"{trial.title}: {error}")
 
 
-def _change(found: dict[str, Any], trial: Trial) -> str:
+def _change(found: Config, trial: Trial) -> str:
     """Return the first section in which two configurations differ."""
-    asked = trial.config.model_dump(mode="json")
-    return next(f"`{key}` differs" for key in asked if found.get(key) != asked[key])
+    theirs, asked = (config.model_dump(mode="json") for config in (found, trial.config))
+    return next(f"`{key}` differs" for key in asked if theirs[key] != asked[key])

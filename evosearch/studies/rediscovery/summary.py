@@ -37,6 +37,9 @@ _KEPT: Final = (
     "digest",
 )
 
+_SHARES: Final = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
+"""Of evolution's budget, at which hits are shown."""
+
 Verdict = Mapping[str, Any]
 
 
@@ -80,6 +83,7 @@ def _arm(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     row["median_best_score"] = _median(
         v["leader"]["score"] if v["leader"] else None for v in verdicts
     )
+    row["found_after"] = sorted(v["first"]["evaluations"] for v in verdicts if v["strict"])
     row["total_core_seconds"] = round(sum(v["core_seconds"] for v in verdicts), 1)
     return row
 
@@ -87,11 +91,10 @@ def _arm(verdicts: Sequence[Verdict]) -> dict[str, Any]:
 def _beside(found: Sequence[Verdict], evolution: Sequence[Verdict], study: Study) -> dict[str, Any]:
     """Return what a control found within evolution's budget, and Fisher's test of both budgets."""
     budget, n, m = study.config.budget.evaluations, len(found), len(evolution)
-    after = sorted(v["first"]["evaluations"] for v in found if v["strict"])
+    after = [v["first"]["evaluations"] for v in found if v["strict"]]
     within = sum(evaluations <= budget for evaluations in after)
     hits = sum(v["strict"] for v in evolution)
     return {
-        "found_after": after,
         "strict_within": within,
         "p_within": fisher(hits, m, within, n) if m else None,
         "p_whole": fisher(hits, m, len(after), n) if m else None,
@@ -126,6 +129,10 @@ def markdown(summary: Mapping[str, Any]) -> str:
         "",
         *counts_table(summary),
         "",
+        "## Hits against evaluations",
+        "",
+        *_curves(summary),
+        "",
         "## Seeds",
         "",
         *markdown_table(
@@ -151,6 +158,28 @@ def counts_table(summary: Mapping[str, Any]) -> list[str]:
     return markdown_table(columns, rows)
 
 
+def _curves(summary: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a table of seeds that found it within shares of evolution's budget."""
+    arms = _arms(summary)
+    budgets = {name: _budget(name, summary) for name, _ in arms}
+    points = [round(share * summary["budget"]) for share in _SHARES]
+    points = [point for point in points if point <= max(budgets.values())]
+
+    def cell(name: str, arm: Mapping[str, Any], point: int) -> str:
+        if point > budgets[name]:
+            return ""
+        return f"{sum(found <= point for found in arm['found_after'])} of {arm['seeds']}"
+
+    rows = [[name, *(cell(name, arm, point) for point in points)] for name, arm in arms]
+    return markdown_table(["arm", *(f"{point:,}" for point in points)], rows)
+
+
+def _budget(name: str, summary: Mapping[str, Any]) -> int:
+    """Return the evaluations of an arm's runs."""
+    runs = (run["evaluations"] for run in summary["runs"] if run["arm"] == name)
+    return max(runs, default=0)
+
+
 def _fisher_cells(arm: Mapping[str, Any]) -> list[str]:
     """Return a control's count at evolution's budget and the p values against evolution."""
     if "strict_within" not in arm:
@@ -164,11 +193,15 @@ def _arms(summary: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def _arm_cells(name: str, arm: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
-    runs = [run for run in summary["runs"] if run["arm"] == name]
-    budget = max((run["evaluations"] for run in runs), default=0)
     medians = [_number(arm[f"median_{key}"]) for key in ("proposals", "evaluations")]
     counts = [_count(arm, key) for key in _COUNTS]
-    return [name, f"{budget:,}", *counts, *medians, _number(arm["median_core_seconds"])]
+    return [
+        name,
+        f"{_budget(name, summary):,}",
+        *counts,
+        *medians,
+        _number(arm["median_core_seconds"]),
+    ]
 
 
 def _count(arm: Mapping[str, Any], key: str) -> str:

@@ -10,7 +10,7 @@ from evosearch.equivalence.fingerprint import fingerprint
 from evosearch.equivalence.shrink import shrink
 from evosearch.evolution.population import Population
 from evosearch.language.check import check_rules
-from evosearch.language.known import known
+from evosearch.language.known import default_rest, known
 
 
 def test_the_start_is_the_first_individual() -> None:
@@ -211,3 +211,25 @@ def test_a_space_without_new_programs_ends_the_search(monkeypatch) -> None:
     population = Population(config)
     drive(population)
     assert 2 <= population.evaluations < 40
+
+
+@pytest.mark.parametrize("scope", ["both", "matrix", "single"])
+def test_by_size_forms_come_shortest_first_and_tuning_goes_on(scope: str) -> None:
+    settings = ("population.by_size=true", "population.tuning=0.3", f"space.scope={scope}")
+    start = (
+        str(default_rest()) if scope == "single" else f"{known('muon').matrix}\n\n{default_rest()}"
+    )
+    population = Population(config_of(*settings, f"start={start}"))
+    drive(population)
+    fresh = [i for i in population.individuals if not i.parents][1:]
+    tuned = [i for i in population.individuals if i.mutation == "retune"]
+    assert len(fresh) + len(tuned) + 1 == population.evaluations
+    assert fresh
+    assert tuned
+    sizes = [len(individual.genome.matrix.body) for individual in fresh]
+    assert sizes == sorted(sizes)
+    if scope == "matrix":
+        assert {individual.genome.rest for individual in fresh} == {default_rest()}
+    assert len({individual.fingerprint for individual in population.individuals}) == len(
+        population.individuals
+    )

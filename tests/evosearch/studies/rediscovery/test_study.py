@@ -43,8 +43,8 @@ TINY = (
 )
 
 
-def tiny_study(directory, **fields):
-    config = preset("rediscover-muon", TINY)
+def tiny_study(directory, budget=6, **fields):
+    config = preset("rediscover-muon", (*TINY, f"budget.evaluations={budget}"))
     fields = {"seeds": (0, 1), "control_seeds": (), **fields}
     return Study(target="muon", directory=directory, config=config, **fields)
 
@@ -83,6 +83,8 @@ def test_arms_are_the_preset_with_one_thing_changed(target):
         assert config.space.edits == edits
         if arm in (EVOLUTION, "constants"):
             assert config.population == base.population
+        if arm == "enumeration":
+            assert config.population == base.population.model_copy(update={"by_size": True})
 
 
 @pytest.mark.parametrize("start", STARTS)
@@ -213,7 +215,7 @@ def told(arm, seed, seconds, *, strict, best=False):
 
 
 def test_counts_medians_and_intervals(tmp_path):
-    study = tiny_study(tmp_path, seeds=(3, 4, 5, 6), control_seeds=(3,))
+    study = tiny_study(tmp_path, seeds=(3, 4, 5, 6), control_seeds=(3,), budget=100)
     verdicts = [
         told(EVOLUTION, 3, 10, strict=True, best=True),
         told(EVOLUTION, 4, 30, strict=True),
@@ -228,12 +230,20 @@ def test_counts_medians_and_intervals(tmp_path):
     control = summary["controls"]["random"]
     assert (control["seeds"], control["strict"], control["median_core_seconds"]) == (1, 0, None)
     assert (control["found_after"], control["strict_within"]) == ([], 0)
+    assert summary["found_after"] == [10, 20, 30]
     assert control["p_within"] == pytest.approx(0.4)  # 3 of 4 against 0 of 1
     write_summary(tmp_path, summary)
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     text = (tmp_path / "summary.md").read_text()
     assert text == markdown(summary)
     assert "3 of 4 (30% to 95%) seeds found it" in text
+    head, _, evolution, random = re.search(r"against eval.*\n\n((?:\|.*\n)+)", text)[1].splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in (head, evolution, random)]
+    assert cells[0] == ["arm", "12", "25", "50"]  # of a budget of 100, as far as the runs go
+    assert cells[1:] == [
+        ["evolution", "1 of 4", "2 of 4", "3 of 4"],
+        ["random", "0 of 1", "0 of 1", "0 of 1"],
+    ]
     assert "- #9, larger, is ahead of it by 0.100 ± 0.020, beyond the error" in text
 
 
