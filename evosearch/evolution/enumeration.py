@@ -28,13 +28,13 @@ from primitives.op import Constant, Op
 from primitives.shape import FULL, SCALAR, Shape
 from primitives.table import OPS
 
-__all__ = ["Enumeration", "Place"]
+__all__ = ["Enumeration", "Ordinal"]
 
 _LITERAL: Final = ""
 """Stands for an operand that is a number."""
 
 
-class Place(NamedTuple):
+class Ordinal(NamedTuple):
     """Where a rule stands in an enumeration."""
 
     size: int
@@ -46,7 +46,7 @@ class Place(NamedTuple):
         return f"size {self.size}, number {self.number}"
 
     @classmethod
-    def read(cls, text: str) -> Place | None:
+    def read(cls, text: str) -> Ordinal | None:
         """Read what `str` wrote; None where it is something else."""
         words = text.replace(",", "").split()
         if len(words) != 4 or words[0] != "size" or words[2] != "number":
@@ -70,7 +70,7 @@ class Enumeration:
     space: Space
     seed: int
 
-    def __iter__(self) -> Iterator[tuple[Place, Rule]]:
+    def __iter__(self) -> Iterator[tuple[Ordinal, Rule]]:
         """Yield rules that are optimizers and differ in more than constants, each with its place.
 
         They are as many as the space has, which may be more than anybody can wait for.
@@ -87,7 +87,7 @@ class Enumeration:
                 print_ = rule_fingerprint(_with_constants(rule, Rng("enumeration")))
                 if print_ is not None and print_ not in seen:
                     seen.add(print_)
-                    here = Place(size, number)
+                    here = Ordinal(size, number)
                     yield here, _with_constants(rule, Rng(self.seed, "enumeration", *here))
 
     def count(self, size: int) -> int:

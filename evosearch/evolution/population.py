@@ -19,7 +19,7 @@ from itertools import accumulate
 from evosearch.config.schema import Config
 from evosearch.equivalence.core import Core
 from evosearch.equivalence.fingerprint import fingerprint
-from evosearch.evolution.enumeration import Enumeration, Place
+from evosearch.evolution.enumeration import Enumeration, Ordinal
 from evosearch.evolution.fitness import Fitness, Scores
 from evosearch.evolution.individual import Individual, Pack
 from evosearch.evolution.island import Island
@@ -80,7 +80,7 @@ class Population:
         self._seen: set[str] = set()
         self._forms = iter(Enumeration(self._space, config.seed))
         """What a search by size goes through; it is begun anew where a run is resumed."""
-        self._place = Place(0, -1)
+        self._place = Ordinal(0, -1)
         """Of the last form among them that was proposed."""
         self._numbers = 0
         self._confirming: set[tuple[int, int]] = set()
@@ -104,7 +104,7 @@ class Population:
         """
         for individual in pack.individuals:
             self._register(individual)
-            self._place = Place.read(individual.mutation) or self._place
+            self._place = Ordinal.read(individual.mutation) or self._place
         for id_ in pack.closed or ():
             self._tuning.close(self.cores[id_].form)
         self._count(pack)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from evosearch.equivalence.fingerprint import rule_fingerprint
-from evosearch.evolution.enumeration import Enumeration, Place
+from evosearch.evolution.enumeration import Enumeration, Ordinal
 from evosearch.language.check import infer
 from evosearch.language.liveness import strip
 from evosearch.language.rule import Rule
@@ -15,7 +15,7 @@ from evosearch.recognize.recognize import recognize_rule
 SMALL = Space(ops=("lerp", "sign", "neg"), max_statements=2, max_states=1)
 
 
-def forms(space: Space, seed: int = 0) -> list[tuple[Place, Rule]]:
+def forms(space: Space, seed: int = 0) -> list[tuple[Ordinal, Rule]]:
     return list(Enumeration(space, seed))
 
 
@@ -56,10 +56,10 @@ def test_no_form_comes_twice() -> None:
     assert [*words[:1], *sorted(words[1:3]), *words[3:]] == [[], ["neg"], ["sign"], ["neg", "sign"]]
 
 
-def test_a_place_is_read_back() -> None:
-    assert Place.read(str(Place(3, 12))) == Place(3, 12)
+def test_an_ordinal_is_read_back() -> None:
+    assert Ordinal.read(str(Ordinal(3, 12))) == Ordinal(3, 12)
     for text in ("insert, delete", "start", "retune", "size"):
-        assert Place.read(text) is None
+        assert Ordinal.read(text) is None
 
 
 def test_large_sizes_are_reached_lazily() -> None:
