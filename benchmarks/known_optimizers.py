@@ -20,6 +20,27 @@ from evosearch.language.formula import pseudo_code
 from evosearch.language.known import known
 from evosearch.language.library import LIBRARY, KnownOptimizer
 
+UNSAYABLE = """\
+## What cannot be said, or not quite
+
+| optimizer | why |
+|---|---|
+| Lookahead, Schedule-Free | A program does not know its learning rate. `lookahead` and \
+`schedulefree_adamw` read it off their last two moves, which costs a buffer and is exact where the \
+rate is constant or linear in the step; where it jumps, one synchronization is off by the jump. |
+| Schedule-Free, averaged weights | No program hands out other weights for evaluation than it \
+trains; `schedulefree_adamw` is evaluated at y. |
+| Prodigy | Its distance is one number for the whole model; `prodigy` has one for each matrix. |
+| Sophia | No Hessian probe; `sophia` takes the secant of the last two gradients. |
+| Kron (PSGD) | No random probe; `kron` takes its expectation. |
+| SCALE | Momentum for the head alone wants rules by role; `scale` is the rule of the matrices. |
+| SOAP | Its authors sort the basis by eigenvalue, and there is no permutation; no difference but \
+for the moment of the change. |
+| Dion, GaLore | No state of shape (m, r). |
+| MuonClip | It scales weights by attention logits, which no rule sees. |
+| schedules to a horizon T (cooldowns, the decay of AddSign) | No program knows T. |
+"""
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -59,7 +80,8 @@ def main() -> None:
         f"{len(LIBRARY)} programs of the library. This page is made by "
         "`python -m benchmarks.known_optimizers`.\n"
     )
-    arguments.output.write_text("\n".join([head, *map(entry, LIBRARY.values())]), encoding="utf-8")
+    page = "\n".join([head, *map(entry, LIBRARY.values()), UNSAYABLE])
+    arguments.output.write_text(page, encoding="utf-8")
     print(arguments.output)
 
 

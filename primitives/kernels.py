@@ -23,6 +23,7 @@ __all__ = [
     "every",
     "identity",
     "inverse_root",
+    "kept",
     "max_abs",
     "maximum",
     "minimum",
@@ -75,6 +76,11 @@ def select(condition: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.T
     like = next(v for v in (condition, x, y) if isinstance(v, torch.Tensor))
     where = torch.as_tensor(condition, device=like.device) > 0
     return torch.where(where, x, y).to(like.dtype)  # of two numbers, torch makes the default dtype
+
+
+def kept(x: torch.Tensor, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """Return x scaled from the sizes `after` to the sizes `before`, as it is where one is 0."""
+    return torch.where(before.bool() & after.bool(), x * (before / after), x)
 
 
 def max_abs(x: torch.Tensor, dim: int | tuple[int, int]) -> torch.Tensor:

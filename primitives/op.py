@@ -16,7 +16,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
-from primitives.shape import Shape
+from primitives.shape import FULL, STEP, Shape
 
 __all__ = ["Constant", "Cost", "Law", "Op", "Signature"]
 
@@ -80,6 +80,7 @@ class Signature:
 
     ``*`` stands for broadcasting: ``"*,*->*"`` takes any two shapes that broadcast. A letter is
     bound to a dimension by its first use and must match afterwards; ``1`` is the literal dimension.
+    The result ``step`` is an update that can only be returned.
     """
 
     text: str
@@ -102,7 +103,7 @@ class Signature:
 
     def infer(self, shapes: Sequence[Shape]) -> Shape | None:
         """Return the result's shape, or None where the arguments do not fit."""
-        if len(shapes) != self.arity:
+        if len(shapes) != self.arity or STEP in shapes:
             return None
         bound: dict[str, str] = {"1": "1"}
         wide: Shape | None = Shape("1", "1")
@@ -117,6 +118,8 @@ class Signature:
                     return None
         if self.output == "*":
             return wide
+        if self.output == "step":
+            return STEP if tuple(shapes) == (FULL,) else None
         return Shape(bound[self.output[0]], bound[self.output[1]])
 
 
@@ -188,6 +191,12 @@ class Op:
     """Closed interval for the constants, where it is not their kind's."""
     drawn: bool = True
     """Whether a search draws it where its space does not say which ops it has."""
+    keeps: str = ""
+    """The op that measures what the weights keep while they move by the result; empty: nothing.
+
+    Such an op returns its operand, and the weights become ``v * size(w) / size(v)`` where ``v = w -
+    lr * u`` is where the update alone leads; where a size is 0, they become v.
+    """
     infix: str = ""
     """Python operator that stands for the op in program text, if any."""
     reference: str = ""

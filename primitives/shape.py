@@ -13,7 +13,18 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["COLUMNWISE", "FLIPPED", "FULL", "LEFT", "RIGHT", "ROWWISE", "SCALAR", "SHAPES", "Shape"]
+__all__ = [
+    "COLUMNWISE",
+    "FLIPPED",
+    "FULL",
+    "LEFT",
+    "RIGHT",
+    "ROWWISE",
+    "SCALAR",
+    "SHAPES",
+    "STEP",
+    "Shape",
+]
 
 
 class Shape(NamedTuple):
@@ -23,7 +34,7 @@ class Shape(NamedTuple):
     cols: str
 
     def __str__(self) -> str:
-        return f"({self.rows}, {self.cols})"
+        return "step" if self == STEP else f"({self.rows}, {self.cols})"
 
     def broadcast(self, other: Shape) -> Shape | None:
         """Return the shape of an elementwise result, or None where the two do not fit."""
@@ -33,6 +44,8 @@ class Shape(NamedTuple):
 
     def sizes(self, m: int, n: int) -> tuple[int, int]:
         """Return the concrete (rows, columns) for a parameter of m rows and n columns."""
+        if self == STEP:
+            return m, n
         concrete = {"m": m, "n": n, "1": 1}
         return concrete[self.rows], concrete[self.cols]
 
@@ -50,6 +63,9 @@ RIGHT: Final = Shape("n", "n")
 ROWWISE: Final = Shape("m", "1")
 COLUMNWISE: Final = Shape("1", "n")
 SCALAR: Final = Shape("1", "1")
+
+STEP: Final = Shape("step", "step")
+"""An update with what becomes of the weights after it: a rule can return it, and nothing else."""
 
 SHAPES: Final[dict[str, Shape]] = {
     "full": FULL,

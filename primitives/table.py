@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from primitives import arithmetic, averages, functions, matrices, reductions
+from primitives import arithmetic, averages, functions, matrices, projections, reductions
 from primitives.op import Op
 
 __all__ = ["FAMILIES", "INFIX", "OPS"]
@@ -23,6 +23,7 @@ FAMILIES: Final[Mapping[str, tuple[Op, ...]]] = MappingProxyType(
     | averages.FAMILIES
     | reductions.FAMILIES
     | matrices.FAMILIES
+    | projections.FAMILIES
 )
 """Title of a family to its rows, in the order of the reference page."""
 

@@ -46,7 +46,7 @@ def show(subject: Words, genome: AsGenome = False, as_json: AsJson = False) -> N
     write(_indented(str(shown.renamed(name))))
     for rule, lines in facts["equations"].items():
         title = name if rule == inherited else rule
-        write(f"\nEquations of `{title}` (parameter w <- w - lr * update):\n")
+        write(f"\nEquations of `{title}` (parameter {_moves(shown, rule)}):\n")
         for line in lines:
             write(f"  {line['sympy']}")
         write("\nin LaTeX:\n")
@@ -187,6 +187,13 @@ def _print_origin(subject: NamedProgram, facts: dict[str, Any]) -> None:
         rows.append((task, text, len(measured), ", ".join(rates), edge))
     columns = ("task", "score ± se", "seeds", "lr of matrices / rest", "")
     table(columns, rows, left=("task", "lr of matrices / rest", ""))
+
+
+def _moves(rules: RuleSet, name: str) -> str:
+    """Return how a rule's update moves the weights."""
+    keeps = next((rule.keeps for rule in rules.rules if rule.name == name), "")
+    kept = f", then back to its {keeps}" if keeps else ""
+    return f"w <- w - lr * update{kept}"
 
 
 def _indented(text: str) -> str:

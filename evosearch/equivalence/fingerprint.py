@@ -52,7 +52,10 @@ def rule_fingerprint(rule: Rule) -> str | None:
     course = Course(rule)
     if any(s.op in _FLAT and course.needs(i) for i, s in enumerate(rule.body)):
         course = Course(rule, LONG)
-    return _digest(course.run()) if course.reads_gradient else None
+    found = _digest(course.run()) if course.reads_gradient else None
+    if found is None or not rule.keeps:
+        return found
+    return hashlib.blake2b(f"{found} {rule.keeps}".encode(), digest_size=8).hexdigest()
 
 
 @lru_cache(maxsize=4096)

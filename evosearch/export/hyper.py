@@ -91,6 +91,8 @@ class NamedRule:
     """What stands for a constant: by statement, and by argument."""
     weight_decay: float
     scale: Scale = Scale.OTHER
+    keeps: str = ""
+    """The op that measures what the weights keep while they move; empty: nothing."""
 
     @property
     def decays(self) -> tuple[Hyper, ...]:
@@ -121,7 +123,8 @@ def name_constants(rule: Rule, *, scaled: bool = True) -> NamedRule:
         rule: the rule.
         scaled: whether the update keeps its factor for the shape; otherwise an argument rules it.
     """
-    rule, weight_decay = _without_decay(rule)
+    keeps = rule.keeps
+    rule, weight_decay = _without_decay(strip(rule.free))
     rule, scale = (rule, Scale.OTHER) if scaled else _without_scale(rule)
     flow = Flow.of(rule)
     hypers: dict[str, Hyper] = {}
@@ -141,7 +144,8 @@ def name_constants(rule: Rule, *, scaled: bool = True) -> NamedRule:
         name = _free(word, own)
         hypers.setdefault(name, Hyper(name, role.value, role.doc, role.low, role.high))
         words[place] = Word(name, role.complement)
-    return NamedRule(flow, tuple(sorted(hypers.values(), key=_place)), words, weight_decay, scale)
+    ordered = tuple(sorted(hypers.values(), key=_place))
+    return NamedRule(flow, ordered, words, weight_decay, scale, keeps)
 
 
 def _place(hyper: Hyper) -> tuple[bool, int]:

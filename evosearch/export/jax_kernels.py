@@ -16,6 +16,7 @@ __all__ = [
     "cosine",
     "eig_basis",
     "inverse_root",
+    "kept",
     "max_abs",
     "newton_schulz",
     "norm",
@@ -50,6 +51,12 @@ def norm(x, axis):
 def rms(x, axis):
     """Return the root of the mean square along axes that are kept."""
     return jnp.sqrt(jnp.mean(x * x, axis, keepdims=True))
+
+
+def kept(x, before, after):
+    """Return x scaled from the sizes `after` to the sizes `before`, as it is where one is 0."""
+    moved = (before != 0) & (after != 0)
+    return jnp.where(moved, x * (before / jnp.where(moved, after, 1.0)), x)
 
 
 def max_abs(x, axis):

@@ -14,7 +14,7 @@ from evosearch.export.dataflow import FlowNode
 from evosearch.export.hyper import NamedRule, Word, name_constants
 from evosearch.export.licence import SPDX
 from evosearch.language.known import rest_of
-from evosearch.language.latex import DEEPEST
+from evosearch.language.latex import DEEPEST, landing
 from evosearch.language.liveness import strip
 from evosearch.language.rule import Rule, RuleSet
 
@@ -44,7 +44,7 @@ def export_latex(rules: RuleSet, *, name: str | None = None) -> str:
 
 def _block(rule: Rule) -> list[str]:
     named = name_constants(rule)
-    equations = [*_equations(named), _descent(named)]
+    equations = [*_equations(named), *_descent(named)]
     lines = [rf"    {equation.replace(' = ', ' &= ', 1)} \\" for equation in equations]
     hypers = [h for h in named.hypers if h.name != "ns_steps"]  # the op's name says it
     values = [f"{_letter(h.name)} = {_number(h.value)}" for h in hypers]
@@ -56,9 +56,9 @@ def _block(rule: Rule) -> list[str]:
     return [r"\begin{align*}", *lines, r"\end{align*}"]
 
 
-def _descent(named: NamedRule) -> str:
+def _descent(named: NamedRule) -> list[str]:
     step = r"\left(u_t + \lambda w_{t-1}\right)" if named.weight_decay else "u_t"
-    return rf"w_t = w_{{t-1}} - \gamma {step}"
+    return landing(named.keeps, rf"w_{{t-1}} - \gamma {step}")
 
 
 def _equations(named: NamedRule) -> list[str]:

@@ -13,7 +13,7 @@ from evosearch.export.formula import formula
 from evosearch.export.hyper import ITERATIONS, NamedRule, Scale, name_constants
 from evosearch.export.jax_ops import JAX, kernels_in
 from evosearch.export.licence import SPDX
-from evosearch.export.part import Option, Part, entry, renamed, wrapped
+from evosearch.export.part import Option, Part, entry, landing, renamed, wrapped
 from evosearch.export.torch_file import class_name, found_rates, parts_of
 from evosearch.language.rule import RuleSet
 from primitives.shape import FULL
@@ -175,7 +175,10 @@ def _named(part: Part) -> NamedRule:
     if not variables & taken:
         return named
     return replace(
-        name_constants(renamed(named.flow.rule)), weight_decay=named.weight_decay, scale=named.scale
+        name_constants(renamed(named.flow.rule)),
+        weight_decay=named.weight_decay,
+        scale=named.scale,
+        keeps=named.keeps,
     )
 
 
@@ -245,8 +248,8 @@ def _documentation(parts: list[Part], found: str) -> list[str]:
     for head, part in zip(heads, parts, strict=True):
         scale = "scale * " if part.named.scale is not Scale.OTHER else ""
         rate, decay = part.called("learning_rate"), part.called("weight_decay")
-        last = f"w = w - {rate} * ({scale}u + {decay} * w)"
-        lines += [head, "", *(f"    {x}" for x in [*formula(part.named), last]), ""]
+        last = landing(part.named, f"w - {rate} * ({scale}u + {decay} * w)")
+        lines += [head, "", *(f"    {x}" for x in [*formula(part.named), *last]), ""]
     if len(parts) == 2:
         lines += [*textwrap.wrap(_ROUTE, 80), ""]
     lines += [*textwrap.wrap(found, 80), ""] if found else []
@@ -289,6 +292,11 @@ def _advance(part: Part) -> list[str]:
     u = "_like(u, w)" if _viewed(part) else "u"
     rate = "others" if part.prefix else "rate"
     step = f"-{rate} * ({u} + {part.called('weight_decay')} * w)"
+    if part.named.keeps:
+        lines += wrapped("v = _matrix(", [f"w + {step}"], ")", 16)
+        words = [JAX[part.named.keeps].format(x) for x in ("_matrix(w)", "v")]
+        lines += wrapped("v = kept(", ["v", *words], ")", 16)
+        step = "_like(v, w) - w"
     return [*lines, f"results.append(({step}, new))"]
 
 
@@ -299,7 +307,8 @@ def _functions(parts: list[Part]) -> list[str]:
 def _helpers(parts: list[Part]) -> list[str]:
     helpers = [_CHECK.rstrip()]
     helpers += [_IS_MATRIX.rstrip()] if len(parts) == 2 else []
-    helpers += [_MATRIX.rstrip()] if len(parts) == 2 or any(map(_viewed, parts)) else []
+    views = any(_viewed(part) or part.named.keeps for part in parts)
+    helpers += [_MATRIX.rstrip()] if len(parts) == 2 or views else []
     for part in parts:
         if part.named.scale is not Scale.OTHER:
             spectral = part.named.scale is Scale.SPECTRAL

@@ -15,7 +15,7 @@ from evosearch.export.rule_code import RuleCode
 from evosearch.language.rule import INPUTS, Rule, State, Statement
 from primitives.shape import FULL
 
-__all__ = ["WIDTH", "Option", "Part", "entry", "name_rule", "renamed", "wrapped"]
+__all__ = ["WIDTH", "Option", "Part", "entry", "landing", "name_rule", "renamed", "wrapped"]
 
 WIDTH: Final = 88
 """Lines are no longer than this, so that formatters of 88 and of 100 columns agree on them."""
@@ -145,7 +145,12 @@ class Part:
             lines += self._scaled(update)
             update = "u"
         arguments = ["params", update, "group", *([divisor] if divisor else [])]
-        lines.append(f"_descend({', '.join(arguments)})")
+        descent = [f"_descend({', '.join(arguments)})"]
+        if self.named.keeps:
+            size = f"_{self.named.keeps}"
+            lines.append(f"sizes = [{size}(p, group) for p in params]")
+            descent.append(f"_keep(params, sizes, {size}, group)")
+        lines += descent
         head = wrapped(f"def {self.function}(", ["params", "g", "states", "group"], "):", 0)
         return [*head, *(f"    {line}" for line in lines)]
 
@@ -159,7 +164,8 @@ class Part:
     def formula(self) -> list[str]:
         """Return the arithmetic of a step."""
         scale = "scale * " if self.named.scale is not Scale.OTHER else ""
-        return [*formula(self.named), f"w = w - lr * ({scale}u + weight_decay * w)"]
+        moved = f"w - lr * ({scale}u + weight_decay * w)"
+        return [*formula(self.named), *landing(self.named, moved)]
 
     def zeros(self) -> list[str]:
         """Return the lines that make the states of one parameter."""
@@ -179,6 +185,13 @@ class Part:
                 value = "p.new_zeros(p.shape)"
             lines.append(f'state["{state.name}"] = {value}')
         return lines
+
+
+def landing(named: NamedRule, moved: str) -> list[str]:
+    """Return the assignments of the weights, where the update alone would make them `moved`."""
+    if not named.keeps:
+        return [f"w = {moved}"]
+    return [f"moved = {moved}", f"w = moved * {named.keeps}(w) / {named.keeps}(moved)"]
 
 
 def name_rule(rule: Rule) -> NamedRule:

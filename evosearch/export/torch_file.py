@@ -21,6 +21,7 @@ from evosearch.language.library import LIBRARY
 from evosearch.language.liveness import strip
 from evosearch.language.rule import Rule, RuleSet
 from evosearch.recognize.recognize import recognize_rule
+from primitives.table import OPS
 
 __all__ = ["class_name", "customary_lr", "export", "found_rates", "parts_of"]
 
@@ -394,9 +395,9 @@ class _File:
 
     def _functions(self) -> list[str]:
         pieces = ["\n".join(part.source()) for part in self.parts]
-        for kernel in with_called({k for part in self.parts for k in part.code.kernels}):
-            pieces.append(source_of(kernel))
-        names = with_called({k for part in self.parts for k in part.code.kernels})
+        kernels = {k for part in self.parts for k in part.code.kernels}
+        names = with_called(kernels | {"kept" for part in self.parts if part.named.keeps})
+        pieces += map(source_of, names)
         calls = rf"(?<![\w.\"])({'|'.join(names) or '(?!)'})(?=\(|, )"
         pieces = [re.sub(calls, r"_\1", piece) for piece in pieces]
         words = self._words()
@@ -406,6 +407,10 @@ class _File:
         chosen["_descend"] = FUNCTIONS["_descend//"] if len(quotients) == 2 else chosen["_descend"]
         chosen["_matrix"] = FUNCTIONS["_matrix" if self.routed else "_matrix/"]
         chosen["_share"] = _SHARE
+        for op in OPS.values():
+            if op.keeps:
+                size = OPS[op.keeps].torch.format("x")
+                chosen[f"_{op.keeps}"] = _fill(_SIZE, {"name": op.keeps, "size": size}, {})
         named = dict.fromkeys(o.name for part in self.parts for o in part.choices)
         choices = [line for name in named for line in _CHOICES[name]]
         blocks = {"expected": self._expected(), "choices": choices, "ranges": self._ranges()}
@@ -459,6 +464,13 @@ _CHOICES: Final = {
     ),
 }
 """How options are checked that are no numbers."""
+
+_SIZE: Final = '''\
+def _$name(p, group):
+    """Return the sizes that a parameter keeps while it moves."""
+    x = _whole(p, group)
+    return $size
+'''
 
 _SHARE: Final = '''\
 def _share(options, exact):

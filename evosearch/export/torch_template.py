@@ -252,6 +252,18 @@ def _scale(group, rows, cols):
         return 0.2 * max(rows, cols) ** 0.5
     return $scale
 ''',
+    "_keep": '''\
+def _keep(params, sizes, size, group):
+    """Give the parameters back the sizes that they had."""
+    for p, before in zip(params, sizes, strict=True):
+        x = _kept(_whole(p, group), before, size(p, group))
+        p.copy_(_like(x, p))
+''',
+    "_whole": '''\
+def _whole(p, group):
+    """Return a parameter as a matrix; what is sharded (FSDP) is gathered."""
+    return _matrix(p.full_tensor() if hasattr(p, "full_tensor") else p, group)
+''',
     "_stack": '''\
 def _stack(xs, dtype=None):
     """Stack matrices of one shape; what is sharded (FSDP) is gathered."""

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from evosearch.errors import ProgramError
 from evosearch.language.rule import INPUTS, Argument, Rule, RuleSet, Statement
-from primitives.shape import FULL, SCALAR, Shape
+from primitives.shape import FULL, SCALAR, STEP, Shape
 from primitives.table import OPS
 
 __all__ = ["check_rule", "check_rules", "infer", "result_shape"]
@@ -30,7 +30,7 @@ def infer(rule: Rule) -> Shapes | None:
             return None
         shapes[statement.target] = shape
         results.append(shape)
-    if shapes.get(rule.update) != FULL:
+    if shapes.get(rule.update) not in (FULL, STEP):
         return None
     if any(shapes[state.name] != state.shape for state in rule.states):
         return None
@@ -130,10 +130,10 @@ def _ending_fault(rule: Rule, shapes: dict[str, Shape]) -> str:
     """Return what is wrong with what a rule returns; empty where nothing is."""
     if rule.update not in shapes:
         return f"`{rule.name}` returns `{rule.update}`, which is never assigned"
-    if shapes[rule.update] != FULL:
+    if shapes[rule.update] not in (FULL, STEP):
         return (
             f"`{rule.name}` returns `{rule.update}` of shape {shapes[rule.update]} as its update; "
-            f"the update must have the parameter's shape {FULL}"
+            f"the update must have the parameter's shape {FULL}, or be a step"
         )
     for state in rule.states:
         if shapes[state.name] != state.shape:
@@ -167,6 +167,9 @@ def _fault(statement: Statement, shapes: dict[str, Shape]) -> str:
         return "at least one argument must be a variable"
     if "*" not in op.signature.inputs and any(not isinstance(a, str) for a in tensors):
         return f"`{op.name}` takes tensors, found a number"
+    for name in statement.reads:
+        if shapes[name] == STEP:
+            return f"`{name}` is a step of the weights, which a rule can only return"
     shown = ", ".join(str(_shape_of(a, shapes)) for a in tensors)
     return f"`{op.name}` has signature {op.signature.text}, found shapes {shown}"
 

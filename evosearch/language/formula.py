@@ -51,10 +51,11 @@ def latex(rules: RuleSet) -> str:
 
 
 def _aligned(rule: Rule) -> str:
-    from evosearch.language.latex import equations
+    from evosearch.language.latex import equations, landing
 
-    lines = [equation.latex.replace(" = ", " &= ", 1) for equation in equations(rule)]
-    lines.append(r"w_t &= w_{t-1} - \eta_t u_t")
+    last = landing(rule.keeps, r"w_{t-1} - \eta_t u_t")
+    lines = [*(equation.latex for equation in equations(rule)), *last]
+    lines = [line.replace(" = ", " &= ", 1) for line in lines]
     body = " \\\\\n".join(f"  {line}" for line in lines)
     return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
 
@@ -67,6 +68,7 @@ def _steps(rule: Rule) -> str:
 
 def _body(rule: Rule) -> list[str]:
     """Return the assignments of one step, values that are used once written in place."""
+    keeps, rule = rule.keeps, rule.free
     states = {state.name for state in rule.states}
     uses = Counter(name for s in rule.body for name in s.reads) + Counter([rule.update])
     texts: dict[str, tuple[str, int]] = {}
@@ -80,7 +82,11 @@ def _body(rule: Rule) -> list[str]:
         else:
             lines.append(f"{target} ← {text[0]}")
             texts.pop(target, None)
-    return [*lines, f"w ← w - η {_bound(rule.update, texts, _POWER)}"]
+    moved = f"w - η {_bound(rule.update, texts, _POWER)}"
+    if not keeps:
+        return [*lines, f"w ← {moved}"]
+    size = [_FORMS[keeps][0].format(x) if keeps in _FORMS else f"{keeps}({x})" for x in ("w", "w'")]
+    return [*lines, f"w' ← {moved}", f"w ← w' · {size[0]} / {size[1]}"]
 
 
 def _stale(rule: Rule, index: int) -> bool:

@@ -6,12 +6,12 @@ optimizers are all tested against it.
 
 from __future__ import annotations
 
-from torch import Tensor, zeros
+from torch import Tensor, where, zeros
 
 from evosearch.language.rule import Rule
 from primitives.table import OPS
 
-__all__ = ["initial_states", "run"]
+__all__ = ["descended", "initial_states", "run"]
 
 
 def initial_states(rule: Rule, w: Tensor) -> tuple[Tensor, ...]:
@@ -21,6 +21,16 @@ def initial_states(rule: Rule, w: Tensor) -> tuple[Tensor, ...]:
         zeros((*lanes, *state.shape.sizes(m, n)), dtype=w.dtype, device=w.device)
         for state in rule.states
     )
+
+
+def descended(rule: Rule, w: Tensor, update: Tensor, lr: float) -> Tensor:
+    """Return the weights (..., m, n) after a step by an update, at what they keep."""
+    v = w - lr * update
+    if not rule.keeps:
+        return v
+    size = OPS[rule.keeps].function
+    before, after = size(w), size(v)
+    return v * where((before == 0) | (after == 0), 1.0, before / after)
 
 
 def run(

@@ -12,7 +12,7 @@ from typing import Any, Final
 from evosearch.language.rule import Argument, Rule
 from primitives.table import OPS
 
-__all__ = ["DEEPEST", "Equation", "equations", "tidied"]
+__all__ = ["DEEPEST", "Equation", "equations", "landing", "tidied"]
 
 
 DEEPEST: Final = 25
@@ -40,6 +40,7 @@ def equations(rule: Rule) -> list[Equation]:
 
     from primitives.symbolic import apply, tensor
 
+    rule = rule.free
     states = {state.name for state in rule.states}
     last = {s.target: i for i, s in enumerate(rule.body) if s.target in states}
     values: dict[str, Any] = {name: tensor(name) for name in ("w", "g", *states)}
@@ -77,6 +78,15 @@ def equations(rule: Rule) -> list[Equation]:
         depths[target] = 0 if last.get(target) == i else depth
     conclude("update", values[rule.update], "u_t")
     return result
+
+
+def landing(keeps: str, moved: str) -> list[str]:
+    """Return the equations of the weights, where the update alone would make them `moved`."""
+    if not keeps:
+        return [f"w_t = {moved}"]
+    size = rf"\mathrm{{{keeps}}}".replace("_", r"\_")
+    ratio = rf"\frac{{{size}(w_{{t-1}})}}{{{size}(\tilde{{w}}_t)}}"
+    return [rf"\tilde{{w}}_t = {moved}", rf"w_t = {ratio} \, \tilde{{w}}_t"]
 
 
 def _letters(name: str) -> str:

@@ -230,6 +230,17 @@ _ROWS: Final = (
         ),
     ),
     KnownOptimizer(
+        name="lookahead",
+        title="Lookahead",
+        references=(Reference("reference_optimizers.LookaheadAdam", tolerance=1e-9),),
+    ),
+    KnownOptimizer(
+        name="schedulefree_adamw",
+        title="Schedule-Free AdamW",
+        class_name="ScheduleFreeAdamW",
+        references=(Reference("pytorch_optimizer.ScheduleFreeAdamW", tolerance=1e-9),),
+    ),
+    KnownOptimizer(
         name="sophia",
         title="Sophia (secant)",
         references=(Reference("reference_optimizers.SecantSophia", tolerance=1e-9),),
@@ -314,6 +325,20 @@ _ROWS: Final = (
         title="AdaMuon",
         class_name="AdaMuon",
         references=(Reference("reference_optimizers.AdaMuon", tolerance=1e-6),),
+    ),
+    KnownOptimizer(
+        name="muon_h",
+        title="MuonH",
+        class_name="MuonH",
+        lr=0.01,
+        references=(Reference("reference_optimizers.MuonH", tolerance=1e-6),),
+    ),
+    KnownOptimizer(
+        name="adam_h",
+        title="AdamH",
+        class_name="AdamH",
+        lr=0.01,
+        references=(Reference("reference_optimizers.AdamH"),),
     ),
     KnownOptimizer(
         name="ema_nesterov_muon",

@@ -15,6 +15,7 @@ A number may have a name, ``beta = 0.9`` at the top: then it is one constant whe
 ``1 - beta`` stands, and is shown, tuned, mutated and exported once.
 
 The trainer applies ``w <- w - lr * u``; the learning rate and its schedule are not part of a rule.
+Where the update is a step, as ``keep_norm(u)`` is, the weights then get back what they are to keep.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ REST: Final = "rest"
 
 _RANK_FREE: Final = frozenset(op.name for op in OPS.values() if op.rank_free)
 _ELEMENTWISE: Final = frozenset(op.name for op in OPS.values() if op.elementwise)
+_KEEPING: Final = {op.name: op.keeps for op in OPS.values() if op.keeps}
 _SHAPE_NAMES: Final = {shape: name for name, shape in SHAPES.items()}
 
 
@@ -152,6 +154,27 @@ class Rule:
         return _ELEMENTWISE.issuperset([s.op for s in self.body]) and all(
             state.shape == FULL for state in self.states
         )
+
+    @cached_property
+    def keeps(self) -> str:
+        """The op that measures what the weights keep while they move; empty: nothing."""
+        last = next((s for s in reversed(self.body) if s.target == self.update), None)
+        return "" if last is None or last.op not in _KEEPING else _KEEPING[last.op]
+
+    @cached_property
+    def free(self) -> Rule:
+        """The rule without what the weights keep: its update is an ordinary one."""
+        if not self.keeps:
+            return self
+        i = max(i for i, s in enumerate(self.body) if s.target == self.update)
+        update = self.body[i].reads[0]
+        body = list(self.body[:i] + self.body[i + 1 :])
+        if any(s.target == update for s in body[i:]):  # it is overwritten before the end
+            taken = {s.target for s in body} | {state.name for state in self.states} | {*INPUTS}
+            name = next(n for k in range(len(taken) + 1) if (n := f"u{k}") not in taken)
+            body.insert(i, Statement(name, "mul", (update, 1.0)))
+            update = name
+        return replace(self, body=tuple(body), update=update)
 
     @property
     def state_memory(self) -> int:

@@ -125,7 +125,7 @@ def recognize_rule(rule: Rule) -> Recognition | None:
     if not any("g" in s.reads for s in rule.body) and rule.update != "g":
         return None
     with np.errstate(all="ignore"):
-        return _by_trajectory(rule) or _by_form(rule)
+        return _by_trajectory(rule) or (None if rule.keeps else _by_form(rule))
 
 
 def _by_form(rule: Rule) -> Recognition | None:

@@ -74,6 +74,11 @@ class CompiledRule:
     def _assembly(self) -> Assembly | None:
         return assemble(self.rule)
 
+    @property
+    def kept(self) -> Callable[[Any], Any] | None:
+        """What the weights (..., m, n) keep while they move by the update: a function, or None."""
+        return OPS[self.rule.keeps].function if self.rule.keeps else None
+
     def bound(self, w: Any, g: Any, states: Any) -> Callable[[float], Any] | None:
         """Return what does the same as `update` to these tensors again and again, but quicker.
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from evosearch.training.layout import Layout
+from primitives.kernels import kept
 from primitives.shape import Shape
 
 __all__ = [
@@ -43,6 +44,11 @@ class UpdateRule(Protocol):
         number, or a tensor without dimensions. It only reads w and g; the states are its own, and
         it may overwrite and return their memory.
         """
+        ...
+
+    @property
+    def kept(self) -> Callable[[Tensor], Tensor] | None:
+        """A function of the weights (..., m, n) that says what they keep while they move."""
         ...
 
     def bound(self, w: Tensor, g: Tensor, states: list[Tensor]) -> Callable[[float], Tensor] | None:
@@ -97,6 +103,7 @@ class Application:
         self._bound = rule.bound(w, g, states)
         self._w, self._g, self._states = w, g, states
         self._targets = targets
+        self._kept = rule.kept
         self._borrowed: list[int] | None = None
 
     def advance(self, t: float | Tensor) -> Tensor:
@@ -118,10 +125,13 @@ class Application:
         u = self.advance(t)
         for weights, rate, columns in self._targets:
             part = u if columns is None else u[:, columns]
+            before = None if self._kept is None else self._kept(weights)
             if isinstance(decay, Tensor):
                 weights.addcmul_(part, rate * decay, value=-1)
             else:
                 weights.addcmul_(part, rate, value=-decay)
+            if self._kept is not None and before is not None:
+                weights.copy_(kept(weights, before, self._kept(weights)))
 
     def step_in_place(self, t: float | Tensor, decay: float | Tensor) -> None:
         """Step, and leave the states in the memory where they were.

@@ -31,6 +31,7 @@ def test_source_stands_alone(name):
         "newton_schulz": (random(3, 3), 5),
         "quintic": (random(3, 3), [(1.5, -0.5, 0.1)] * 2),
         "identity": (random(3, 3), -1),
+        "kept": (random(3, 3), random(3, 1), random(3, 1)),
         "max_abs": (random(3, 3), -1),
         "select": (random(3, 3), 1.0, random(3, 3)),
         "every": (random(3, 3), random(3, 3), 3.0, 5),

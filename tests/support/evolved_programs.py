@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from evosearch.evolution.offspring import offspring
+from evosearch.language.interpret import descended
 from evosearch.language.known import known
 from evosearch.language.liveness import strip_rules
 from evosearch.language.parse import parse_rules
@@ -127,7 +128,7 @@ def _trained(
     states = [w.new_zeros(*w.shape[:-2], *shape.sizes(*w.shape[-2:])) for shape in rule.states]
     for step, g in enumerate(noise, start=1):
         u, *states = rule.update(w, slope(w, g), float(step), *states)
-        w = w - lr * u
+        w = descended(rule.rule, w, u, lr)
     return w
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import muon
+import pytorch_optimizer
 import torch
 from torch import Tensor
 
@@ -191,6 +192,43 @@ class MoonlightMuon(ReferenceOptimizer):
         m = p.state("m").mul_(0.95).add_(p.g)
         o = _orthogonalized(p.g + 0.95 * m)
         return 0.2 * max(p.w.shape) ** 0.5 * o + p.options["weight_decay"] * p.w
+
+
+def LookaheadAdam(params: Any, lr: float) -> torch.optim.Optimizer:
+    """pytorch_optimizer's, over torch's Adam."""
+    return pytorch_optimizer.Lookahead(torch.optim.Adam(params, lr=lr), k=5, alpha=0.5)
+
+
+class Hyperball(ReferenceOptimizer):
+    """Wen et al., arXiv 2606.16899: weights and updates have the norm of the weights at first."""
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for p in group["params"]:
+                kept = self.state[p]
+                kept["t"] = kept.get("t", 0) + 1
+                radius = kept.setdefault("radius", float(p.norm()))
+                u = self.direction(Slot(p.detach(), p.grad, kept["t"], group["lr"], group, kept))
+                moved = p - group["lr"] * radius / float(u.norm()) * u
+                p.copy_(radius / float(moved.norm()) * moved)
+
+
+class MuonH(Hyperball):
+    """Muon on the sphere."""
+
+    def direction(self, p: Slot) -> Tensor:
+        m = p.average("m", p.g, 0.95)
+        return _orthogonalized(0.05 * p.g + 0.95 * m)
+
+
+class AdamH(Hyperball):
+    """Adam on the sphere."""
+
+    def direction(self, p: Slot) -> Tensor:
+        m, v = p.average("m", p.g, 0.9), p.average("v", p.g**2, 0.999)
+        m_hat, v_hat = m / (1 - 0.9**p.t), v / (1 - 0.999**p.t)
+        return m_hat / (v_hat.sqrt() + 1e-8)
 
 
 class EmaNesterovMuon(ReferenceOptimizer):

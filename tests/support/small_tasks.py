@@ -71,6 +71,7 @@ class Closure:
     update: Callable[..., Any]
     states: tuple[Shape, ...] = ()
     elementwise: bool = True
+    kept: None = None
 
     def bound(self, *_: Any) -> None:
         return None

@@ -36,7 +36,7 @@ def _subject(cls: type[Optimizer], rules: RuleSet) -> Subject:
     )
 
 
-_MORE = ("nadamw", "adafactor", "lamb", "kron", "normuon")
+_MORE = ("nadamw", "adafactor", "lamb", "kron", "normuon", "muon_h")
 """Of the known optimizers without a form, one for each kind of state and op; all take minutes."""
 
 

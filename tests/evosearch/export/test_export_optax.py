@@ -14,6 +14,7 @@ from exported_optimizers import FOLLOWED
 
 from evosearch.export import export_optax
 from evosearch.export.jax_ops import JAX, kernels_in
+from evosearch.language.interpret import descended
 from evosearch.language.known import known
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import RuleSet
@@ -62,7 +63,7 @@ def _evaluated(rule: CompiledRule, w: torch.Tensor, noise: torch.Tensor) -> torc
     states = [w.new_zeros(shape.sizes(*w.shape)) for shape in rule.states]
     for t, g in enumerate(noise, start=1):
         u, *states = rule.update(w, g + 0.1 * w, float(t), *states)
-        w = w - RATE * u
+        w = descended(rule.rule, w, u, RATE)
     return w
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
+from evosearch.language.interpret import descended
 from evosearch.language.known import known
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import RuleSet
@@ -61,7 +62,7 @@ class _Descent:
         for step in range(STEPS):
             g = self.gradient(i, step, w.view(shape)).view(w.shape)
             u, *states = rule.update(w, g, float(step + 1), *states)
-            w = w - RATE * u
+            w = descended(rule.rule, w, u, RATE)
         return w.view(shape)
 
 

@@ -6,7 +6,7 @@ import torch
 from small_tasks import ADAM, MATRIX, SGD, Closure, Regression, Rules, both
 from torch import nn
 
-from evosearch.language.known import known
+from evosearch.language.known import KNOWN, known
 from evosearch.training import lanes as lanes_module
 from evosearch.training.evaluate import compile_text
 from evosearch.training.lanes import Entry, LearningRates, arithmetic, train
@@ -87,6 +87,18 @@ def test_a_result_does_not_depend_on_the_pack_to_the_last_bit(task):
         together = train(problem, [entries[i] for i in order])
         for i, found in zip(order, together, strict=True):
             assert torch.equal(values(found), alone[i])
+
+
+def test_no_known_optimizer_depends_on_its_pack_to_the_last_bit():
+    problem = Problem.of(Regression(), (1, 2))
+    rules = [compile_text(str(known(name))) for name in KNOWN]
+    entries = [Entry(r, TRIALS[: 1 + i % 3]) for i, r in enumerate(rules)]
+    together = train(problem, entries)
+    backwards = train(problem, entries[::-1])[::-1]
+    for entry, found, other in zip(entries, together, backwards, strict=True):
+        alone = values(train(problem, [entry])[0])
+        assert torch.equal(values(found), alone)
+        assert torch.equal(values(other), alone)
 
 
 @pytest.mark.parametrize("lanes_a_seed", [1, 100])
