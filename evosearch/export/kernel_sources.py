@@ -25,5 +25,5 @@ def source_of(name: str) -> str:
     """Return the source of a kernel, without what it is documented with beyond the first line."""
     source = inspect.getsource(getattr(kernels, name)).replace("torch.Tensor", "Tensor")
     source = re.sub(r'"""(.+)\n\n(?:.*\n)*?    """\n', r'"""\1"""\n', source, count=1)
-    lines = source.split("\n")
-    return "\n".join(x.partition("  # ")[0] if len(x) > WIDTH else x for x in lines)
+    fitting = [x for x in source.split("\n") if len(x) <= WIDTH or x.lstrip()[:1] != "#"]
+    return "\n".join(x.partition("  # ")[0] if len(x) > WIDTH else x for x in fitting)
