@@ -168,7 +168,9 @@ def _compare(
     check_tasks(config)
     console = progress_console()
     texts = [str(subject.program) for subject in subjects]
-    note_held_out("evaluate", config.task_names, texts, seeds)
+    plan = f"{trials} trials each; scores against tuned AdamW with standard errors, no test"
+    names = [subject.label for subject in subjects]
+    note_held_out("evaluate", config.task_names, texts, seeds, finalists=names, plan=plan)
     with start_workers(workers, None, 0.0, config) as executor:
         return compare_programs(
             [(subject.label, subject.program) for subject in subjects],

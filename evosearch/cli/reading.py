@@ -55,14 +55,14 @@ def status(run: RunPath, as_json: AsJson = False) -> None:
     counts = ", ".join(f"{n} {name}" for name, n in history.statuses().items())
     write(f"Run          {run} ({opened.state}{f' by {writer}' if writer else ''})")
     write(f"Started      {manifest['created']}, seed {manifest['seeds']['run']}")
-    write(f"Tasks        {', '.join(history.baselines) or 'baselines are not tuned yet'}")
+    write(f"Tasks        {', '.join(history.baselines) or 'there are no baselines yet'}")
     write(f"Evaluated    {len(history.candidates):,} of {budget:,} ({counts or 'none yet'})")
     write(f"Re-evaluated {history.confirmations:,}")
     write(f"Proposed     {history.proposals:,}{cached}")
     write(f"Worker time  {duration(history.worker_seconds)}")
     if best:
         first = score_text(best.score, best.error)
-        write(f"Best         {first} against tuned AdamW, candidate {best.id}")
+        write(f"Best         {first} against AdamW, candidate {best.id}")
     for fault in history.faults:
         write(f"Fault        {fault}")
     if opened.state == "stopped":

@@ -200,7 +200,7 @@ def _details(subject: NamedProgram) -> dict[str, Any]:
     score = score_text(candidate.score, candidate.error)
     tasks = ", ".join(task.partition("[")[0] for task in candidate.task_scores())
     seed = run.manifest["seeds"]["run"]
-    origin = f"Candidate {candidate.id}, seed {seed}; score {score} against tuned AdamW ({tasks})."
+    origin = f"Candidate {candidate.id}, seed {seed}; score {score} against AdamW ({tasks})."
     return {"found": (lr, rest_lr), "provenance": origin}
 
 

@@ -247,13 +247,22 @@ def _scores(
 def _look(test: ScaleTest, by_label: Mapping[str, str], where: Path) -> int:
     """Note the use of a held-out task, unless the one noted for this directory covers it."""
     from evosearch.storage.atomic_write import write_atomic
+    from evosearch.studies.scale.protocol import BASELINES
 
     path, programs = where / _LOOK, sorted(by_label.values())
     if path.is_file():
         noted = json.loads(path.read_text(encoding="utf-8"))
         if set(programs) <= set(noted["of"]["programs"]) and test.seeds <= noted["of"]["seeds"]:
             return noted["look"]
-    count = note_held_out("scale", [test.task.name], programs, test.seeds)
+    finalists = [label for label in test.optimizers if label not in BASELINES]
+    tuned = "rates and constants" if any(o.axes for o in test.optimizers.values()) else "rates"
+    plan = (
+        f"{tuned} tuned with {test.descent.trials} trials each on {test.tuning_seeds} seeds; "
+        "one-sided paired t test over seeds against the best of the baselines, Holm over finalists"
+    )
+    count = note_held_out(
+        "scale", [test.task.name], programs, test.seeds, finalists=finalists, plan=plan
+    )
     of = {"programs": programs, "seeds": test.seeds}
     write_atomic(path, json.dumps({"look": count, "of": of}) + "\n")
     return count

@@ -107,7 +107,7 @@ def search(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Search for optimizers that beat tuned AdamW.
+    """Search for optimizers that beat AdamW.
 
     The run directory holds everything: `resume` continues a run that was stopped or killed.
 

@@ -137,7 +137,7 @@ def _facts(sight: Sight) -> dict[str, str]:
         facts["rate"] = f"{60 * sight.rate:.1f} candidates a minute{left}"
     if sight.top:
         best = sight.top[0]
-        facts["best"] = f"best {score_text(best.score, best.error)} against tuned AdamW, #{best.id}"
+        facts["best"] = f"best {score_text(best.score, best.error)} against AdamW, #{best.id}"
     return facts
 
 

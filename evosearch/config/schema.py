@@ -65,7 +65,7 @@ class Config(Section):
     tasks: Mapping[str, Mapping[str, Any]] = {}
     """Fields of tasks to override, by task, for instance ``tasks.char_lm.path``."""
     elasticity: Mapping[str, Factor] = {}
-    """By task, how fast tuned AdamW's log excess loss falls with the log of its steps; `python -m
+    """By task, how fast AdamW's log excess loss falls with the log of its steps; `python -m
     benchmarks.elasticity` measures it. Scores on such a task count in steps instead of in loss:
     the mean over tasks is not led by those whose loss happens to fall fast. All tasks or none."""
 

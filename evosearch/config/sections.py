@@ -98,7 +98,7 @@ class TierConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """How a candidate, or a baseline, is tuned and scored on a task."""
+    """How a candidate, or a baseline, gets its learning rates and its score on a task."""
 
     seeds: Positive = 2
     """Paired seeds of one evaluation."""
@@ -141,7 +141,7 @@ class ConstantsConfig(Section):
 
 
 class BaselineConfig(Section):
-    """AdamW, which scores refer to: its learning rates are tuned as candidates' are."""
+    """AdamW, which scores refer to: its learning rates come from a grid as candidates' do."""
 
     constants: Mapping[str, ConstantsConfig] = {}
     """By task, the constants that tuning chose, once and for all runs;
@@ -208,7 +208,7 @@ class HurdleConfig(Section):
     warmup: Positive = 24
     """Scores on a tier that are needed to rank a new one among them."""
     initial: float = 0.0
-    """Score that stands in for the rank until then; 0 is tuned AdamW's."""
+    """Score that stands in for the rank until then; 0 is AdamW's."""
 
 
 class EliteConfig(Section):

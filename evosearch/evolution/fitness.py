@@ -20,7 +20,7 @@ class Fitness:
     tier: int
     """The last tier it was evaluated on; going further beats any score on fewer tasks."""
     score: float
-    """Mean over tasks of the log excess of tuned AdamW over its own, all evaluations counted."""
+    """Mean over tasks of the log excess of AdamW over its own, all evaluations counted."""
     error: float | None = field(compare=False)
     """Standard error of the score; None with a single seed."""
     rounds: int = field(compare=False)

@@ -1,6 +1,6 @@
 """The report of a run: one HTML page that says what was found, how sure that is, and how.
 
-It answers, in this order: is the best better than tuned AdamW, also on seeds that did not choose
+It answers, in this order: is the best better than AdamW, also on seeds that did not choose
 it, and on which tasks; how the search got there; what is best at each size; what the best compute,
 where they come from and what every step changed; what they were compared with.
 """
@@ -216,10 +216,10 @@ def _references(run: Run) -> Iterable[str]:
         values = [v for v in record["values"] if v is not None]
         edge = "at the grid's edge" if record["edge"] else ""
         rows.append((task, _plain(mean_score(values)), str(len(values)), edge))
-    columns = ("task", "end value of tuned AdamW ± se", "seeds", "")
+    columns = ("task", "end value of AdamW ± se", "seeds", "")
     yield table(columns, rows, text=("task", ""))
     for task, record in run.history.baselines.items():
-        yield details(f"AdamW as tuned on {task}", record["program"])
+        yield details(f"AdamW on {task}", record["program"])
 
 
 def _plain(score: Score) -> str:

@@ -53,7 +53,7 @@ def finding(run: Run, best: Sequence[Candidate]) -> Iterable[str]:
     tasks = first.task_scores()
     losing = [task for task, s in tasks.items() if s.se is not None and s.mean + 2 * s.se < 0]
     if losing and score > 0:
-        yield paragraph(f"It is worse than tuned AdamW on {', '.join(losing)}.")
+        yield paragraph(f"It is worse than AdamW on {', '.join(losing)}.")
 
 
 def hall_of_fame(
@@ -122,10 +122,10 @@ def score_cell(score: Score | None) -> str:
 def _meaning(run: Run, score: float) -> str:
     """Return what a score says, as a clause."""
     if run.unit == STEPS:
-        return f"tuned AdamW would need {math.exp(score):.2f} times as many steps"
+        return f"AdamW would need {math.exp(score):.2f} times as many steps"
     less = 1 - math.exp(-abs(score))
     side = f"{less:.0%} lower than" if score >= 0 else f"{1 / (1 - less) - 1:.0%} higher than"
-    return f"its excess loss at the end of training is {side} tuned AdamW's"
+    return f"its excess loss at the end of training is {side} AdamW's"
 
 
 def _count(n: int, noun: str) -> str:

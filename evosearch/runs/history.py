@@ -25,7 +25,7 @@ class History:
 
     Attributes:
         candidates: By id.
-        baselines: The tuned AdamW's record on each task.
+        baselines: AdamW's record on each task.
         counts: What the records add up to besides.
     """
 

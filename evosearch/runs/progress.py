@@ -143,7 +143,7 @@ def _beside(bar: ProgressBar, text: str) -> Table:
 def _best(candidate: Candidate | None) -> str:
     if candidate is None:
         return "none yet"
-    return f"{score_text(candidate.score, candidate.error)} against tuned AdamW, #{candidate.id}"
+    return f"{score_text(candidate.score, candidate.error)} against AdamW, #{candidate.id}"
 
 
 def score_text(score: float | None, error: float | None) -> str:

@@ -83,7 +83,7 @@ TABLES: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "best": (pa.bool_(), "whether the candidate's score is of this point of the grid"),
         "edge": (pa.bool_(), "whether that point still lies at the edge of the extended grid"),
         "score": (pa.float64(), "the candidate's score on this task and replicate"),
-        "reference": (pa.float64(), "the metric of tuned AdamW on this task and replicate"),
+        "reference": (pa.float64(), "the metric of AdamW on this task and replicate"),
         "sequence": (pa.int64(), "the journal record that says so"),
     },
 }

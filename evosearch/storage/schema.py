@@ -10,7 +10,7 @@
     {"kind": "confirm", "pack": 4, "candidates": [
       {"id": 17, "rounds": 2, "score": 0.1, "score_se": 0.005, "results": [...]}]}
 
-A `reference` is tuned AdamW's end value on each replicate of a task; all precede the first pack.
+A `reference` is AdamW's end value on each replicate of a task; all precede the first pack.
 In the journal "program" is the genome, and "canonical" the program as it was evaluated: the words
 of the first release, kept so that digests of histories stay comparable. Nothing else says so.
 A `pack` introduces candidates; a `confirm` brings new results of known ones and replaces those of

@@ -1,6 +1,6 @@
 """Paired tests: whether a program is as good as another one, up to a stated margin.
 
-Both are tuned with the same freedom on search and select tasks, on seeds that nothing else uses.
+Both get their learning rates from one grid, on search and select tasks and on seeds that nothing else uses.
 The score of a seed is the logarithm of the ratio of their excess losses.
 """
 

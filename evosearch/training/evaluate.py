@@ -160,7 +160,7 @@ def evaluate_baseline(
     if tuned is None or not all(math.isfinite(v) for v in tuned.values[tuned.best]):
         failed = candidate.message or "no learning rate gave a finite value"
         raise DataError(
-            f"tuned AdamW, which all are compared with, fails on task {task}: {failed}. Correct "
+            f"AdamW, which all are compared with, fails on task {task}: {failed}. Correct "
             "the task, or take another one"
         )
     _require_floor(str(task), tuned.values[tuned.best], problem.floor)

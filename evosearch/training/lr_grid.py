@@ -1,6 +1,6 @@
 """Learning rates: a grid around each candidate's own update size.
 
-An optimizer is as good as its tuned learning rates, so every rule, baseline or candidate, gets the
+An optimizer is as good as its learning rates, so every rule, baseline or candidate, gets the
 same grid: learning rates in geometric steps, times the ratio between how far hidden matrices and
 all other parameters move, extended where the best is at the edge. The centre is where the typical
 step of a weight is the task's `step_size`, for the matrices and for the rest alike; it is found by

@@ -1,4 +1,4 @@
-"""Scores: how much better than tuned AdamW, in the logarithm of the excess loss or of the steps.
+"""Scores: how much better than AdamW, in the logarithm of the excess loss or of the steps.
 
 The score on a task is ``log(excess of the reference / excess of the candidate)``, averaged over
 seeds that both trained on; positive is better than the reference. The excess is the end value minus

@@ -106,7 +106,7 @@ def _readme(
         "`torch.optim.Optimizer` that imports torch alone, and the JSON file beside it says where",
         "it comes from: run, program as bred, ancestors, scores.",
         "",
-        "Scores are the log of tuned AdamW's excess loss over the optimizer's, mean ± standard",
+        "Scores are the log of AdamW's excess loss over the optimizer's, mean ± standard",
         "error; positive is better than AdamW. Where it says so they count in steps instead: +0.1",
         "means that AdamW would need about a tenth more steps. Search tasks chose the program;",
         "select and held-out tasks did not: there, constants are frozen, seeds fresh, and learning",

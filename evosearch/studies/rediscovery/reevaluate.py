@@ -133,7 +133,7 @@ class Reevaluation:
 
     @cached_property
     def _references(self) -> dict[str, tuple[float, ...]]:
-        """The tuned AdamW's values on all rounds of each task, the search's first."""
+        """AdamW's values on all rounds of each task, the search's first."""
         refs = [ref for tier in self.config.tiers_of_tasks() for ref in tier]
         grid = self.config.evaluation.grid()
         numbers = [self._number() for _ in refs]

@@ -58,7 +58,7 @@ def test_plain_lines_tell_the_numbers_of_the_journal(small_run, clock):
     best = history.best()
     assert f"16 of 16 candidates, {history.confirmations} re-evaluated" in lines[-1]
     assert f"{history.proposals:,} proposals, {history.hit_rate:.0%} cache hits" in lines[-1]
-    assert f"best {score_text(best.score, best.error)} against tuned AdamW, #{best.id}" in lines[-1]
+    assert f"best {score_text(best.score, best.error)} against AdamW, #{best.id}" in lines[-1]
     assert "left" not in lines[-1]
     assert "\x1b" not in stream.getvalue()
 
