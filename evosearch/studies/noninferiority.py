@@ -1,7 +1,7 @@
 """Paired tests: whether a program is as good as another one, up to a stated margin.
 
-Both get their learning rates from one grid, on search and select tasks and on seeds that nothing else uses.
-The score of a seed is the logarithm of the ratio of their excess losses.
+Both get their learning rates from one grid, on search and select tasks and on seeds that nothing
+else uses. The score of a seed is the logarithm of the ratio of their excess losses.
 """
 
 from __future__ import annotations
