@@ -169,9 +169,9 @@ The first steps are exact: each is licensed by a law and checked on probe trajec
 float64; gradients around 1, around 1e-6 and around 1e6, with zeros among them). The later ones are
 measured: the program with the change is trained against the program as it stood after the exact
 steps, both with rates from one grid, on fresh seeds of search and select tasks. A score is the
-logarithm of the ratio of their excess losses, so +0.1 is a tenth less excess loss; brackets are 95 % intervals. A
-change is made if the whole interval lies above minus the allowed loss. Changes that were tried and
-not made are listed as rejected.
+logarithm of the ratio of their excess losses, so +0.1 is a tenth less excess loss; brackets are
+95 % intervals. A change is made if the whole interval lies above minus the allowed loss. Changes
+that were tried and not made are listed as rejected.
 
 ```text
 {story}```
