@@ -16,13 +16,15 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from _pytest.mark import ParameterSet
 from typer.testing import CliRunner
+from workers_here import compute_here
 
 from evosearch.cli.main import app, main
 from evosearch.runs.run import Run
@@ -173,7 +175,7 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "evosearch export muon --format optax": "",
     # Evaluating and comparing.
     "evosearch evaluate lion": f"{FAST} {DIGITS} --seeds 2",
-    "evosearch evaluate runs/quickstart-0 42 --seeds 6": FAST,
+    "evosearch evaluate runs/quickstart-0 42 --seeds 6": Slow(FAST),
     "evosearch evaluate runs/quickstart-0 42 --seeds 8": Slow(FAST),
     "evosearch evaluate my_optimizer.program --tasks digits_mlp,char_lm": Slow(f"{FAST} {STEPS}"),
     "evosearch evaluate lion --tasks cifar10 --set tasks.cifar10.path=cifar-10-batches-bin": NotRun(
@@ -186,7 +188,7 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "evosearch compare idea.program adamw lion --tasks digits_mlp,char_lm --seeds 4": (
         f"{FAST} {STEPS} --seeds 2"
     ),
-    "evosearch compare lion runs/quickstart-0:42 --tasks digits_mlp,char_lm --seeds 8": (
+    "evosearch compare lion runs/quickstart-0:42 --tasks digits_mlp,char_lm --seeds 8": Slow(
         f"{FAST} --seeds 2"
     ),
     # Studies.
@@ -197,7 +199,7 @@ LISTED: dict[str, str | Slow | NotRun] = {
     ),
     "evosearch promote discovered/*.json --tasks digits_mlp,char_lm --seeds 6 --trials 96 "
     "--set tasks.char_lm.steps=80 --set tasks.char_lm.batch=8": MINUTES,
-    "evosearch scale --plan": "",
+    "evosearch scale --plan": Slow(""),
     "evosearch scale runs/quickstart-0:42": Slow(TINY_SCALE),
     "evosearch scale runs/quickstart-0 my_optimizer.program --workers 8": Slow(
         f"--workers 1 {TINY_SCALE}"
@@ -346,6 +348,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         run("evosearch new task")
+        compute_here(patch)
         run(
             f"evosearch search --preset quickstart {SEARCH} {STEPS} "
             f"--set budget.evaluations={CANDIDATES}"
@@ -361,8 +364,14 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(
+    template: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> Path:
     """A copy of that folder, which is the current one."""
+    compute_here(monkeypatch, request)
     shutil.copytree(template, tmp_path / "here", symlinks=True)
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("EVOSEARCH_TASKS", "examples/own_task.py")
@@ -384,7 +393,17 @@ def listed(kind: type) -> list[str]:
     return [command for command, how in LISTED.items() if isinstance(how, kind)]
 
 
-@pytest.mark.parametrize("command", listed(str))
+PROCESSES = ("evosearch search --preset quickstart", "evosearch evaluate lion", "README.md")
+"""What computes in processes of its own, as it does for a user; one of each kind is enough."""
+
+
+def apart(names: Iterable[str]) -> list[ParameterSet]:
+    """Return parameters of which those in PROCESSES have that mark."""
+    marks = {name: [pytest.mark.processes] for name in PROCESSES}
+    return [pytest.param(name, marks=marks.get(name, []), id=name) for name in names]
+
+
+@pytest.mark.parametrize("command", apart(listed(str)))
 def test_a_documented_command_runs(command: str, place: Path) -> None:
     fresh = command.startswith(("evosearch search", "EVOSEARCH"))
     if fresh:
@@ -399,6 +418,7 @@ def test_a_documented_command_runs(command: str, place: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.processes
 @pytest.mark.parametrize("command", listed(Slow))
 def test_a_documented_command_runs_that_takes_seconds(command: str, place: Path) -> None:
     more = LISTED[command]
@@ -408,7 +428,7 @@ def test_a_documented_command_runs_that_takes_seconds(command: str, place: Path)
         assert (place / name).stat().st_size
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if BLOCK.search(page(name))])
+@pytest.mark.parametrize("name", apart(name for name in PAGES if BLOCK.search(page(name))))
 def test_python_blocks_run_one_after_another(
     name: str, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

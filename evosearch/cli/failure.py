@@ -10,7 +10,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
-from evosearch.cli.interrupt import INTERRUPTED, Interrupt, interruptible
+from evosearch.cli.interrupt import INTERRUPTED, interruptible
 from evosearch.cli.output import flush, tell
 from evosearch.errors import EvosearchError
 
@@ -26,9 +26,8 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         debug = bool(ctx.params["_debug"])
-        interrupt = Interrupt()
         try:
-            with interruptible() as interrupt:
+            with interruptible():
                 result = super().invoke(ctx)
             flush()
             return result
@@ -48,8 +47,6 @@ class Commands(TyperGroup):
                 raise  # usage errors, which typer explains itself
             if _is_task_data(error):
                 raise typer.Exit(_report(error, str(error), _USAGE, debug)) from None
-            if interrupt.came:  # in the middle of an import, say
-                raise typer.Exit(_report(error, "interrupted", INTERRUPTED, debug)) from None
             message = (
                 f"internal error, {type(error).__name__}: {error}. That is a defect of evosearch; "
                 "with --debug before the command there is a traceback to report"

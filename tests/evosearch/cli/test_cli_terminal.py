@@ -48,7 +48,9 @@ def shell(line, **options):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device here")
-@pytest.mark.parametrize("words", ["show lion", "primitives", "tasks --json"])
+@pytest.mark.parametrize(
+    "words", ["show lion", pytest.param("tasks --json", marks=pytest.mark.slow)]
+)
 def test_a_full_disk_behind_stdout_is_no_defect(words):
     done = shell(f"evosearch {words} > /dev/full")
     assert done.returncode == 1
