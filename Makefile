@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: search test examples docs check discovered install clean
+.PHONY: search test slow examples docs check discovered install clean
 
 install: .venv/.installed
 
@@ -17,10 +17,14 @@ search: install
 test: install
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
+# What takes longer: the same tests at every byte, record and form, and all documented commands.
+slow: install
+	$(BIN)/python -m pytest -m slow --numprocesses auto --dist worksteal
+
 # The frameworks that two examples use, jax and optax are extras, which this installs.
 examples: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[examples,jax]"
-	$(BIN)/python -m pytest tests/evosearch/export/test_export_examples.py tests/evosearch/export/test_export_optax.py
+	$(BIN)/python -m pytest -m "" tests/evosearch/export/test_export_examples.py tests/evosearch/export/test_export_optax.py
 
 # The documentation as a site in site/, which opens from the disk; serve it to search in it.
 docs: install

@@ -17,17 +17,17 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from typing import Any, Final
 
-from evosearch.errors import ClusterError, EvosearchError
+from evosearch.errors import ClusterError
 from evosearch.training.job import Status
 from evosearch.workers.executor import AnyJob, Timed, perform
 from evosearch.workers.retry import Piece, Pieces
+from evosearch.workers.serve import Raised
 
-__all__ = ["ChildExecutor", "call_apart", "serve"]
+__all__ = ["ChildExecutor", "call_apart"]
 
-_PROGRAM: Final = "from evosearch.workers.child import serve; serve"
+_PROGRAM: Final = "from evosearch.workers.serve import serve; serve"
 _START: Final = 120.0
 """Seconds that a process may take to start, after which this machine cannot do the work."""
 _STARTS: Final = 3
@@ -183,7 +183,7 @@ class _ChildProcess:
             answer = self._pipe.recv()
         except ConnectionResetError:
             raise EOFError from None
-        if isinstance(answer, _Raised):
+        if isinstance(answer, Raised):
             raise answer.error
         return answer
 
@@ -207,13 +207,6 @@ class _ChildProcess:
         self._pipe.close()
 
 
-class _Raised:
-    """Stands for an answer where there was an exception."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-
 def call_apart(function: Callable[[], Any], timeout: float) -> Any:
     """Call a function in a process of its own and return what it returns.
 
@@ -233,56 +226,3 @@ def call_apart(function: Callable[[], Any], timeout: float) -> Any:
         raise ChildProcessError(child.ending()) from None
     finally:
         child.end()
-
-
-def serve(descriptor: int) -> None:
-    """Answer calls through a pipe until its other end is closed; what the process does."""
-    pipe = Connection(descriptor)
-    _end_with_parent()
-    perform, prepare = pipe.recv()
-    try:
-        answer = prepare() if prepare is not None else None
-    except Exception as error:
-        pipe.send(_portable(error))
-        return
-    pipe.send(answer)
-    if perform is None:
-        return
-    import torch
-
-    torch.set_num_threads(1)
-    while True:
-        try:
-            job = pipe.recv()
-        except EOFError:
-            return
-        try:
-            answer = perform(job)
-        except Exception as error:
-            answer = _portable(error)
-        pipe.send(answer)
-
-
-def _portable(error: Exception) -> _Raised:
-    """Return an exception that can be sent, with its traceback as a note."""
-    import pickle
-    import traceback
-
-    if not isinstance(error, EvosearchError):
-        error.add_note("".join(traceback.format_exception(error)))
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return _Raised(RuntimeError("".join(traceback.format_exception(error))))
-    return _Raised(error)
-
-
-def _end_with_parent() -> None:
-    """Have this process killed when the one that started it ends, also while it hangs."""
-    if sys.platform.startswith("linux"):
-        import ctypes
-
-        set_death_signal = 1  # PR_SET_PDEATHSIG, prctl(2)
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
-        if os.getppid() == 1:  # it ended before
-            os._exit(1)

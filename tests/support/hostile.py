@@ -42,8 +42,3 @@ def perform(job: AnyJob) -> Timed:
             note.touch()
             os.kill(os.getpid(), signal.SIGKILL)
     return fake(job)
-
-
-def refuse() -> None:
-    """Fail as a worker's preparation may."""
-    os._exit(7)

@@ -55,6 +55,7 @@ def test_a_bad_search_writes_nothing(tmp_path, monkeypatch, evosearch, case):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_gpus_that_are_not_there(tmp_path, evosearch):
     directory = tmp_path / "run"

@@ -42,6 +42,7 @@ def test_plain_loop(tmp_path: Path) -> None:
     assert min(accuracies) > 90
 
 
+@pytest.mark.slow
 def test_two_processes() -> None:
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     output = _run(*launch, str(EXAMPLES / "train_ddp.py"))
@@ -49,6 +50,7 @@ def test_two_processes() -> None:
     assert _falls(output)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "packages"),
     [

@@ -12,9 +12,11 @@ from evosearch.storage.seal import candidates, verify
 from evosearch.workers.executor import LocalExecutor
 
 
-@pytest.fixture
-def whole(tmp_path):
-    return Run.create(tmp_path / "whole", config_of()).search(LocalExecutor(perform))
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A finished run; tests only read it."""
+    directory = tmp_path_factory.mktemp("runs") / "whole"
+    return Run.create(directory, config_of()).search(LocalExecutor(perform))
 
 
 def cut(run, directory, records):
@@ -63,7 +65,8 @@ def test_rebuilding_brings_back_all_that_is_derived(tmp_path, whole):
     assert verify(directory) == []
 
 
-def test_a_longer_search_takes_no_notice(whole):
-    run = Run.open(whole.directory).extend(60).search(LocalExecutor(perform))
+def test_a_longer_search_takes_no_notice(tmp_path, whole):
+    directory = shutil.copytree(whole.directory, tmp_path / "longer")
+    run = Run.open(directory).extend(60).search(LocalExecutor(perform))
     assert run.history.faults == []
     assert [record.kind for record in read(run.directory)].count("fault") == 0

@@ -18,6 +18,7 @@ def run(small_run):
     return evosearch.Run.open(small_run)
 
 
+@pytest.mark.processes
 def test_one_call_searches(tmp_path, run):
     seen = []
     config = evosearch.preset("smoke", SETTINGS)

@@ -75,7 +75,7 @@ def run(tmp_path_factory):
     return directory
 
 
-@pytest.mark.parametrize("stride", [499, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [997, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
 def test_no_byte_is_read_as_something_else(run, prefixes, damage, stride):
     assert everything(run) == prefixes[len(RECORDS)]
@@ -96,5 +96,5 @@ def test_no_byte_is_read_as_something_else(run, prefixes, damage, stride):
             found = told(flaws, run)
             assert path.name in found or "holds records up to" in found, where
         path.write_bytes(intact)
-    assert places > 40
+    assert places > 20
     assert flaws(run) == []

@@ -56,7 +56,10 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "damage",
+    [*list(DAMAGES)[:4], *(pytest.param(d, marks=pytest.mark.slow) for d in list(DAMAGES)[4:])],
+)
 def test_a_repaired_run_goes_on_to_the_same_history(run, whole, damage):
     DAMAGES[damage](run)
     damaged = files(run)

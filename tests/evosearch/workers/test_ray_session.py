@@ -90,6 +90,7 @@ def evaluate_on(head: Head) -> list[str]:
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.usefixtures("home")
 def test_a_token_that_lies_around_does_not_matter_where_none_is_asked_for() -> None:
     with ray_head() as head:
@@ -226,6 +227,7 @@ def test_a_ray_that_is_slow_is_tried_again_and_one_that_fails_is_not(monkeypatch
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.usefixtures("home")
 def test_a_head_that_dies_ends_the_work_with_a_sentence(monkeypatch) -> None:
     monkeypatch.setattr(heartbeat, "_EVERY", 0.2)
@@ -251,6 +253,7 @@ def failing() -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.usefixtures("home")
 def test_workers_that_fail_to_start_are_told_at_once_and_end_the_work_soon(monkeypatch) -> None:
     """In the Ray that this process has; whoever started it goes on with it."""

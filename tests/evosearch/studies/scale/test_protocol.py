@@ -161,6 +161,7 @@ def test_what_was_trained_at_other_rates_is_trained_again(finished):
     assert json.loads(path.read_text())["curve"] == json.loads(kept)["curve"]
 
 
+@pytest.mark.slow
 def test_processes_change_nothing(tmp_path):
     test = scale_test(("adamw",), seeds=2, descent=Descent(5))
     found = [run(test, tmp_path / str(workers), workers=workers) for workers in (1, 2)]
