@@ -54,15 +54,37 @@ class SpaceConfig(Section):
     scope: Literal["both", "matrix", "single"] = "both"
     """Which rules may change: both, the matrices' alone, or a single one that serves everything."""
     edits: tuple[str, ...] = ()
-    """Names of mutations; empty means all."""
+    """Names of mutations; empty means those that a search draws by default
+    (`evosearch.mutation.edits.EDITS`)."""
+    frequencies: Mapping[str, Annotated[float, Field(ge=0.0)]] = {}
+    """How often mutations are drawn, by name, where it is not as the table of edits says."""
+    by_family: bool = False
+    """Whether an op is drawn by its family first; otherwise all ops are equally likely."""
+    donors: tuple[str, ...] = ()
+    """Whose parts grafts put in: names of known optimizers, `library` for all of them, `elites` for
+    the run's own best programs for their size."""
 
     @field_validator("edits")
     @classmethod
     def _known_edits(cls, edits: tuple[str, ...]) -> tuple[str, ...]:
         from evosearch.mutation.edits import EDITS
 
-        names = [edit.__name__ for edit, _ in EDITS]
-        return tuple(member("mutation", name, names) for name in edits)
+        return tuple(member("mutation", name, EDITS) for name in edits)
+
+    @field_validator("frequencies")
+    @classmethod
+    def _known_frequencies(cls, frequencies: Mapping[str, float]) -> Mapping[str, float]:
+        from evosearch.mutation.edits import EDITS
+
+        return {member("mutation", name, EDITS): f for name, f in frequencies.items()}
+
+    @field_validator("donors")
+    @classmethod
+    def _known_donors(cls, donors: tuple[str, ...]) -> tuple[str, ...]:
+        from evosearch.language.known import KNOWN
+        from evosearch.mutation.space import ELITES, LIBRARY
+
+        return tuple(member("donor", name, (*KNOWN, LIBRARY, ELITES)) for name in donors)
 
     @field_validator("ops")
     @classmethod
@@ -75,7 +97,7 @@ class SpaceConfig(Section):
         """Return the space itself."""
         from evosearch.mutation.space import Space
 
-        space = Space(**dict(self))
+        space = Space(**(dict(self) | {"frequencies": tuple(self.frequencies.items())}))
         return space if self.ops else replace(space, ops=Space.ops)
 
 
@@ -177,7 +199,10 @@ class PopulationConfig(Section):
     """Members an island needs before tournaments choose; until then all descend from the start."""
     tournament: Positive = 4
     crossover: Fraction = 0.1
-    """How often the rest's rule comes from a second parent."""
+    """How often there is a second parent, which gives its rule for the rest."""
+    recombination: Fraction = 0.0
+    """How often the second parent gives a slice of its rule for matrices instead; always where the
+    rest's rule may not change."""
     front: Fraction = 0.3
     """How often the parent is one that nothing of its size or smaller beats, a large one more often
     than a small one, which has fewer neighbours; simple programs that are good for their size are

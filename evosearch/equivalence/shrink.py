@@ -17,7 +17,7 @@ from evosearch.language.check import infer
 from evosearch.language.known import default_rest, rest_of
 from evosearch.language.liveness import strip
 from evosearch.language.rule import Rule, RuleSet
-from evosearch.mutation.edits import bypass
+from evosearch.mutation.statement_edits import bypass
 
 __all__ = ["shrink"]
 

@@ -29,8 +29,10 @@ from evosearch.evolution.retune import Retuning
 from evosearch.language.known import default_rest, resolve, rest_of
 from evosearch.language.parse_cache import parsed
 from evosearch.language.rule import Rule, RuleSet
+from evosearch.mutation.idea_edits import recombined
 from evosearch.mutation.mutate import crossover
 from evosearch.mutation.rng import Rng
+from evosearch.mutation.space import ELITES, Space
 from evosearch.storage.spilled_list import SpilledList
 from evosearch.training.job import Outcome, Status
 from evosearch.training.score import combine, mean_score
@@ -287,13 +289,32 @@ class Population:
         parents = self._parents(island, ladder, rng)
         cores = rng.chance(self.config.population.cores)
         genomes = [self.cores[parent.id].rules if cores else parent.genome for parent in parents]
-        base = genomes[0] if len(genomes) == 1 else crossover(*genomes)
-        child = offspring(base, self._space, rng, self._seen, self.config.population.drift)
+        base, crossed = self._cross(genomes, rng)
+        space = self._space_with(ladder)
+        child = offspring(base, space, rng, self._seen, self.config.population.drift)
         if child is None:
             return None
-        if len(parents) > 1:
-            child = replace(child, mutation=f"crossover, {child.mutation}")
+        if crossed:
+            child = replace(child, mutation=f"{crossed}, {child.mutation}")
         return child, parents
+
+    def _cross(self, genomes: Sequence[RuleSet], rng: Rng) -> tuple[RuleSet, str]:
+        """Return what is bred from, and the name of how it was made of two parents, if it was."""
+        if len(genomes) == 1:
+            return genomes[0], ""
+        share = self.config.population.recombination
+        if share and (self._space.scope != "both" or rng.chance(share)):
+            crossed = recombined(*genomes, self._space, rng)
+            return (genomes[0], "") if crossed is None else (crossed, "recombination")
+        return crossover(*genomes), "crossover"
+
+    def _space_with(self, ladder: Sequence[int]) -> Space:
+        """Return the space, its donors the best for their size as far as they are wanted."""
+        if ELITES in self._space.donors:
+            elites = tuple(dict.fromkeys(self.cores[i].rules.matrix for i in ladder))
+            if elites != self._space.elites:
+                self._space = replace(self._space, elites=elites)
+        return self._space
 
     def _make(
         self, rules: RuleSet, print_: str, parents: tuple[int, ...], edits: str
@@ -316,7 +337,8 @@ class Population:
         if rng.chance(settings.front):
             weights = accumulate(1 + self.cores[i].size for i in ladder)
             return (self.individuals[rng.weighted(ladder, list(weights))],)
-        if self._space.scope == "both" and rng.chance(settings.crossover):
+        crosses = self._space.scope == "both" or settings.recombination > 0.0
+        if crosses and rng.chance(settings.crossover):
             second = self._tournament(island, rng)
             if second is not None and second.id != first.id:
                 return first, second

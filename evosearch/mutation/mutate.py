@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import cache
-from itertools import accumulate
 from typing import Final
 
 from evosearch.language.check import infer
 from evosearch.language.known import default_rest
+from evosearch.language.liveness import strip
 from evosearch.language.rule import RuleSet
 from evosearch.mutation.constants import draw, perturb
-from evosearch.mutation.edits import EDITS, Edit, places, reset
+from evosearch.mutation.edits import menu
 from evosearch.mutation.rng import Rng
 from evosearch.mutation.space import Space
+from evosearch.mutation.statement_edits import places, reset
 from primitives.op import Constant
 
 __all__ = ["crossover", "mutate", "retune"]
@@ -36,13 +36,13 @@ def mutate(parent: RuleSet, space: Space, rng: Rng) -> tuple[RuleSet, str]:
         RuntimeError: no edit fits the space; the parent is larger than its limits allow.
     """
     for _ in range(_TRIES):
-        edit = rng.weighted(*_menu(space.edits))
+        row = rng.weighted(*menu(space.edits, space.frequencies))
         in_rest = space.scope == "both" and parent.rest is not None and rng.chance(0.3)
         old = parent.rest if in_rest and parent.rest is not None else parent.matrix
-        new = edit(old, space, rng)
+        new = row.edit(old, space, rng)
         if new is None or new == old or infer(new) is None or not space.holds(new):
             continue
-        name = edit.__name__
+        name = row.name
         if in_rest:
             if new.rank_free:
                 return replace(parent, rest=new), f"{name} in rest"
@@ -54,7 +54,8 @@ def mutate(parent: RuleSet, space: Space, rng: Rng) -> tuple[RuleSet, str]:
         elif space.scope == "both" and new.rank_free and rng.chance(0.5):
             return RuleSet(new), name
         else:
-            rest = old if old.rank_free else default_rest()
+            kept = old if old.rank_free else strip(old)  # what is dead may need matrices
+            rest = kept if kept.rank_free else default_rest()
             return RuleSet(new, rest), f"{name} in matrix"
     raise RuntimeError(f"no legal edit found in {_TRIES} tries of\n{parent}")
 
@@ -87,10 +88,3 @@ def crossover(first: RuleSet, second: RuleSet) -> RuleSet:
     if second.rest is not None:
         return RuleSet(first.matrix, second.rest)
     return RuleSet(first.matrix, second.matrix if second.matrix.rank_free else None)
-
-
-@cache
-def _menu(names: tuple[str, ...]) -> tuple[tuple[Edit, ...], tuple[float, ...]]:
-    """Return the edits of these names, or all, with their cumulative frequencies."""
-    chosen = [(edit, f) for edit, f in EDITS if not names or edit.__name__ in names]
-    return tuple(edit for edit, _ in chosen), tuple(accumulate(f for _, f in chosen))

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
+from functools import cache, cached_property, lru_cache
+from typing import Final, Literal
 
+from evosearch.language.check import result_shape
+from evosearch.language.known import KNOWN, known
 from evosearch.language.liveness import strip
 from evosearch.language.rule import Rule, RuleSet
+from evosearch.mutation.fragment import Fragment, slices
+from evosearch.mutation.motif import harvest
+from evosearch.mutation.rng import Rng
 from primitives.op import Op
-from primitives.table import OPS
+from primitives.shape import Shape
+from primitives.table import FAMILIES, OPS
 
-__all__ = ["Scope", "Space"]
+__all__ = ["ELITES", "LIBRARY", "Scope", "Space"]
 
 Scope = Literal["both", "matrix", "single"]
+
+LIBRARY: Final = "library"
+"""Among donors: all known optimizers."""
+ELITES: Final = "elites"
+"""Among donors: the run's own best for their size."""
+_OWN: Final = 0.5
+"""How often a donor is an elite, where there are elites."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +45,66 @@ class Space:
     scope: Scope = "both"
     """Which rules may change: both, the matrices' alone, or a single one that serves everything."""
     edits: tuple[str, ...] = ()
-    """Names of the mutations to use; empty means all."""
+    """Names of the mutations to use; empty means those that are drawn by default."""
+    frequencies: tuple[tuple[str, float], ...] = ()
+    """How often mutations are drawn, by name, where it is not as the table of edits says."""
+    by_family: bool = False
+    """Whether an op is drawn by its family first; otherwise all ops are equally likely."""
+    donors: tuple[str, ...] = ()
+    """What slices and motifs are taken from: known optimizers, `LIBRARY` and `ELITES`."""
+    elites: tuple[Rule, ...] = ()
+    """The rules that `ELITES` stands for, in order; a search says which they are."""
 
     @cached_property
     def rows(self) -> tuple[Op, ...]:
         """The ops as table rows."""
         return tuple(OPS[name] for name in self.ops)
+
+    @cached_property
+    def families(self) -> tuple[tuple[Op, ...], ...]:
+        """The rows by family."""
+        return _by_family(self.rows)
+
+    def draw(self, rng: Rng) -> Op:
+        """Return one of the ops."""
+        return rng.pick(rng.pick(self.families)) if self.by_family else rng.pick(self.rows)
+
+    def draw_among(self, ops: Sequence[Op], rng: Rng) -> Op:
+        """Return one of some ops, by family first."""
+        return rng.pick(rng.pick(_by_family(tuple(ops))))
+
+    def fitting(self, shapes: tuple[Shape, ...], result: Shape) -> tuple[Op, ...]:
+        """Return the ops that make a result of such operands."""
+        if (shapes, result) not in self._fitting:
+            self._fitting[shapes, result] = tuple(
+                op
+                for op in self.rows
+                if op.arity == len(shapes) and result_shape(op.name, shapes) == result
+            )
+        return self._fitting[shapes, result]
+
+    @cached_property
+    def _fitting(self) -> dict[tuple[tuple[Shape, ...], Shape], tuple[Op, ...]]:
+        return {}
+
+    def slices(self, shape: Shape, rng: Rng) -> Sequence[Fragment]:
+        """Return donors' slices that make values of a shape: of elites, or of the library."""
+        own = bool(self.elites) and (not self._library or rng.chance(_OWN))
+        return _slices(self.elites if own else self._library, self._allowed).get(shape, ())
+
+    def motifs(self, shape: Shape, rng: Rng) -> Sequence[Fragment]:
+        """Return donors' motifs that make values of a shape: of elites, or of the library."""
+        own = bool(self.elites) and (not self._library or rng.chance(_OWN))
+        return _motifs(self.elites if own else self._library, self._allowed).get(shape, ())
+
+    @cached_property
+    def _library(self) -> tuple[Rule, ...]:
+        names = KNOWN if LIBRARY in self.donors else self.donors
+        return tuple(strip(known(name).matrix) for name in names if name != ELITES)
+
+    @cached_property
+    def _allowed(self) -> frozenset[str]:
+        return frozenset(self.ops)
 
     @cached_property
     def stateful(self) -> tuple[Op, ...]:
@@ -64,3 +132,30 @@ class Space:
         """Whether a rule set keeps the limits and uses the space's ops only."""
         allowed = set(self.ops)
         return all(self.holds(r) and {s.op for s in r.body} <= allowed for r in rules.rules)
+
+
+@cache
+def _by_family(ops: tuple[Op, ...]) -> tuple[tuple[Op, ...], ...]:
+    families = (tuple(op for op in family if op in ops) for family in FAMILIES.values())
+    return tuple(family for family in families if family)
+
+
+@lru_cache(maxsize=16)  # elites change
+def _slices(rules: tuple[Rule, ...], ops: frozenset[str]) -> dict[Shape, tuple[Fragment, ...]]:
+    return _by_shape([f for rule in rules for f in slices(rule)], ops)
+
+
+@lru_cache(maxsize=16)
+def _motifs(rules: tuple[Rule, ...], ops: frozenset[str]) -> dict[Shape, tuple[Fragment, ...]]:
+    return _by_shape(harvest(rules), ops)
+
+
+def _by_shape(
+    fragments: Sequence[Fragment], ops: frozenset[str]
+) -> dict[Shape, tuple[Fragment, ...]]:
+    """Return those that need no other ops, each once, by the shape that they make."""
+    found: dict[Shape, list[Fragment]] = {}
+    for fragment in dict.fromkeys(fragments):
+        if fragment.ops <= ops:
+            found.setdefault(fragment.shape, []).append(fragment)
+    return {shape: tuple(fragments) for shape, fragments in found.items()}

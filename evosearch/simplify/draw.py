@@ -19,7 +19,7 @@ _TRIES: Final = 2_000
 def random_rule(rng: Rng, statements: int, space: Space | None = None) -> Rule:
     """Return a legal rule with this many statements, grown from nothing by random edits."""
     space = Space(max_statements=statements, max_states=3) if space is None else space
-    edits = [edit for edit, _ in EDITS if edit.__name__ in _GROWING]
+    edits = [row.edit for name, row in EDITS.items() if name in _GROWING]
     rule = Rule("drawn", (), (), "g")
     for _ in range(_TRIES):
         new = rng.pick(edits)(rule, space, rng)

@@ -11,7 +11,7 @@ from evosearch.language.known import known
 from evosearch.language.liveness import strip
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import Rule
-from evosearch.mutation.edits import bypass
+from evosearch.mutation.statement_edits import bypass
 
 
 def verdicts(rule: Rule) -> list[tuple[bool, bool]]:

@@ -4,9 +4,11 @@ import difflib
 from collections import Counter
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from random_programs import WIDE, bred, programs, seeds
 
 from evosearch.language.check import check_rules, infer
@@ -14,12 +16,15 @@ from evosearch.language.known import KNOWN, default_rest, known
 from evosearch.language.liveness import strip
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import Rule, RuleSet
-from evosearch.mutation.edits import EDITS, bypass
+from evosearch.mutation.edits import EDITS
 from evosearch.mutation.mutate import crossover, mutate, retune
 from evosearch.mutation.rng import Rng
-from evosearch.mutation.space import Space
+from evosearch.mutation.space import LIBRARY, Space
+from evosearch.mutation.statement_edits import bypass
 
 ADAMW = known("adamw")
+EVERYTHING = replace(WIDE, edits=tuple(EDITS), donors=(LIBRARY,), by_family=True)
+"""Every edit, and every known optimizer as a donor."""
 
 
 def children(parent: RuleSet, space: Space, count: int, *key: int) -> list[tuple[RuleSet, str]]:
@@ -27,19 +32,17 @@ def children(parent: RuleSet, space: Space, count: int, *key: int) -> list[tuple
     return [mutate(parent, space, rng) for _ in range(count)]
 
 
-@given(programs().filter(WIDE.contains), seeds)
-@settings(max_examples=150)
-def test_children_are_legal_and_new_text(parent: RuleSet, seed: int) -> None:
+@given(programs().filter(WIDE.contains), seeds, st.booleans())
+@settings(max_examples=200)
+def test_children_are_legal_and_new_text(parent: RuleSet, seed: int, everything: bool) -> None:
     before = str(parent)
-    child, edit = mutate(parent, WIDE, Rng(seed))
+    child, edit = mutate(parent, EVERYTHING if everything else WIDE, Rng(seed))
     check_rules(child)
     assert parse_rules(str(child)) == child
     assert child != parent
     assert WIDE.contains(child)
     assert str(parent) == before
-    assert edit.removesuffix(" in rest").removesuffix(" in matrix") in {
-        edit.__name__ for edit, _ in EDITS
-    }
+    assert edit.removesuffix(" in rest").removesuffix(" in matrix") in EDITS
 
 
 @given(seeds)
@@ -47,7 +50,8 @@ def test_children_are_legal_and_new_text(parent: RuleSet, seed: int) -> None:
 def test_the_stream_alone_decides(seed: int) -> None:
     parent = bred(seed)
     assert mutate(parent, WIDE, Rng(seed)) == mutate(parent, WIDE, Rng(seed))
-    assert mutate(parent, WIDE, Rng(seed)) == mutate(parse_rules(str(parent)), WIDE, Rng(seed))
+    again = parse_rules(str(parent))
+    assert mutate(parent, EVERYTHING, Rng(seed)) == mutate(again, EVERYTHING, Rng(seed))
 
 
 @pytest.mark.parametrize("space", [
@@ -74,14 +78,27 @@ def test_a_parent_beyond_the_limits_is_an_error() -> None:
 
 
 def test_every_edit_is_reached() -> None:
-    found = Counter(edit for _, edit in children(ADAMW, WIDE, 1500))
-    for edit, weight in EDITS:
-        name = edit.__name__
+    found = Counter(edit for _, edit in children(ADAMW, EVERYTHING, 1500))
+    total = sum(row.frequency for row in EDITS.values())
+    for name, row in EDITS.items():
         count = found[name] + found[f"{name} in matrix"]
-        assert count > 0.25 * 1500 * weight / sum(w for _, w in EDITS), name
+        assert count > 0.2 * 1500 * row.frequency / total, name
     pair = RuleSet(known("muon").matrix, known("adam").matrix)
     found = Counter(edit.rpartition(" in ")[2] for _, edit in children(pair, WIDE, 400))
     assert 0.2 < found["rest"] / 400 < 0.4
+
+
+def test_edits_are_drawn_by_default_or_where_a_space_names_them() -> None:
+    names = {edit.partition(" in ")[0] for _, edit in children(ADAMW, WIDE, 1000)}
+    assert names == {name for name, row in EDITS.items() if row.drawn}
+    assert len(names) == 8  # histories depend on it
+
+
+def test_a_space_sets_the_frequencies() -> None:
+    often = replace(EVERYTHING, frequencies=(("grow", 30.0), ("insert", 0.0)))
+    found = Counter(edit.partition(" in ")[0] for _, edit in children(ADAMW, often, 300))
+    assert found["insert"] == 0
+    assert found["grow"] > 60
 
 
 def test_only_the_chosen_edits_are_used() -> None:
@@ -110,7 +127,7 @@ def test_every_op_is_reached() -> None:
      ("change_constant", 0), ("move", 0), ("add_state", 1)],
 )  # fmt: skip
 def test_an_edit_changes_what_its_name_says(name: str, change: int) -> None:
-    edit = next(edit for edit, _ in EDITS if edit.__name__ == name)
+    edit = EDITS[name].edit
     rule, rng = known("adamw").matrix, Rng("edit", name)
     found = 0
     for _ in range(300):
@@ -240,3 +257,11 @@ def test_retuned_constants_move_a_little_or_far() -> None:
     high = sum(value > 0.5 for value in values)  # which a move seldom reaches
     assert 80 < near < 200
     assert 110 < high < 200
+
+
+def test_the_documented_table_is_the_table() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "concepts.md").read_text(encoding="utf-8")
+    for row in EDITS.values():
+        mark = "✓" if row.drawn else ""
+        assert f"| `{row.name}` | {row.doc} | {row.frequency:g} | {mark} |" in page
+    assert page.count("\n| `") == len(EDITS)

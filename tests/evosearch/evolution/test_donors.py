@@ -1,0 +1,45 @@
+"""A search whose edits draw on the library and on its own elites is as repeatable as any other."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from fake_evaluation import config_of, perform
+
+from evosearch.evolution.loop import replay, search
+from evosearch.evolution.population import Population
+from evosearch.mutation.edits import EDITS
+from evosearch.workers.executor import LocalExecutor
+
+CONFIG = config_of(
+    "budget.evaluations=330",
+    "space.max_states=4",
+    "space.max_statements=30",
+    f"space.edits={json.dumps(list(EDITS))}",
+    'space.donors=["shampoo", "elites"]',
+    "space.by_family=true",
+    "population.crossover=0.2",
+    "population.recombination=0.5",
+)
+
+
+def lines(population: Population) -> list[str]:
+    return [f"{i.id} {i.parents} {i.mutation}\n{i.genome_text}" for i in population.individuals]
+
+
+def test_elites_are_donors_and_the_history_can_be_resumed() -> None:
+    records: list[Mapping[str, Any]] = []
+    population = search(CONFIG, LocalExecutor(perform), records.extend)
+    names = Counter(
+        edit.partition(" in ")[0] for i in population.individuals for edit in i.mutation.split(", ")
+    )
+    for name in ("graft_slice", "graft_motif", "grow", "duplicate", "recombination", "crossover"):
+        assert names[name] >= 3, name
+    assert any("inv_fourth_root" in i.genome_text for i in population.individuals)
+    for cut in (40, 90):
+        again = search(CONFIG, LocalExecutor(perform), lambda _: None, tuple(records[:cut]))
+        assert lines(again) == lines(population)
+    assert lines(replay(CONFIG, records)) == lines(population)
