@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -97,7 +97,8 @@ class SpaceConfig(Section):
         """Return the space itself."""
         from evosearch.mutation.space import Space
 
-        space = Space(**(dict(self) | {"frequencies": tuple(self.frequencies.items())}))
+        fields: dict[str, Any] = dict(self)
+        space = Space(**fields | {"frequencies": tuple(self.frequencies.items())})
         return space if self.ops else replace(space, ops=Space.ops)
 
 

@@ -304,7 +304,8 @@ class Population:
             return genomes[0], ""
         share = self.config.population.recombination
         if share and (self._space.scope != "both" or rng.chance(share)):
-            crossed = recombined(*genomes, self._space, rng)
+            first, second = genomes
+            crossed = recombined(first, second, self._space, rng)
             return (genomes[0], "") if crossed is None else (crossed, "recombination")
         return crossover(*genomes), "crossover"
 

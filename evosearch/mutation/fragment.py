@@ -144,7 +144,7 @@ def graft(
     constants = dict(zip(sorted(tied), _free("c", len(tied), taken), strict=True))
     body: list[Statement] = []
     for s, lasting in zip(fragment.body, fragment.lasting, strict=True):
-        here = {**inputs, **{name: name for name in kept}} if lasting else inputs
+        here = {**inputs, **({name: name for name in kept} if lasting else {})}
         args = tuple((names | here)[a] if isinstance(a, str) else a for a in s.args)
         ties = tuple(None if t is None else t._replace(name=constants[t.name]) for t in s.ties)
         body.append(Statement(names[s.target], s.op, args, ties))
@@ -180,8 +180,8 @@ def _needed(
     chosen, edge, level = {k}, {k}, 1
     while edge and (depth is None or level < depth):
         sources = {source for j in edge for source in reads[j]}
-        ends = {last[name] for name in sources & declared.keys()} if depth is None else set()
-        edge = {source for source in sources | ends if isinstance(source, int)} - chosen
+        ends = [last[name] for name in declared if name in sources and depth is None]
+        edge = {source for source in (*sources, *ends) if isinstance(source, int)} - chosen
         chosen |= edge
         level += 1
     return chosen
