@@ -98,7 +98,8 @@ class SpaceConfig(Section):
         from evosearch.mutation.space import Space
 
         fields: dict[str, Any] = dict(self)
-        space = Space(**fields | {"frequencies": tuple(self.frequencies.items())})
+        fields["frequencies"] = tuple(self.frequencies.items())
+        space = Space(**fields)
         return space if self.ops else replace(space, ops=Space.ops)
 
 
