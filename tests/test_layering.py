@@ -56,6 +56,7 @@ KEPT_TO = {
     "pyarrow": r"evosearch/storage/(columns|parquet|seal|sealed)\.py",
     "sympy": r"primitives/symbolic\.py"
     r"|evosearch/(language/latex|export/latex_file)\.py|evosearch/simplify/.*",
+    "latex2mathml": r"evosearch/language/mathml\.py",
     "llvmlite": r"proxy_tasks/kernels/(ir|jit)\.py",
     "scipy": r"evosearch/studies/(statistics|noninferiority)\.py",
     "sklearn": r"proxy_tasks/data/(digits|tables)\.py",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evosearch.cli.output import AsJson, RunPath, print_json, write
+from evosearch.cli.output import AsJson, RunPath, print_json, tell, write
 from evosearch.runs.run import Run
 
 __all__ = ["report"]
@@ -20,14 +20,21 @@ def report(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="By default report.html in the run."),
     ] = None,
+    curves: Annotated[
+        bool,
+        typer.Option("--curves", help="First train the find beside AdamW, Lion and Muon."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a run's report, one HTML page that needs no network.
 
-    An older report in the same place is replaced. The run may still be going on.
+    An older report in the same place is replaced. The run may still be going on. With --curves, the
+    recommended candidate and its baselines are trained with a look at the validation metric on the
+    way; that takes about as long as a few dozen candidates, and is kept in the run.
 
     Examples:
       evosearch report runs/quickstart-0
+      evosearch report runs/quickstart-0 --curves
       evosearch report runs/quickstart-0 -o page.html
     """
     from evosearch.errors import EvosearchError
@@ -35,9 +42,14 @@ def report(
     from evosearch.storage.atomic_write import write_atomic
 
     path = output or run / "report.html"
-    page = render(Run.open(run))
+    opened = Run.open(run)
+    chosen = opened.recommend() if curves else None
     try:
-        write_atomic(path, page)
+        if chosen is not None:
+            from evosearch.report.curves import train_curves
+
+            train_curves(opened, chosen.candidate, tell)
+        write_atomic(path, render(opened))
     except OSError as error:
         raise EvosearchError(
             f"expected to write {path}, but: {error}; -o takes another place"

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib import import_module
 from typing import Final, NamedTuple
 
 from primitives.shape import FULL, SCALAR, SHAPES, Shape
@@ -204,6 +205,11 @@ class RuleSet:
 
     def __str__(self) -> str:
         return str(self.matrix) if self.rest is None else f"{self.matrix}\n\n{self.rest}"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the equations, typeset."""
+        # By name: how a program is shown lies above what it is, and is asked for by notebooks only.
+        return import_module("evosearch.language.mathml").mathml(self)
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""What a run's records say beyond single scores: the front, lines of descent, mutations."""
+"""What a run's records say beyond single scores: what each step changed, and what edits gave."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from evosearch.runs.candidate import Candidate
 from evosearch.runs.run import Run
 
-__all__ = ["Scored", "Yield", "change", "front", "yields"]
+__all__ = ["Yield", "change", "yields"]
 
 
 @dataclass
@@ -22,52 +22,6 @@ class Yield:
     """Those with a score."""
     better: int = 0
     """Those that rank above their first parent."""
-
-
-@dataclass(frozen=True)
-class Scored:
-    """The candidates that have a score, as columns by id: there may be very many."""
-
-    ids: np.ndarray
-    statements: np.ndarray
-    tiers: np.ndarray
-    scores: np.ndarray
-    errors: np.ndarray
-    """NaN where there is none."""
-
-    @classmethod
-    def of(cls, run: Run) -> Scored:
-        """Read them from a run."""
-        names = ("id", "statements", "tier", "score", "score_se")
-        table = run.history.candidates.table(names)
-        table = table.filter(table["score"].is_valid())
-        ids, statements, tiers, scores, errors = (table[name].to_numpy() for name in names)
-        return cls(ids, statements, tiers, scores, errors.astype(np.float64))
-
-    def leads(self) -> np.ndarray:
-        """Return the position of the best so far, in the order of ids, at each of them."""
-        leading, leader = list[int](), 0
-        best: tuple[int, float] | None = None
-        for at, rank in enumerate(zip(self.tiers.tolist(), self.scores.tolist(), strict=True)):
-            if best is None or rank > best:
-                best, leader = rank, at
-            leading.append(leader)
-        return np.array(leading, np.int64)
-
-
-def front(run: Run, scored: Scored | None = None) -> list[Candidate]:
-    """Return the candidates that nothing of their size or smaller beats, smallest first."""
-    found = scored or Scored.of(run)
-    order = np.lexsort((found.ids, -found.scores, -found.tiers, found.statements))
-    best: list[int] = []
-    for at in order[np.unique(found.statements[order], return_index=True)[1]].tolist():
-        if not best or _rank(found, at) > _rank(found, best[-1]):
-            best.append(at)
-    return [run.candidate(int(found.ids[at])) for at in best]
-
-
-def _rank(scored: Scored, at: int) -> tuple[int, float, int]:
-    return int(scored.tiers[at]), float(scored.scores[at]), -int(scored.ids[at])
 
 
 def change(run: Run, candidate: Candidate) -> str:

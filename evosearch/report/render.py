@@ -1,24 +1,47 @@
-"""The report of a run: one HTML page that says what was found, how sure that is, and how.
+"""The report of a run: one HTML page that tells what was found, if it is real, and why it works.
 
-It answers, in this order: is the best better than AdamW, also on seeds that did not choose
-it, and on which tasks; how the search got there; what is best at each size; what the best compute,
-where they come from and what every step changed; what they were compared with.
+In this order: the find, in a sentence and a formula; how sure that is; how it trains, and how much
+its learning rate matters; what its update does; what is best for its size, state and cost; where
+it comes from; what can be left out; how the search went; everything in full.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Sequence
-from typing import Final
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any, Final
 
-import numpy as np
-
-from evosearch.report.analysis import Scored, change, front, yields
-from evosearch.report.svg import ChartPoint, chart
+from evosearch.report.analysis import change, yields
+from evosearch.report.curves import Curve, curve_chart, read_curves, sensitivity_chart
 from evosearch.runs.candidate import Candidate
-from evosearch.runs.excerpt import candidate_link, finding, hall_of_fame, later, score_cell
-from evosearch.runs.html import Markup, code, details, heading, inline, page, paragraph, table
+from evosearch.runs.excerpt import candidate_link, hall_of_fame, later, meaning, score_cell
+from evosearch.runs.figures import (
+    first_and_later,
+    front_chart,
+    population_chart,
+    rate_chart,
+    search_chart,
+    task_chart,
+)
+from evosearch.runs.front import COSTS, Recommendation, Scored, recommend
+from evosearch.runs.html import (
+    Markup,
+    cards,
+    checks,
+    code,
+    details,
+    figure,
+    heading,
+    inline,
+    navigation,
+    page,
+    paragraph,
+    section,
+    table,
+    tabs,
+)
 from evosearch.runs.progress import duration, score_text
 from evosearch.runs.run import Run
 from evosearch.training.score import Score, mean_score
@@ -27,199 +50,430 @@ __all__ = ["render"]
 
 _LISTED: Final = 20
 _IN_FULL: Final = 3
-_LOWEST: Final = -1.0
-"""Worse candidates lie on the charts' lower edge."""
-_MANY: Final = 4000
-"""Points that a chart draws all of."""
-_PLACES: Final = (280, 120)
-"""Columns and rows of a chart's places where it draws one point each, of very many."""
-_EQUATIONS: Final = 240
-"""The longest equations, in characters, that are shown in a cell."""
+_EDGE: Final = (
+    "the best learning rate is the outermost that was tried, although the grid was extended there: "
+    "the score may be lower than what the program can do, and is not higher"
+)
+_TITLES: Final = {"statements": "by size", "state_memory": "by state", "cost": "by operations"}
+
+Sections = Iterable[tuple[str, str, Iterable[str]]]
 
 
-def render(run: Run) -> str:
-    """Return the page as HTML."""
+def render(run: Run, live: str = "") -> str:
+    """Return the page as HTML.
+
+    Args:
+        run: The run; it may be going on.
+        live: Where the page is served and grows, the element that says so (`runs.html.page`).
+    """
     best, once = run.top(_LISTED, confirmed=True), run.top(_LISTED, confirmed=False)
-    scored = Scored.of(run)
-    smaller = front(run, scored)
-    leading = best or once
-    shown = {candidate.id: candidate for candidate in (*leading[:_IN_FULL], *smaller)}
+    chosen = recommend([*best, *once])
+    sections = [part for part in _sections(run, best, once, chosen) if part[2]]
     parts = [
-        *finding(run, leading),
-        heading(2, "How it went"),
-        _summary(run),
-        paragraph(
-            f"The score is the log of {run.unit}, the mean over tasks and all "
-            "evaluations: above 0 is better than AdamW. Every point is a candidate "
-            "with its score of today; the line is the best so far, and going further up the tiers "
-            f"of tasks beats any score. Scores below {_LOWEST:g} are on the lower edge.",
-            note=True,
-        ),
-        _history(scored),
-        *_sizes(run, scored, smaller),
-        heading(2, "Hall of fame"),
-        *hall_of_fame(run, best, once, shown),
-        paragraph(
-            "Later seeds: the score without the first evaluation, which picked the candidate out "
-            "of many. Memory: state entries for each entry of a matrix.",
-            note=True,
-        ),
-        *(part for candidate in shown.values() for part in _in_full(run, candidate)),
-        heading(2, "What the mutations gave"),
-        *_mutations(run),
-        heading(2, "What it was compared with"),
-        *_references(run),
-        heading(2, "How it was made"),
-        details("Configuration", json.dumps(run.manifest["config"], indent=1)),
-        details(
-            "Versions and hardware",
-            json.dumps({k: v for k, v in run.manifest.items() if k != "config"}, indent=1),
-        ),
+        f"<h1>evosearch: {escape(run.directory.name)}</h1>",
+        navigation((name, title) for name, title, _ in sections),
+        *(section(*part) for part in sections),
     ]
-    return page(f"evosearch: {run.directory.name}", parts)
+    return page(f"evosearch: {run.directory.name}", parts, live)
+
+
+def _sections(
+    run: Run,
+    best: Sequence[Candidate],
+    once: Sequence[Candidate],
+    chosen: Recommendation | None,
+) -> Iterable[tuple[str, str, list[str]]]:
+    scored = Scored.of(run.history)
+    whole = scored.whole()
+    fronts = {by: [int(whole.ids[i]) for i in whole.front(by)] for by in COSTS}
+    leading = (best or once)[:_IN_FULL]
+    shown = {c.id: c for c in leading}
+    if chosen is not None:
+        winner = chosen.candidate
+        shown = {winner.id: winner, **shown}
+        shown |= {id_: run.candidate(id_) for id_ in fronts["statements"] if id_ not in shown}
+        curves = read_curves(run, winner)
+        yield "found", "What was found", [*_found(run, chosen)]
+        yield "real", "Is it real?", [*_real(run, winner)]
+        yield "training", "How it trains", [*_training(run, winner, curves)]
+        yield "update", "What the update does", [*_update(winner)]
+    else:
+        yield "found", "What was found", [paragraph("No candidate has a score yet.", lead=True)]
+    yield "front", "The front", [*_front(run, scored, whole, fronts, chosen)]
+    if chosen is not None:
+        yield "descent", "Where it comes from", [*_descent(run, chosen.candidate)]
+        yield "simplified", "What can be left out", [*_certificate(run, chosen.candidate)]
+    yield "search", "How the search went", [*_search(run, whole, chosen)]
+    yield "fame", "Hall of fame", [*_fame(run, best, once, shown)]
+    yield "programs", "Programs", [p for c in shown.values() for p in _in_full(run, c)]
+    yield "compared", "What it was compared with", [*_baselines(run)]
+    yield "made", "How it was made", [*_manifest(run)]
+
+
+def _found(run: Run, chosen: Recommendation) -> Iterable[str]:
+    from evosearch.language.mathml import mathml
+
+    c = chosen.candidate
+    score = c.score or 0.0
+    known = f" It is {c.recognized}." if c.recognized else ""
+    total = f"{len(run.history.candidates):,}"
+    sentence = f"Candidate {c.id} of {total}: {meaning(run, score)}.{known}"
+    yield paragraph(sentence, lead=True)
+    yield mathml(c.program)
+    fresh = later(run, c)
+    tasks = c.task_scores()
+    better = sum(s.se is not None and s.mean > 2 * s.se for s in tasks.values())
+    yield cards(
+        (
+            (score_text(score, c.error), f"score: log of {run.unit}"),
+            (score_cell(fresh) or "unknown", "score on seeds that did not pick it"),
+            (f"{better} of {len(tasks)}", "tasks on which it is better by two standard errors"),
+            (str(c.statements), "statements"),
+            (f"{c.state_memory:g}\N{MULTIPLICATION SIGN}", "state memory, in parameter sizes"),
+            (f"{c.cost:.3g}", "operations for each entry of a matrix and step"),
+        )
+    )
+    yield paragraph(f"It is shown because {chosen.reason}.", note=True)
+    place = shlex.quote(str(run.directory))
+    yield paragraph("Use it as a torch.optim.Optimizer:", note=True)
+    yield code(f"evosearch export {place} {c.id} -o optimizer.py", "export-winner")
+
+
+def _real(run: Run, c: Candidate) -> Iterable[str]:
+    first, fresh = first_and_later(run, c)
+    again = later(run, c)
+    picked = Score(c.score or 0.0, c.error)
+    rows: list[tuple[bool | None, str]] = []
+    if again is None:
+        rows.append((None, "It was evaluated once, on the seeds that picked it: partly luck."))
+    else:
+        holds = again.se is not None and again.mean > 2 * again.se
+        text = f"On seeds that did not pick it: {score_text(again.mean, again.se)}"
+        rows.append((holds, f"{text}, {'above' if holds else 'not above'} two standard errors."))
+    tasks = c.task_scores()
+    losing = [t for t, s in tasks.items() if s.se is not None and s.mean + 2 * s.se < 0]
+    words = f"worse than AdamW on {', '.join(losing)}" if losing else "worse on no task"
+    rows.append((not losing, f"By two standard errors it is {words} of {len(tasks)}."))
+    edges = list(dict.fromkeys(m.task for m in c.measurements if m.edge))
+    if edges:
+        rows.append((None, f"On {', '.join(edges)} {_EDGE}."))
+    else:
+        rows.append((True, "Its best learning rates lie inside the grids that were tried."))
+    lucky = sorted(t for t, r in run.history.baselines.items() if r["edge"])
+    if lucky:
+        rows.append(
+            (
+                False,
+                f"AdamW's best learning rate lies at its grid's edge on {', '.join(lucky)}: "
+                "better AdamW may exist there, and all scores be too high.",
+            )
+        )
+    rows.append(
+        (
+            None,
+            "The tasks picked it. Whether it holds on others, and at size, this run cannot say: "
+            f"`evosearch promote {shlex.quote(str(run.directory))}` asks tasks that none saw.",
+        )
+    )
+    yield checks(rows)
+    caption = f"{c.seeds} seeds a task; the whole score is {score_text(picked.mean, picked.se)}."
+    yield figure(task_chart(first, fresh), caption)
+
+
+def _training(run: Run, c: Candidate, curves: Sequence[Curve]) -> Iterable[str]:
+    trials = run.evaluations(c.id).to_pydict()
+    tasks = list(dict.fromkeys(trials["task"]))
+    by_task: dict[str, list[Curve]] = {}
+    for curve in curves:
+        by_task.setdefault(curve.task, []).append(curve)
+    if by_task:
+        yield paragraph(
+            "Validation over the steps, each optimizer at its own best learning rates on seeds "
+            "that no search used; lines are means, bands the range over seeds."
+        )
+        drawn = (figure(curve_chart(cs), f"{t}: {cs[0].metric}") for t, cs in by_task.items())
+        yield f'<div class="grid2">{"".join(drawn)}</div>'
+        yield paragraph("How much the learning rate matters, each about its own best:")
+        drawn = (figure(sensitivity_chart(cs), t) for t, cs in by_task.items())
+        yield f'<div class="grid2">{"".join(drawn)}</div>'
+    yield paragraph(
+        "Every training of the search: the end value over the learning rate. A wide valley is easy "
+        "to tune; what lies above the frame is drawn at its edge."
+    )
+    charts: list[str] = []
+    for task in tasks:
+        at = [i for i, name in enumerate(trials["task"]) if name == task]
+        columns = {name: [values[i] for i in at] for name, values in trials.items()}
+        record = run.history.baselines.get(task)
+        ends = [v for v in record["values"] if v is not None] if record else []
+        reference = mean_score(ends).mean if ends else None
+        charts.append(figure(rate_chart("end value", columns, reference), task))
+    yield f'<div class="grid2">{"".join(charts)}</div>'
+    if not by_task:
+        command = f"evosearch report {shlex.quote(str(run.directory))} --curves"
+        yield paragraph(
+            "An archive has end values only. This trains it beside AdamW, Lion and Muon, and adds "
+            "the curves:",
+            note=True,
+        )
+        yield code(command, "curves-command")
+
+
+def _update(c: Candidate) -> Iterable[str]:
+    from evosearch.language.known import known, rest_of
+    from evosearch.language.liveness import strip
+    from evosearch.report.response import response_chart, spectrum_chart
+
+    matrix, rest = strip(c.program.matrix), strip(rest_of(c.program))
+    adamw = strip(known("adamw").matrix)
+    charts: list[str] = []
+    if matrix.elementwise or rest.elementwise:
+        rule = matrix if matrix.elementwise else rest
+        whose = "every parameter" if matrix == rest else "matrices"
+        whose = whose if matrix.elementwise else "everything but the hidden matrices"
+        caption = (
+            f"The rule for {whose}: the update that the next gradient brings, after 100 gradients "
+            "of mean \N{MINUS SIGN}1, 0 or 1 with noise of size 1. A flat line is a sign of "
+            "the past; a slope lets the next gradient count."
+        )
+        charts.append(figure(response_chart(rule), caption))
+    caption = (
+        "Singular values before and after, each divided by its largest: a gradient of falling "
+        "spectrum with a little noise goes in. A flat line treats all directions alike."
+    )
+    charts.append(figure(spectrum_chart([(f"#{c.id}", matrix), ("AdamW", adamw)]), caption))
+    yield f'<div class="grid2">{"".join(charts)}</div>'
+
+
+def _front(
+    run: Run,
+    scored: Scored,
+    whole: Scored,
+    fronts: Mapping[str, Sequence[int]],
+    chosen: Recommendation | None,
+) -> Iterable[str]:
+    yield paragraph(
+        "Every point is a candidate; those on the line are better than all that take as much or "
+        "less. Filled: confirmed on seeds that did not pick them. Hollow: seen once, partly luck. "
+        "Click a point to find it in all figures; ctrl and the wheel zoom."
+    )
+    best = chosen.candidate.id if chosen else None
+    yield tabs("by", [(_TITLES[by], figure(front_chart(whole, by, best))) for by in COSTS])
+    if fewer := len(scored) - len(whole):
+        yield paragraph(
+            f"{fewer:,} more were evaluated on fewer tasks, and did not earn the others: their "
+            "scores are of other tasks, so they are not drawn.",
+            note=True,
+        )
+    named = [
+        ", ".join(f"{_TITLES[by]}" for by in COSTS if id_ in fronts[by])
+        for id_ in fronts["statements"]
+    ]
+    candidates = [run.candidate(id_) for id_ in fronts["statements"]]
+    rows = [
+        (
+            candidate_link(c),
+            Markup("<b>use this</b>") if c.id == best else "",
+            score_text(c.score, c.error),
+            score_cell(later(run, c)) if c.confirmed else "seen once",
+            str(c.statements),
+            f"{c.state_memory:g}",
+            f"{c.cost:.3g}",
+            where,
+            c.recognized.title if c.recognized else "",
+        )
+        for c, where in zip(candidates, named, strict=True)
+    ]
+    columns = ("id", "", "score ± se", "later seeds", "statements", "state", "operations")
+    text = ("on the front", "recognized as")
+    if rows:
+        yield table((*columns, *text), rows, text=text)
+
+
+def _descent(run: Run, c: Candidate) -> Iterable[str]:
+    ancestors = {a.id: a for a in run.history.ancestors(c.id)}
+    line = [c]
+    while line[-1].parents:
+        line.append(ancestors[line[-1].parents[0]])
+    yield paragraph(
+        f"{len(line) - 1} steps from its start, oldest first: what each changed and gained."
+    )
+    items: list[str] = []
+    before: Candidate | None = None
+    for step in reversed(line):
+        others = [p for p in step.parents[1:] if p in ancestors]
+        also = f", with #{', #'.join(map(str, others))}" if others else ""
+        title = f"#{step.id} {step.mutation}{also}"
+        items.append(
+            f"<li><b>{escape(title)}</b> {escape(score_text(step.score, step.error))} "
+            f"{_gain(before, step)}{_changed(run, step) if before else ''}</li>"
+        )
+        before = step
+    shown = items if len(items) <= 24 else [*items[:2], *items[-20:]]
+    if len(shown) < len(items):
+        yield paragraph(f"{len(items) - len(shown)} steps in the middle are left out.", note=True)
+    yield f'<ol class="steps">{"".join(shown)}</ol>'
+
+
+def _gain(before: Candidate | None, step: Candidate) -> str:
+    if before is None or before.score is None or step.score is None:
+        return ""
+    if before.tier != step.tier:
+        return '<span class="note">on other tasks than its parent</span>'
+    gain = step.score - before.score
+    return f'<span class="{"gain" if gain > 0 else "loss"}">({gain:+.3f})</span>'
+
+
+def _changed(run: Run, candidate: Candidate) -> str:
+    tags = {"+": "ins", "-": "del"}
+    lines = (
+        f"<{tags[line[0]]}>{escape(line)}</{tags[line[0]]}>" if line[:1] in tags else escape(line)
+        for line in change(run, candidate).splitlines()
+    )
+    return f"<pre>{chr(10).join(lines)}</pre>"
+
+
+def _certificate(run: Run, c: Candidate) -> Iterable[str]:
+    path = run.directory / "certificates" / f"{c.id}.json"
+    try:
+        certificate: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        yield paragraph("Nobody asked yet. This simplifies it by exact laws, and tests the rest:")
+        place = shlex.quote(str(run.directory))
+        yield code(f"evosearch simplify {place} {c.id} --measure", "simplify-command")
+        return
+    first, last = certificate["statements"]
+    yield paragraph(f"Simplified from {first} statements to {last}, step by step:")
+    rows = [
+        (
+            step["stage"],
+            inline(step["identity"]),
+            "done" if step["accepted"] else "not done",
+            step["licence"],
+            _tested(step["test"]),
+        )
+        for step in certificate["steps"]
+    ]
+    text = ("stage", "change", "", "because", "test")
+    yield table(text, rows, text=text)
+    yield code(certificate["program"], "simplified-program")
+
+
+def _tested(test: Mapping[str, Any] | None) -> str:
+    if test is None:
+        return ""
+    return ", ".join(
+        f"{key} {value:.3g}" for key, value in test.items() if isinstance(value, float)
+    )
+
+
+def _search(run: Run, whole: Scored, chosen: Recommendation | None) -> Iterable[str]:
+    yield _summary(run)
+    ancestors = run.history.ancestors(chosen.candidate.id) if chosen else []
+    yield (
+        '<div class="grid2">'
+        + figure(
+            search_chart(whole, ancestors), "Every point is a candidate with its score of today."
+        )
+        + figure(population_chart(whole), "How scores were spread as the search went on.")
+        + "</div>"
+    )
+    found = yields(run)
+    if found:
+        yield heading(3, "Which edits paid")
+        rows = [
+            (
+                name,
+                f"{n.children:,}",
+                f"{n.scored:,}",
+                f"{n.better:,}",
+                f"{n.better / n.children:.0%}",
+            )
+            for name, n in found.items()
+        ]
+        columns = ("edit", "evaluated", "with a score", "above their parent", "share")
+        yield table(columns, rows, text=("edit",))
+        yield paragraph(
+            "Scores are noisy, and parents are picked for good ones: a share is no gain by itself.",
+            note=True,
+        )
 
 
 def _summary(run: Run) -> str:
     history = run.history
-    budget = run.budget
     rate = "none" if history.hit_rate is None else f"{history.hit_rate:.1%}"
-    counts = ", ".join(f"{n} {name}" for name, n in history.statuses().items())
+    counts = ", ".join(f"{n:,} {name}" for name, n in history.statuses().items())
     rows = [
         ("State", run.state),
-        ("Started", str(run.manifest["created"])),
-        ("Seed", str(run.manifest["seeds"]["run"])),
-        ("Evaluated", f"{len(history.candidates):,} of {budget:,} ({counts or 'none yet'})"),
+        ("Started", f"{run.manifest['created']}, seed {run.manifest['seeds']['run']}"),
+        ("Evaluated", f"{len(history.candidates):,} of {run.budget:,} ({counts or 'none yet'})"),
         ("Re-evaluated", f"{history.confirmations:,}"),
         ("Proposed", f"{history.proposals:,}, of which {rate} computed something known"),
         ("Worker time", duration(history.worker_seconds)),
         *(("Fault", fault) for fault in history.faults),
     ]
     words = [(Markup(f"<b>{name}</b>"), value) for name, value in rows]
-    return table(("", ""), words, text=("",))
+    return table(("what", "value"), words, text=("what", "value"), head=False)
 
 
-def _history(scored: Scored) -> str:
-    leading = scored.leads()
-    leaders = np.unique(leading)
-    points = _points(scored, scored.ids, leaders)
-    ends = [*leaders.tolist(), *([len(leading) - 1] if len(leading) else [])]
-    steps = [(float(scored.ids[at]), float(scored.scores[leading[at]])) for at in ends]
-    return chart(points, "candidates evaluated", "score", steps=steps, bottom=_LOWEST)
-
-
-def _sizes(run: Run, scored: Scored, smaller: Sequence[Candidate]) -> Iterable[str]:
-    marked = np.searchsorted(scored.ids, [candidate.id for candidate in smaller])
-    points = _points(scored, scored.statements, marked)
-    steps = [(c.statements, c.score or 0.0) for c in smaller]
-    yield heading(2, "Score against size")
-    yield chart(points, "statements that matter", "score", steps=steps, bottom=_LOWEST)
-    rows = [
-        (
-            str(c.statements),
-            candidate_link(c),
-            score_text(c.score, c.error),
-            score_cell(later(run, c)) if c.confirmed else "seen once",
-            str(c.seeds),
-            inline(_equations(c)),
+def _fame(
+    run: Run,
+    best: Sequence[Candidate],
+    once: Sequence[Candidate],
+    shown: Mapping[int, Candidate],
+) -> Iterable[str]:
+    yield from hall_of_fame(run, best, once, shown)
+    if best:
+        yield paragraph(
+            "Later seeds: the score without the first evaluation, which picked the candidate out "
+            "of many. Memory: state entries for each entry of a matrix.",
+            note=True,
         )
-        for c in smaller
-    ]
-    yield paragraph("The front: nothing of its size or smaller has a better score.", note=True)
-    columns = ("statements", "id", "score ± se", "later seeds", "seeds", "what it computes")
-    yield table(columns, rows, text=("what it computes",))
-
-
-def _points(scored: Scored, xs: np.ndarray, marked: np.ndarray) -> list[ChartPoint]:
-    """Return what to draw: where there are very many, one of those in the same place."""
-    kept = np.union1d(_apart(xs, scored.scores), marked).astype(np.int64)
-    standing = set(marked.tolist())
-    return [_point(scored, at, float(xs[at]), at in standing) for at in kept.tolist()]
-
-
-def _apart(xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
-    """Return the positions of points that do not cover each other, the first of each place."""
-    if len(xs) <= _MANY:
-        return np.arange(len(xs))
-    columns = np.floor((xs - xs.min()) / max(float(np.ptp(xs)), 1e-12) * _PLACES[0])
-    low = np.maximum(ys, _LOWEST)
-    rows = np.floor((low - low.min()) / max(float(np.ptp(low)), 1e-12) * _PLACES[1])
-    return np.unique(columns * (_PLACES[1] + 1) + rows, return_index=True)[1]
-
-
-def _point(scored: Scored, at: int, x: float, marked: bool) -> ChartPoint:
-    id_, score, error = int(scored.ids[at]), float(scored.scores[at]), float(scored.errors[at])
-    known = None if math.isnan(error) else error
-    title = f"candidate {id_}: {score_text(score, known)}"
-    return ChartPoint(
-        x, score, title, known if marked else None, marked, f"#{id_}" if marked else ""
-    )
 
 
 def _in_full(run: Run, candidate: Candidate) -> Iterable[str]:
-    yield heading(3, f"Candidate {candidate.id}", f"c{candidate.id}")
-    rows = []
+    from evosearch.language.formula import latex
+    from evosearch.language.mathml import mathml
+
+    name = f"c{candidate.id}"
+    yield heading(3, f"Candidate {candidate.id}", name)
+    facts = [score_text(candidate.score, candidate.error)]
+    facts.append(f"{candidate.statements} statements, made by {candidate.mutation}")
+    if candidate.recognized:
+        facts.append(f"it is {candidate.recognized}")
+    yield paragraph("; ".join(facts), note=True)
+    yield mathml(candidate.program, step=False)
+    yield code(str(candidate.program.renamed(candidate.name)), f"{name}-text")
+    rows: list[tuple[str, ...]] = []
     for task, score in candidate.task_scores().items():
         measured = [m for m in candidate.measurements if m.task == task]
         rates = sorted({f"{m.lr:.2g} / {m.rest_lr:.2g}" for m in measured})
         edge = "at the grid's edge" if any(m.edge for m in measured) else ""
         rows.append((task, score_cell(score), str(len(measured)), ", ".join(rates), edge))
-    columns = ("task", "score ± se", "seeds", "learning rate of matrices / rest", "")
-    yield table(columns, rows, text=("task", "learning rate of matrices / rest", ""))
-    yield code(str(candidate.program.renamed(candidate.name)))
-    yield code(_equations(candidate, longest=None))
-    ancestors = run.history.ancestors(candidate.id)
-    yield paragraph("Where it comes from, and what every step changed:", note=True)
-    rows = [
-        (
-            str(c.id),
-            ", ".join(map(str, c.parents)),
-            score_text(c.score, c.error),
-            c.mutation,
-            inline(change(run, c)),
-        )
-        for c in ancestors
-    ]
-    columns = ("id", "parents", "score ± se", "made by", "change")
-    yield table(columns, rows, text=("made by", "change"))
+    columns = ("task", "score ± se", "seeds", "learning rate of matrices / rest", "flag")
+    yield table(columns, rows, text=("task", "learning rate of matrices / rest", "flag"))
+    place = shlex.quote(str(run.directory))
+    command = f"evosearch export {place} {candidate.id} -o optimizer.py"
+    text = f"{code(latex(candidate.program), f'{name}-latex')}{code(command, f'{name}-export')}"
+    yield f"<details><summary>LaTeX, and how to export it</summary>{text}</details>"
 
 
-def _equations(candidate: Candidate, longest: int | None = _EQUATIONS) -> str:
-    from evosearch.language.latex import equations
-
-    rules = (candidate.program.matrix, candidate.program.rest)
-    names = ("", "") if rules[1] is None else ("matrices: ", "the rest: ")
-    lines = [
-        name + ("; " if longest else "\n" + " " * len(name)).join(map(str, equations(rule)))
-        for name, rule in zip(names, rules, strict=True)
-        if rule is not None
-    ]
-    text = "\n".join(lines)
-    return text if longest is None or len(text) <= longest else text[:longest] + " ..."
-
-
-def _mutations(run: Run) -> Iterable[str]:
-    rows = [
-        (name, f"{n.children:,}", f"{n.scored:,}", f"{n.better:,}", f"{n.better / n.children:.0%}")
-        for name, n in yields(run).items()
-    ]
-    columns = ("mutation", "evaluated", "with a score", "above their parent", "share")
-    yield table(columns, rows, text=("mutation",))
-    yield paragraph(
-        "Scores are noisy, and a parent is picked for a good one: the share is no gain by itself.",
-        note=True,
-    )
-
-
-def _references(run: Run) -> Iterable[str]:
-    rows = []
+def _baselines(run: Run) -> Iterable[str]:
+    rows: list[tuple[str, ...]] = []
     for task, record in run.history.baselines.items():
         values = [v for v in record["values"] if v is not None]
         edge = "at the grid's edge" if record["edge"] else ""
         rows.append((task, _plain(mean_score(values)), str(len(values)), edge))
-    columns = ("task", "end value of AdamW ± se", "seeds", "")
-    yield table(columns, rows, text=("task", ""))
+    columns = ("task", "end value of AdamW ± se", "seeds", "flag")
+    yield table(columns, rows, text=("task", "flag"))
     for task, record in run.history.baselines.items():
         yield details(f"AdamW on {task}", record["program"])
+
+
+def _manifest(run: Run) -> Iterable[str]:
+    rest = {k: v for k, v in run.manifest.items() if k != "config"}
+    yield details("Configuration", json.dumps(run.manifest["config"], indent=1))
+    yield details("Versions and hardware", json.dumps(rest, indent=1))
 
 
 def _plain(score: Score) -> str:

@@ -112,6 +112,12 @@ class Candidate:
             measurements=tuple(map(Measurement.of, row["results"])),
         )
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: formula, scores and program."""
+        from evosearch.runs.candidate_excerpt import candidate_excerpt
+
+        return candidate_excerpt(self)
+
     @property
     def confirmed(self) -> bool:
         """Whether it was evaluated again, on seeds that did not pick it."""

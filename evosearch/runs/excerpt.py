@@ -7,22 +7,41 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from evosearch.runs.candidate import Candidate
-from evosearch.runs.html import Markup, link, paragraph, table
+from evosearch.runs.html import Markup, excerpted, figure, link, paragraph, table
 from evosearch.runs.progress import score_text
 from evosearch.training.score import STEPS, Score, combine, mean_score
 
 if TYPE_CHECKING:
     from evosearch.runs.run import Run
 
-__all__ = ["candidate_link", "excerpt", "finding", "hall_of_fame", "later", "score_cell"]
+__all__ = [
+    "candidate_link",
+    "excerpt",
+    "finding",
+    "hall_of_fame",
+    "later",
+    "meaning",
+    "score_cell",
+]
 
 
 def excerpt(run: Run) -> str:
-    """Return the finding and the ten best as HTML that is no page of its own."""
+    """Return the finding, the front and the ten best as HTML that is no page of its own."""
+    from evosearch.language.mathml import mathml
+    from evosearch.runs.figures import front_chart
+    from evosearch.runs.front import Scored, recommend
+
     best = run.top()
     confirmed = [candidate for candidate in best if candidate.confirmed]
     once = [candidate for candidate in best if not candidate.confirmed]
-    return "\n".join([*finding(run, best), *hall_of_fame(run, confirmed, once, {})])
+    parts = [*finding(run, best)]
+    if (chosen := recommend(best)) is not None:
+        parts += [
+            paragraph(f"Use candidate {chosen.candidate.id}: {chosen.reason}."),
+            mathml(chosen.candidate.program),
+            figure(front_chart(Scored.of(run.history).whole(), best=chosen.candidate.id)),
+        ]
+    return excerpted([*parts, *hall_of_fame(run, confirmed, once, {})])
 
 
 def finding(run: Run, best: Sequence[Candidate]) -> Iterable[str]:
@@ -36,7 +55,7 @@ def finding(run: Run, best: Sequence[Candidate]) -> Iterable[str]:
         f"Candidate {first.id} leads {len(run.history.candidates):,} candidates with a score of "
     )
     found += f"{score_text(score, first.error)} on {_count(first.seeds, 'seed')} a task: "
-    found += f"{_meaning(run, score)}."
+    found += f"{meaning(run, score)}."
     if known := first.recognized:
         found += f" It is {known}."
     yield paragraph(found)
@@ -119,10 +138,11 @@ def score_cell(score: Score | None) -> str:
     return score_text(score.mean, score.se) if score else ""
 
 
-def _meaning(run: Run, score: float) -> str:
+def meaning(run: Run, score: float) -> str:
     """Return what a score says, as a clause."""
     if run.unit == STEPS:
-        return f"AdamW would need {math.exp(score):.2f} times as many steps"
+        times = f"{math.exp(score):.2f} times as many steps"
+        return f"AdamW would need {times} to end at the same loss"
     less = 1 - math.exp(-abs(score))
     side = f"{less:.0%} lower than" if score >= 0 else f"{1 / (1 - less) - 1:.0%} higher than"
     return f"its excess loss at the end of training is {side} AdamW's"

@@ -1,38 +1,34 @@
-"""An HTML page that needs nothing else: no script, no font, no network; text is always text."""
+"""HTML pages that need nothing else: no font, no network; text is always text."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
-from typing import Final
+from importlib.resources import files
 
-__all__ = ["Markup", "code", "details", "heading", "inline", "link", "page", "paragraph", "table"]
-
-_STYLE: Final = """
-:root { --ink: #1c2430; --faint: #5c6470; --paper: #fff; --shade: #f4f5f7; --rule: #d5d8dd;
-  --point: #5b7fb9; --mark: #b3261e; --front: #1a7f5a; color-scheme: light dark }
-@media (prefers-color-scheme: dark) { :root { --ink: #e3e6ea; --faint: #9aa2ad; --paper: #15181d;
-  --shade: #20242b; --rule: #3a3f48; --point: #7ea2dd; --mark: #ff8a7a; --front: #5fc9a0 } }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem;
-  color: var(--ink); background: var(--paper) }
-h1, h2, h3 { line-height: 1.2 } h2 { margin-top: 2.5rem } h3 { margin-top: 2rem }
-a { color: inherit } p.note { color: var(--faint); font-size: .9rem } p { max-width: 48rem }
-.wide { overflow-x: auto } table { border-collapse: collapse; font-size: .9rem }
-th, td { padding: .2rem .7rem .2rem 0; text-align: right; vertical-align: top }
-td { white-space: nowrap; font-variant-numeric: tabular-nums }
-th { border-bottom: 1px solid var(--rule); vertical-align: bottom }
-td.text, th.text { text-align: left } td.text { white-space: normal }
-td code { white-space: pre-wrap; font-size: .85em }
-pre { background: var(--shade); padding: .8rem; overflow-x: auto; font-size: .85rem }
-svg { width: 100%; height: auto } svg text { font-size: 12px; fill: var(--faint) }
-.x { text-anchor: middle } .y { text-anchor: end }
-.grid { stroke: var(--rule); stroke-width: .6 } .zero { stroke: var(--faint) }
-.line { stroke: var(--front); fill: none; stroke-width: 1.5 }
-.point { fill: var(--point); fill-opacity: .55 } .marked { fill: var(--mark) }
-.error { stroke: var(--mark) } svg text.label { fill: var(--mark); font-size: 11px }
-@media print { body { margin: 0; max-width: none } h2 { break-after: avoid } }
-"""
+__all__ = [
+    "Markup",
+    "asset",
+    "cards",
+    "checks",
+    "code",
+    "details",
+    "excerpted",
+    "figure",
+    "heading",
+    "inline",
+    "link",
+    "navigation",
+    "page",
+    "paragraph",
+    "section",
+    "table",
+    "tabs",
+]
 
 
 @dataclass(frozen=True)
@@ -42,21 +38,78 @@ class Markup:
     html: str
 
 
-def page(title: str, parts: Iterable[str]) -> str:
-    """Return a whole page.
+def page(title: str, parts: Iterable[str], live: str = "") -> str:
+    """Return a whole page; it loads nothing.
 
     Args:
         title: Its title, as text.
         parts: What is on it, as HTML.
+        live: An element that says that the page grows; then it may ask its server for itself.
     """
+    script = asset("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    policy += "; connect-src 'self'" if live else ""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        "style-src 'unsafe-inline'\">"
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>\n"
-        f"<h1>{escape(title)}</h1>\n" + "\n".join(parts) + "\n</body></html>\n"
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{asset('page.css')}</style></head>"
+        f'<body class="evosearch">\n<main>\n'
+        + "\n".join(parts)
+        + f"\n</main>{live}\n<script>{script}</script></body></html>\n"
     )
+
+
+def excerpted(parts: Iterable[str]) -> str:
+    """Return parts of a page as an element with their style, for a notebook."""
+    return f'<div class="evosearch"><style>{asset("page.css")}</style>{chr(10).join(parts)}</div>'
+
+
+@cache
+def asset(name: str) -> str:
+    """Return the text of a file that pages contain."""
+    return (files("evosearch.runs") / name).read_text("utf-8")
+
+
+def section(name: str, title: str, parts: Iterable[str]) -> str:
+    """Return a part of a page that links reach by its name."""
+    return f'<section id="{escape(name)}"><h2>{escape(title)}</h2>\n{"".join(parts)}</section>'
+
+
+def navigation(entries: Iterable[tuple[str, str]]) -> str:
+    """Return links to sections, given as names and titles."""
+    links = (f'<a href="#{escape(name)}">{escape(title)}</a>' for name, title in entries)
+    return f"<nav>{''.join(links)}</nav>"
+
+
+def figure(drawing: str, caption: str = "") -> str:
+    """Return a chart with what is to be said of it."""
+    below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return f"<figure>{drawing}{below}</figure>"
+
+
+def tabs(name: str, figures: Sequence[tuple[str, str]]) -> str:
+    """Return up to three figures of which one is shown at a time, by their titles."""
+    choices = (
+        f'<input type="radio" name="{escape(name)}" id="{escape(name)}{i}"'
+        f'{" checked" if i == 0 else ""}><label for="{escape(name)}{i}">{escape(title)}</label>'
+        for i, (title, _) in enumerate(figures)
+    )
+    return f'<div class="tabs">{"".join(choices)}{"".join(drawn for _, drawn in figures)}</div>'
+
+
+def cards(entries: Iterable[tuple[str, str]]) -> str:
+    """Return values with what they are, given as pairs (value, what it is)."""
+    parts = (f"<div><b>{escape(v)}</b><span>{escape(w)}</span></div>" for v, w in entries)
+    return f'<div class="cards">{"".join(parts)}</div>'
+
+
+def checks(entries: Iterable[tuple[bool | None, str]]) -> str:
+    """Return a list of what holds, what does not, and what nobody knows yet (None)."""
+    kinds = {True: "yes", False: "no", None: "open"}
+    parts = (f'<li class="{kinds[holds]}">{escape(text)}</li>' for holds, text in entries)
+    return f'<ul class="checks">{"".join(parts)}</ul>'
 
 
 def heading(level: int, text: str, name: str = "") -> str:
@@ -65,15 +118,18 @@ def heading(level: int, text: str, name: str = "") -> str:
     return f"<h{level}{mark}>{escape(text)}</h{level}>"
 
 
-def paragraph(text: str, note: bool = False) -> str:
-    """Return a paragraph; a note is less prominent."""
-    kind = ' class="note"' if note else ""
+def paragraph(text: str, note: bool = False, *, lead: bool = False) -> str:
+    """Return a paragraph; a note is less prominent than others, a lead more."""
+    kind = ' class="note"' if note else ' class="lead"' if lead else ""
     return f"<p{kind}>{escape(text)}</p>"
 
 
-def code(text: str) -> str:
-    """Return lines of code."""
-    return f"<pre>{escape(text)}</pre>"
+def code(text: str, name: str = "") -> str:
+    """Return lines of code; with a name, unique on the page, they can be copied."""
+    if not name:
+        return f"<pre>{escape(text)}</pre>"
+    button = f'<button type="button" data-copy="{escape(name)}">copy</button>'
+    return f'<div class="copied"><pre id="{escape(name)}">{escape(text)}</pre>{button}</div>'
 
 
 def inline(text: str) -> Markup:
@@ -92,24 +148,32 @@ def details(title: str, text: str) -> str:
 
 
 def table(
-    columns: Sequence[str], rows: Iterable[Sequence[str | Markup]], text: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | Markup]],
+    text: Sequence[str] = (),
+    *,
+    head: bool = True,
 ) -> str:
-    """Return a table.
+    """Return a table; a column that is empty throughout is left out.
 
     Args:
-        columns: Titles; without any there is no head.
+        columns: Titles.
         rows: Cells.
         text: Titles of columns of words; others are right-aligned.
+        head: Whether the titles are shown.
     """
+    rows = list(rows)
+    kept = [i for i in range(len(columns)) if any(_cell(row[i]) for row in rows)]
+    columns, rows = [columns[i] for i in kept], [[row[i] for i in kept] for row in rows]
 
     def row(cells: Sequence[str | Markup], tag: str) -> str:
         kinds = [' class="text"' if title in text else "" for title in columns]
         parts = (f"<{tag}{k}>{_cell(c)}</{tag}>" for c, k in zip(cells, kinds, strict=True))
         return f"<tr>{''.join(parts)}</tr>"
 
-    head = row(columns, "th") if any(columns) else ""
+    titles = row(columns, "th") if head else ""
     body = "".join(row(cells, "td") for cells in rows)
-    return f'<div class="wide"><table>{head}{body}</table></div>'
+    return f'<div class="wide"><table>{titles}{body}</table></div>'
 
 
 def _cell(cell: str | Markup) -> str:

@@ -15,6 +15,7 @@ from rich.text import Text
 from evosearch.runs.candidate import Candidate
 from evosearch.runs.history import History
 from evosearch.runs.printable import plain
+from evosearch.training.score import Score
 
 __all__ = ["ProgressView", "duration", "score_text"]
 
@@ -150,7 +151,7 @@ def score_text(score: float | None, error: float | None) -> str:
     """Return a score with its standard error, for instance ``+0.123 ± 0.045``."""
     if score is None:
         return "none"
-    return f"{score:+.3f}" if error is None else f"{score:+.3f} ± {error:.3f}"
+    return str(Score(score, error))
 
 
 def duration(seconds: float) -> str:

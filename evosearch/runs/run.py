@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from evosearch.config.preflight import Imprint
     from evosearch.config.schema import Config
     from evosearch.runs.candidate import Candidate
+    from evosearch.runs.front import Recommendation
     from evosearch.workers.executor import Executor
 
 __all__ = ["HALL_OF_FAME", "Observe", "Run", "hall_of_fame_rows", "rebuild"]
@@ -166,6 +167,60 @@ class Run:
             UsageError: There is none of that id.
         """
         return self.history.candidate(id_)
+
+    def front(self, by: str = "statements") -> list[Candidate]:
+        """Return the best candidates for what they take, cheapest first.
+
+        Each is better than all that take as much or less. Only those evaluated on all tasks so far
+        are compared, so scores rise from one to the next.
+
+        Args:
+            by: What they take: "statements", "state_memory" or "cost".
+        """
+        from evosearch.runs.front import front
+
+        return front(self, by)
+
+    def recommend(self) -> Recommendation | None:
+        """Return the candidate to use and why: the smallest that cannot be told from the best."""
+        from evosearch.runs.front import recommend
+
+        return recommend(self.top(HALL_OF_FAME))
+
+    def lineage(self, id_: int) -> list[Candidate]:
+        """Return a candidate and all that it descends from, itself first, then younger to older.
+
+        Raises:
+            UsageError: There is none of that id.
+        """
+        return self.history.ancestors(id_)
+
+    def programs(self) -> Any:
+        """Return all candidates as a `pyarrow.Table`, by id, as they are on disk now.
+
+        One row each with the columns of `candidates` in `evosearch.storage.parquet.TABLES`, whose
+        meanings are also the fields' metadata. ``.to_pandas()`` makes it a data frame.
+
+        Raises:
+            CorruptArchive: The journal is damaged.
+        """
+        from evosearch.storage.seal import candidates
+
+        return candidates(self.directory)
+
+    def evaluations(self, candidate: int | None = None) -> Any:
+        """Return all trainings as a `pyarrow.Table`, or those of one candidate, as on disk now.
+
+        One row for each learning rate, task and seed with the columns of `evaluations` in
+        `evosearch.storage.parquet.TABLES`. For a large run name a candidate, or query the Parquet
+        files themselves: there may be millions of rows.
+
+        Raises:
+            CorruptArchive: The journal is damaged.
+        """
+        from evosearch.storage.seal import evaluations
+
+        return evaluations(self.directory, candidate)
 
     def digest(self) -> str:
         """Return the hash of its history, the same for every run of one configuration and seed."""

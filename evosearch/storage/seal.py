@@ -33,6 +33,7 @@ from evosearch.storage.parquet import (
     believed,
     digest_flaw,
     digests_flaw,
+    iterate_part,
     list_parts,
     load_part,
     read_about,
@@ -73,9 +74,12 @@ def candidates(directory: Path) -> pa.Table:
     return latest_rows(_table(directory, "candidates"))
 
 
-def evaluations(directory: Path) -> pa.Table:
-    """Return all trials of a run in the order of the journal; raises like `candidates`."""
-    return _table(directory, "evaluations")
+def evaluations(directory: Path, candidate: int | None = None) -> pa.Table:
+    """Return all trials of a run, or of one candidate, in the order of the journal.
+
+    Columns as in `TABLES`; raises like `candidates`.
+    """
+    return _table(directory, "evaluations", candidate)
 
 
 def latest_rows(table: pa.Table) -> pa.Table:
@@ -365,21 +369,33 @@ def _beyond(directory: Path, total: int) -> list[str]:
     return findings
 
 
-def _table(directory: Path, name: str) -> pa.Table:
-    """Return the parts of a table and what the journal has beyond them."""
+def _table(directory: Path, name: str, candidate: int | None = None) -> pa.Table:
+    """Return the parts of a table and what the journal has beyond them.
+
+    With a candidate, which only evaluations have, the rows of that one: the others are dropped as
+    they are read, and parts that do not know it are not read at all.
+    """
     ranges, records = sealed(directory)
     index = list(TABLES).index(name)
     earlier: list[Callable[[], pa.Table]] = [
         lambda part=found[0]: load_part(part) for found in ranges
     ]
-    tables = [table_schema(name).empty_table(), *(load_part(found[index]) for found in ranges)]
+    tables = [table_schema(name).empty_table()]
+    for found in ranges:
+        if candidate is None:
+            tables.append(load_part(found[index]))
+        elif candidate in load_part(found[0], ["id"])["id"].to_numpy():
+            rows = iterate_part(found[index], list(TABLES[name]))
+            tables += [batch.filter(is_in(batch["candidate"], {candidate})) for batch in rows]
     references = reference_values(scan(directory))
     for batch in _batches(records):
         derived = derive(
             batch, references, lambda ids: _find((load() for load in reversed(earlier)), ids)
         )
         earlier.append(lambda table=derived.candidates: table)
-        tables.append(getattr(derived, name))
+        table = getattr(derived, name)
+        only = table if candidate is None else table.filter(is_in(table["candidate"], {candidate}))
+        tables.append(only)
     return pa.concat_tables(tables)
 
 

@@ -48,6 +48,9 @@ class Score:
     se: float | None
     """Standard error of the mean; None where there are too few values to know it."""
 
+    def __str__(self) -> str:
+        return f"{self.mean:+.3f}" if self.se is None else f"{self.mean:+.3f} ± {self.se:.3f}"
+
 
 def log_excess(value: float, floor: float) -> float:
     """Return the logarithm of value - floor, finite for every value; what diverged is huge."""

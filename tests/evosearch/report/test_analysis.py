@@ -1,23 +1,12 @@
 """Findings of a run, against what its journal says."""
 
-from evosearch.report.analysis import change, front, yields
+from evosearch.report.analysis import change, yields
 from evosearch.report.render import render
 from evosearch.runs.excerpt import later
 from evosearch.runs.progress import score_text
 from evosearch.runs.run import Run
 from evosearch.storage.journal import read
 from evosearch.training.score import mean_score
-
-
-def test_nothing_of_its_size_or_smaller_beats_one_of_the_front(small_run):
-    run = Run.open(small_run)
-    found = front(run)
-    scored = [c for c in run.history.candidates.values() if c.score is not None]
-    assert [c.statements for c in found] == sorted({c.statements for c in found})
-    for candidate in scored:
-        smaller = [c for c in scored if c.statements <= candidate.statements]
-        beaten = any(c.rank > candidate.rank for c in smaller)
-        assert (candidate not in found) == beaten
 
 
 def test_later_seeds_are_those_of_re_evaluations(small_run):
