@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -180,7 +180,7 @@ def _points(
     best: int | None,
     *,
     labels: bool = True,
-) -> Iterable[ChartPoint]:
+) -> list[ChartPoint]:
     """Return what to draw: where there are very many, one of those in the same place."""
     standing = set(marked.tolist())
     kept = np.union1d(_apart(xs, scored.scores), marked).astype(np.int64).tolist()

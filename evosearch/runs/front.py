@@ -63,9 +63,14 @@ class Scored:
 
     def only(self, which: np.ndarray) -> Scored:
         """Return some of them, by a mask or by positions in order."""
-        costs = {name: column[which] for name, column in self.costs.items()}
-        columns = (self.ids, self.tiers, self.rounds, self.scores, self.errors)
-        return Scored(*(column[which] for column in columns), costs)
+        return Scored(
+            self.ids[which],
+            self.tiers[which],
+            self.rounds[which],
+            self.scores[which],
+            self.errors[which],
+            {name: column[which] for name, column in self.costs.items()},
+        )
 
     def whole(self) -> Scored:
         """Return those that were evaluated on as many tasks as any."""
