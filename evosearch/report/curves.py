@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from evosearch.runs.svg import Axis, ChartLine, chart
+from evosearch.runs.svg import ChartAxis, ChartLine, chart
 
 if TYPE_CHECKING:
     from evosearch.runs.candidate import Candidate
@@ -121,7 +121,7 @@ def curve_chart(curves: Sequence[Curve]) -> str:
         line = [(step, value) for step, value in means if step >= begin]
         band = [(step, low, min(top, high)) for step, low, top in curve.spread() if step >= begin]
         lines.append(ChartLine(line, curve.label, f"c{min(number, 5)}", band=band))
-    return chart(Axis("step", low=0.0), _metric(curves, high), (), lines)
+    return chart(ChartAxis("step", low=0.0), _metric(curves, high), (), lines)
 
 
 def sensitivity_chart(curves: Sequence[Curve]) -> str:
@@ -134,12 +134,12 @@ def sensitivity_chart(curves: Sequence[Curve]) -> str:
         lines.append(ChartLine(points, curve.label, f"c{min(number, 5)}"))
     values = sorted(v for line in lines for _, v in line.points)
     high = values[int(0.8 * (len(values) - 1))] if values else None
-    return chart(Axis("learning rate / its best", log=True), _metric(curves, high), (), lines)
+    return chart(ChartAxis("learning rate / its best", log=True), _metric(curves, high), (), lines)
 
 
-def _metric(curves: Sequence[Curve], high: float | None) -> Axis:
+def _metric(curves: Sequence[Curve], high: float | None) -> ChartAxis:
     """Return the axis of a task's metric; its unit has no room there."""
-    return Axis(curves[0].metric.partition(" (")[0] if curves else "", high=high)
+    return ChartAxis(curves[0].metric.partition(" (")[0] if curves else "", high=high)
 
 
 def _train(label: str, text: str, ref: TaskRef, run: Run) -> Curve | None:

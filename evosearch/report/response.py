@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from evosearch.runs.svg import Axis, ChartLine, chart
+from evosearch.runs.svg import ChartAxis, ChartLine, chart
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,7 +58,9 @@ def response_chart(rule: Rule) -> str:
         )
         for number, (mean, row) in enumerate(zip(_MEANS, middle, strict=True), start=1)
     ]
-    return chart(Axis("next gradient", level=0.0), Axis("mean update", level=0.0), (), lines)
+    return chart(
+        ChartAxis("next gradient", level=0.0), ChartAxis("mean update", level=0.0), (), lines
+    )
 
 
 def spectrum_chart(rules: Sequence[tuple[str, Rule]]) -> str:
@@ -92,7 +94,9 @@ def spectrum_chart(rules: Sequence[tuple[str, Rule]]) -> str:
         shares = (values / values[0]).clamp(min=1e-4).tolist()
         kind = ("c5 dash", "c1", "c2", "c3")[min(number, 3)]
         lines.append(ChartLine(list(enumerate(shares, start=1)), name, kind))
-    return chart(Axis("singular value, by rank"), Axis("share of the largest", log=True), (), lines)
+    return chart(
+        ChartAxis("singular value, by rank"), ChartAxis("share of the largest", log=True), (), lines
+    )
 
 
 def _follow(rule: Rule, gradients: Sequence[Tensor]) -> list[Tensor]:

@@ -12,7 +12,7 @@ import numpy as np
 from evosearch.runs.candidate import Candidate
 from evosearch.runs.front import COSTS, Scored
 from evosearch.runs.progress import score_text
-from evosearch.runs.svg import Axis, ChartLine, ChartPoint, chart, intervals
+from evosearch.runs.svg import ChartAxis, ChartLine, ChartPoint, chart, intervals
 from evosearch.training.score import Score, mean_score
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _MANY: Final = 2500
 _PLACES: Final = (140, 80)
 """Columns and rows of a chart's places where it draws one point each, of very many."""
 _WINDOWS: Final = 24
-_SCORE: Final = Axis("score", low=_LOWEST, level=0.0)
+_SCORE: Final = ChartAxis("score", low=_LOWEST, level=0.0)
 
 
 def front_chart(scored: Scored, by: str = "statements", best: int | None = None) -> str:
@@ -50,7 +50,7 @@ def front_chart(scored: Scored, by: str = "statements", best: int | None = None)
     log = by == "cost" and len(scored) > 0 and bool(scored.costs[by].min() > 0)
     points = _points(scored, scored.costs[by], marked, best)
     line = ChartLine(steps, "best for its size or less", "c3", steps=True)
-    axis = Axis(COSTS[by], log=log)
+    axis = ChartAxis(COSTS[by], log=log)
     return chart(axis, _SCORE, points, [line] if steps else [])
 
 
@@ -79,7 +79,7 @@ def search_chart(scored: Scored, ancestors: Sequence[Candidate]) -> str:
     best = ancestors[0].id if ancestors else None
     drawn = np.array([i for i, id_ in enumerate(scored.ids.tolist()) if id_ in by_id], np.int64)
     points = _points(scored, scored.ids, drawn, best, labels=False)
-    return chart(Axis("candidates evaluated", low=0.0), _SCORE, points, lines)
+    return chart(ChartAxis("candidates evaluated", low=0.0), _SCORE, points, lines)
 
 
 def population_chart(scored: Scored) -> str:
@@ -96,7 +96,7 @@ def population_chart(scored: Scored) -> str:
         ChartLine(middle, "median, and 80 % of them", "c2", band=band),
         ChartLine([(x, q[3]) for x, q in rows], "best of its time", "c3"),
     ]
-    return chart(Axis("candidates evaluated", low=0.0), _SCORE, (), lines if rows else [])
+    return chart(ChartAxis("candidates evaluated", low=0.0), _SCORE, (), lines if rows else [])
 
 
 def task_chart(first: dict[str, Score], later: dict[str, Score]) -> str:
@@ -135,7 +135,7 @@ def rate_chart(metric: str, trials: dict[str, Any], reference: float | None) -> 
     kept = positive & ~np.isnan(values)
     rates, rests, values = rates[kept], rests[kept], values[kept]
     if not len(rates):
-        return chart(Axis(""), Axis(""))
+        return chart(ChartAxis(""), ChartAxis(""))
     ceiling = (
         float(np.quantile(values, 0.85))
         if reference is None
@@ -156,7 +156,7 @@ def rate_chart(metric: str, trials: dict[str, Any], reference: float | None) -> 
         ends = (float(rates.min()), float(rates.max()))
         lines.append(ChartLine([(x, reference) for x in ends], "AdamW", "c2 dash"))
     label = "learning rate of hidden matrices" + (f" ({lost} diverged)" if lost else "")
-    return chart(Axis(label, log=True), Axis(metric, high=top), points, lines)
+    return chart(ChartAxis(label, log=True), ChartAxis(metric, high=top), points, lines)
 
 
 _TRIAL: Final = ("learning_rate", "rest_learning_rate", "value")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Final
 
-__all__ = ["Axis", "ChartLine", "ChartPoint", "chart", "intervals"]
+__all__ = ["ChartAxis", "ChartLine", "ChartPoint", "chart", "intervals"]
 
 _WIDTH: Final = 560
 _HEIGHT: Final = 320
@@ -59,7 +59,7 @@ class ChartLine:
 
 
 @dataclass(frozen=True)
-class Axis:
+class ChartAxis:
     """One direction of a chart."""
 
     label: str
@@ -74,7 +74,7 @@ class Axis:
 
 
 def chart(
-    x: Axis, y: Axis, points: Sequence[ChartPoint] = (), lines: Sequence[ChartLine] = ()
+    x: ChartAxis, y: ChartAxis, points: Sequence[ChartPoint] = (), lines: Sequence[ChartLine] = ()
 ) -> str:
     """Return an SVG element; values must be finite.
 
@@ -111,7 +111,7 @@ def intervals(label: str, rows: Iterable[tuple[str, Sequence[ChartPoint]]]) -> s
     if not ends:
         return _EMPTY
     left = min(190.0, 16 + _LETTER * max(len(name) for name, _ in drawn))
-    scale = _scale(Axis(label), [*ends, 0.0])
+    scale = _scale(ChartAxis(label), [*ends, 0.0])
     height = 30 * len(drawn) + _MARGIN + _BOTTOM
     frame = _Frame(scale, scale, _MARGIN, left, height)
     parts = [*frame.axes_below(label)]
@@ -222,7 +222,7 @@ class _Frame:
         low = self.height - _BOTTOM
         return low - self.up.share(value) * (low - self.top)
 
-    def axes(self, x: Axis, y: Axis) -> Iterable[str]:
+    def axes(self, x: ChartAxis, y: ChartAxis) -> Iterable[str]:
         right = _WIDTH - _MARGIN
         for value in self.up.ticks:
             at = self.y(value)
@@ -247,7 +247,7 @@ class _Frame:
         yield f'<text x="{middle:g}" y="{self.height - 6:g}" class="x">{escape(label)}</text>'
 
 
-def _scale(axis: Axis, values: Sequence[float]) -> _Scale:
+def _scale(axis: ChartAxis, values: Sequence[float]) -> _Scale:
     low = max(min(values), -math.inf if axis.low is None else axis.low)
     high = min(max(values), math.inf if axis.high is None else axis.high)
     high = max(high, low)

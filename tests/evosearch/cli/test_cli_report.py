@@ -12,7 +12,7 @@ from evosearch.runs.candidate_excerpt import candidate_excerpt
 from evosearch.runs.history import History
 from evosearch.runs.html import asset, table
 from evosearch.runs.run import Run
-from evosearch.runs.svg import Axis, ChartLine, ChartPoint, chart
+from evosearch.runs.svg import ChartAxis, ChartLine, ChartPoint, chart
 
 
 class Page(HTMLParser):
@@ -100,7 +100,7 @@ def drawn(svg):
     return {c[0].text: (float(c.get("cx")), float(c.get("cy"))) for c in circles}
 
 
-X, Y = Axis("x"), Axis("y", low=-1.0)
+X, Y = ChartAxis("x"), ChartAxis("y", low=-1.0)
 
 
 def test_points_lie_where_their_values_are():
@@ -124,7 +124,7 @@ def test_points_lie_where_their_values_are():
 
 def test_on_a_logarithmic_axis_equal_factors_are_equally_far():
     points = [ChartPoint(x, 0.0, f"{x}") for x in (0.001, 0.01, 0.1)]
-    (a, _), (b, _), (c, _) = drawn(chart(Axis("x", log=True), Y, points)).values()
+    (a, _), (b, _), (c, _) = drawn(chart(ChartAxis("x", log=True), Y, points)).values()
     assert b - a == pytest.approx(c - b, abs=0.11) != 0
 
 
@@ -134,7 +134,7 @@ def test_on_a_logarithmic_axis_equal_factors_are_equally_far():
 )
 def test_any_range_has_an_axis(low, high, log):
     points = [ChartPoint(low, high, "a"), ChartPoint(high, low, "b")]
-    axis = Axis("x", log=log)
+    axis = ChartAxis("x", log=log)
     line = ChartLine([(low, high), (high, low)], "line")
     for x, y in drawn(chart(axis, axis, points, [line])).values():
         assert 0 <= x <= 560
