@@ -25,11 +25,11 @@ _INTERVAL: Final = 20.0
 """Seconds between lines about a search that goes on."""
 
 
-def _one_of(names: tuple[str, ...]) -> Callable[[str], str]:
-    """Return a check that an argument is one of the names."""
+def _one_of(names: tuple[str, ...]) -> Callable[[str | None], str | None]:
+    """Return a check that an argument, if there is one, is one of the names."""
 
-    def check(word: str) -> str:
-        if word not in names:
+    def check(word: str | None) -> str | None:
+        if word is not None and word not in names:
             raise typer.BadParameter(f"expected one of {', '.join(names)}, found {word!r}")
         return word
 
@@ -48,14 +48,14 @@ def rediscover(
     ],
     *,
     start: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--from",
             metavar=f"[{'|'.join(used_as(Use.START))}]",
             callback=_one_of(used_as(Use.START)),
-            help="The program that every search begins with.",
+            help="The program that every search begins with; by default the preset's.",
         ),
-    ] = "adamw",
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Independent searches.")] = 10,
     first_seed: Annotated[int, typer.Option(min=0, help="The first seed; the others follow.")] = 0,
     budget: Annotated[
@@ -106,6 +106,7 @@ def rediscover(
         raise UsageError(f"expected --wide with lion, found it with {target}; leave it out")
     config = preset(name, changes)
     check_search(config)
+    start = start or config.start
     numbers = range(first_seed, first_seed + seeds)
     where = directory or Path("runs") / f"{name}-from-{start}"
     study = Study(

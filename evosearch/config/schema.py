@@ -44,6 +44,9 @@ PRESETS: Final = (
     "rediscover-lion",
     "rediscover-lion-wide",
     "rediscover-muon",
+    "rediscover-adam",
+    "rediscover-orthogonalization",
+    "rediscover-preconditioner",
 )
 """The configurations that ship with the package."""
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
-__all__ = ["LIBRARY", "KnownOptimizer", "Reference", "Sought", "Use", "sought", "used_as"]
+__all__ = ["IDEAS", "LIBRARY", "KnownOptimizer", "Reference", "Sought", "Use", "sought", "used_as"]
 
 
 class Use(StrEnum):
@@ -106,6 +106,7 @@ _ROWS: Final = (
         title="Adam",
         form="adaptive",
         references=(Reference("torch.optim.Adam", {"betas": (0.9, 0.999), "eps": 1e-8}),),
+        sought=Sought(relatives=("adamw",), without_decay=True),
     ),
     KnownOptimizer(
         name="adamw",
@@ -408,6 +409,10 @@ def used_as(use: Use) -> tuple[str, ...]:
     return tuple(name for name, row in LIBRARY.items() if use in row.uses)
 
 
+IDEAS: Final = ("orthogonalization", "preconditioner")
+"""What a search can be asked to find besides known optimizers; docs/adr/0018 says what they are."""
+
+
 def sought() -> tuple[str, ...]:
-    """Return the names of the known optimizers that a search can be asked to rediscover."""
-    return tuple(name for name, row in LIBRARY.items() if row.sought is not None)
+    """Return the names of what a search can be asked to find, known optimizers first."""
+    return (*(name for name, row in LIBRARY.items() if row.sought is not None), *IDEAS)

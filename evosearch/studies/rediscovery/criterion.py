@@ -18,6 +18,7 @@ from evosearch.language.rule import Rule, RuleSet
 from evosearch.runs.candidate import Candidate
 from evosearch.runs.run import Run
 from evosearch.storage.journal import read
+from evosearch.studies.rediscovery.ideas import CONDITION, orthogonalization, preconditioner
 from evosearch.studies.rediscovery.reevaluate import Reevaluation
 from evosearch.studies.statistics import CONFIDENCE
 from evosearch.workers.executor import Executor
@@ -76,13 +77,20 @@ class Target:
     strict: Condition
     family: Condition
     """The strict form and its relatives; wider than `strict`."""
+    recognizer: Recognizer | None = None
+    """What names a rule; by default `evosearch.recognize.recognize.recognize_rule`."""
+    definition: str = "docs/adr/0001-what-counts-as-rediscovered.md"
+    """Where it was fixed."""
 
 
 MEMORY: Final = (2.0, 1000.0)
 """Steps that a strict target's average remembers, 1 / (1 - beta)."""
 SHARE: Final = (0.02, 0.98)
 """How much of what is read a strict target's newest gradient is."""
+_EPS: Final = 1e-3
+"""The most that a strict target adds to a denominator, for gradients of size 1."""
 _ROUNDING: Final = 1e-6
+_IDEAS: Final = "docs/adr/0018-more-targets.md"
 
 
 def bounded(form: RecognizedRule) -> bool:
@@ -110,15 +118,34 @@ def _between(bounds: tuple[float, float], value: float) -> bool:
 def _target(name: str, sought: Sought) -> Target:
     def strict(form: RecognizedRule) -> bool:
         decays = sought.without_decay and form.constants.get("weight_decay")
-        return form.name == name and not decays and bounded(form)
+        small = form.constants.get("eps", 0.0) <= _EPS
+        return form.name == name and not decays and bounded(form) and small
 
-    return Target(name, strict, lambda form: form.name in (name, *sought.relatives))
+    definition = _IDEAS if name == "adam" else Target.definition
+    family = (name, *sought.relatives)
+    return Target(name, strict, lambda form: form.name in family, definition=definition)
 
+
+def _answers(spread: float, cosine: float) -> Condition:
+    """Return the condition that a gradient's singular values are so close, its directions kept."""
+
+    def holds(form: RecognizedRule) -> bool:
+        return form.constants["spread"] <= spread and form.constants["cosine"] >= cosine
+
+    return holds
+
+
+_IDEA_TARGETS: Final = (
+    Target("orthogonalization", _answers(2.0, 0.9), _answers(3.2, 0.7), orthogonalization, _IDEAS),
+    Target(
+        "preconditioner", _answers(CONDITION / 2.0, 0.7), lambda _: True, preconditioner, _IDEAS
+    ),
+)
 
 TARGETS: Final = {
     name: _target(name, row.sought) for name, row in LIBRARY.items() if row.sought is not None
-}
-"""By name. Lion's relative is Signum, which has one rate; Muon's has weight decay besides."""
+} | {target.name: target for target in _IDEA_TARGETS}
+"""By name. Lion's relative is Signum, which has one rate; Muon's and Adam's have weight decay."""
 
 
 def judge(
@@ -130,11 +157,13 @@ def judge(
         run: A finished run.
         target: What is looked for.
         executor: Where further rounds are computed.
-        recognizer: What names a rule; `evosearch.recognize.recognize` unless given.
+        recognizer: What names a rule, in place of the target's.
     """
     config = run.config
     count = max(config.elites.rounds, 1 + math.ceil(SEEDS / config.evaluation.seeds))
-    hearing = _Judge(Reevaluation(run, executor, count), recognizer or _recognize())
+    hearing = _Judge(
+        Reevaluation(run, executor, count), recognizer or target.recognizer or _recognize()
+    )
     strict, family = hearing.try_(target.strict), hearing.try_(target.family)
     leader = hearing.leader()
     best = next((h for h in strict.hits if h == leader), None)

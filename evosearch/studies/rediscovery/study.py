@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from evosearch.errors import EvosearchError, RunError, UsageError
-from evosearch.language.library import Use, used_as
+from evosearch.language.library import LIBRARY, Use, used_as
 from evosearch.runs.history import History
 from evosearch.runs.run import Observe, Run
 from evosearch.storage.atomic_write import write_atomic
@@ -131,10 +131,14 @@ class Study:
         data = self.config.model_dump(mode="json")
         budget = data["budget"]["evaluations"] * (1 if arm == EVOLUTION else FACTOR)
         settings = [f"seed={seed}", f"budget.evaluations={budget}"]
+        self._require_another_start()
         data["start"] = starting_program(self.start, self.config)
         if arm in ("untuned", "random"):
             settings += ["population.tuning=0"]  # edits may change constants instead
-            settings += ["space.edits=[]"]
+            edits = dict.fromkeys((*self.config.space.edits, "change_constant"))
+            settings += [
+                f"space.edits={json.dumps(list(edits) if self.config.space.edits else [])}"
+            ]
         if arm in ("random", "random-tuned"):
             # Every living individual is as likely a parent as any other, no parent comes from the
             # front, nothing restarts from the best or migrates: what is left is the same proposals
@@ -146,12 +150,25 @@ class Study:
         if arm == "enumeration":
             settings += ["population.by_size=true"]
         if arm == "constants":
-            adamw = starting_program("adamw", self.config)
-            data["start"] = adamw
+            if "adamw" not in self._relatives:
+                data["start"] = starting_program("adamw", self.config)
             states = max(2, self.config.space.max_states)  # a limit on memory would forbid AdamW
             settings += ['space.edits=["change_constant"]', f"space.max_states={states}"]
             settings += ["space.spare_states=0"]
         return configure(data, settings, f"arm {arm}")
+
+    @property
+    def _relatives(self) -> tuple[str, ...]:
+        """The known optimizers that are what is sought, or count as its family."""
+        row = LIBRARY.get(self.target)
+        return () if row is None or row.sought is None else (self.target, *row.sought.relatives)
+
+    def _require_another_start(self) -> None:
+        if self.start in self._relatives:
+            raise UsageError(
+                f"`{self.start}` is {self.target} or counts as its family; begin with one of "
+                f"{', '.join(start for start in STARTS if start not in self._relatives)}"
+            )
 
 
 def starting_program(start: str, config: Config) -> str:

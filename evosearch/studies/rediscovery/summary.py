@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any, Final
 
 from evosearch.storage.atomic_write import write_atomic
+from evosearch.studies.rediscovery.criterion import TARGETS
 from evosearch.studies.rediscovery.study import EVOLUTION, Study
 from evosearch.studies.statistics import fisher, wilson
 
@@ -62,7 +63,7 @@ def summarize(study: Study, verdicts: Sequence[Verdict]) -> dict[str, Any]:
             arm: _arm(found) | _beside(found, evolution, study) for arm, found in arms.items()
         },
         "seed_numbers": list(study.seeds),
-        "definition": "docs/adr/0001-what-counts-as-rediscovered.md",
+        "definition": TARGETS[study.target].definition,
         "runs": [{key: verdict[key] for key in _KEPT} for verdict in verdicts],
     }
 
