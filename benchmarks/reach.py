@@ -86,7 +86,8 @@ def reach(start: str, space: Space, proposals: int, depth: int, seed: int = 0) -
     while found.proposals < proposals:
         children = propose(begin, space, rng, seen, found, depth=depth, proposals=proposals)
         for child in children:
-            found.counts.update(map(str, traits(shrink(child).matrix)))
+            if traits(child.matrix):  # what is left of it has no others
+                found.counts.update(map(str, traits(shrink(child).matrix)))
     return found
 
 
