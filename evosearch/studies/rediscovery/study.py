@@ -150,8 +150,8 @@ class Study:
         if arm == "enumeration":
             settings += ["population.by_size=true"]
         if arm == "constants":
-            if "adamw" not in self._relatives:
-                data["start"] = starting_program("adamw", self.config)
+            start = "adamw" if "adamw" not in self._relatives else "momentum"
+            data["start"] = starting_program(start, self.config)
             states = max(2, self.config.space.max_states)  # a limit on memory would forbid AdamW
             settings += ['space.edits=["change_constant"]', f"space.max_states={states}"]
             settings += ["space.spare_states=0"]
