@@ -217,6 +217,7 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "evosearch rediscover muon --seeds 10 --dir runs/muon --json": Slow(REDISCOVER),
     "evosearch rediscover muon --seeds 10 --first-seed 900 --no-controls": Slow(REDISCOVER),
     "evosearch rediscover lion --seeds 10 --first-seed 900 --no-controls": Slow(REDISCOVER),
+    "evosearch rediscover muon --seeds 3 --first-seed 1000": MINUTES,
     "evosearch rediscover lion --from momentum --seeds 10 --first-seed 100": Slow(REDISCOVER),
     "evosearch baselines": "",
     "evosearch baselines varying_batch --json": "",
@@ -227,6 +228,7 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "python -m benchmarks.adamw_in_disguise -o benchmarks/results/adamw_in_disguise.json": MINUTES,
     "python -m benchmarks.short_muon --batch 4 "
     "-o benchmarks/results/short_muon_batch4.json": MINUTES,
+    "python -m benchmarks.lion_leaders -o benchmarks/results/lion_leaders.json": MINUTES,
     "python -m benchmarks.mutants": MINUTES,
     "python -m benchmarks.known_optimizers": MINUTES,
     "python -m benchmarks.kills": MINUTES,
