@@ -83,3 +83,21 @@ def test_axes_may_be_held() -> None:
     assert pickle.loads(pickle.dumps(tunable.only(one))).start == tunable.start
     with pytest.raises(ValueError, match="no axis beta"):
         tunable.only("beta")
+
+
+@pytest.mark.parametrize(
+    ("matrix", "rest", "expected"),
+    [
+        (True, True, ["mul u", "lerp m of the rest"]),
+        (True, False, ["mul u"]),
+        (False, True, ["lerp m of the rest"]),
+    ],
+)
+def test_constants_of_a_rule_without_parameters_are_no_axes(matrix, rest, expected) -> None:
+    text = "def p(w, g):\n    u = g * 2.0\n    return u\n\n\ndef rest(w, g, m):\n"
+    text += "    m = lerp(m, g, 0.1)\n    return m, m\n"
+    acting = Tunable.of(text).on(matrix=matrix, rest=rest)
+    assert [axis.name for axis in acting.axes] == expected
+    assert acting.start == text
+    everywhere = Tunable.of(str(known("lion")))
+    assert everywhere.on(matrix=matrix, rest=rest) == everywhere
