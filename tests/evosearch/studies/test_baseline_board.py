@@ -19,8 +19,8 @@ from evosearch.studies.baseline_board import (
 )
 from evosearch.studies.baseline_families import FAMILIES
 from evosearch.studies.statistics import holm
-from evosearch.training.score import mean_score
 from evosearch.training.layout import Layout
+from evosearch.training.score import mean_score
 from evosearch.training.tunable import Axis, Kind, Tunable
 from evosearch.workers.executor import LocalExecutor
 from proxy_tasks.registry import get
