@@ -132,6 +132,11 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "evosearch status runs/quickstart-0": "",
     "evosearch status runs/quickstart-0 --json": "",
     "evosearch watch runs/quickstart-0": "",
+    "evosearch watch runs/quickstart-0 --serve --port 8000": NotRun(
+        "serves until Ctrl-C; tests/evosearch/report/test_live.py asks it"
+    ),
+    "evosearch watch runs/first --serve": NotRun("serves until Ctrl-C, as above"),
+    "evosearch watch --serve": PLACEHOLDER,
     "evosearch watch runs/quickstart-0 --every 60 --json >> progress.jsonl": "",
     "evosearch top runs/quickstart-0": "",
     "evosearch top runs/quickstart-0 -n 50 --json": "",

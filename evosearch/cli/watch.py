@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evosearch.cli.interrupt import INTERRUPTED
-from evosearch.cli.output import AsJson, RunPath, table, tell, write
+from evosearch.cli.output import AsJson, RunPath, flush, table, tell, write
 from evosearch.runs.candidate import Candidate
 from evosearch.runs.printable import plain
 from evosearch.runs.progress import duration, score_text
@@ -35,6 +35,12 @@ def watch(
     every: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="Time between two updates.")
     ] = 5.0,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Serve its report to a browser on this machine.")
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="For --serve; 0: any free one.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Watch a run that goes on in another process, until it ends.
@@ -44,8 +50,12 @@ def watch(
 
     Examples:
       evosearch watch runs/quickstart-0
+      evosearch watch runs/quickstart-0 --serve --port 8000
       evosearch watch runs/quickstart-0 --every 60 --json >> progress.jsonl
     """
+    if serve:
+        _serve(run, port, as_json)
+        return
     watching = Watch(run)
     with _screen(run, as_json) as show:
         try:
@@ -66,6 +76,22 @@ def watch(
             table(_COLUMNS, _rows(candidates))
     if sight.state == "stopped":
         write(f"To go on: evosearch resume {shlex.quote(str(run))}")
+
+
+def _serve(run: Path, port: int, as_json: bool) -> None:
+    """Serve a run's report until Ctrl-C."""
+    from evosearch.report.live import LivePage, live_server
+
+    with live_server(LivePage(run), port) as server:
+        host, port = server.server_address[:2]
+        address = f"http://{host}:{port}/"
+        write(json.dumps({"address": address}) if as_json else address)
+        flush()
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            tell("No longer served; the run goes on.")
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def _screen(run: Path, as_json: bool) -> AbstractContextManager[Callable[[Sight], None]]:

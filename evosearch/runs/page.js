@@ -23,7 +23,9 @@ function nearest(svg, event) {
   return best;
 }
 
+let chosenId = null;
 function pick(id) {
+  chosenId = id;
   for (const c of document.querySelectorAll("circle.picked")) c.classList.remove("picked");
   bar.hidden = id === null;
   if (id === null) return;
@@ -114,6 +116,7 @@ if (live) {
         const open = keep("main details", (e) => e.open);
         const chosen = keep("main input[type=radio]", (e) => e.checked);
         document.querySelector("main").replaceWith(fresh.querySelector("main"));
+        if (chosenId !== null) pick(chosenId);
         document.querySelectorAll("main details").forEach((e, i) => (e.open = open[i] ?? e.open));
         document.querySelectorAll("main input[type=radio]").forEach((e, i) => (e.checked = chosen[i] ?? e.checked));
       }

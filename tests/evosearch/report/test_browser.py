@@ -9,12 +9,15 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
+from evosearch.report.live import LivePage, live_server
 from evosearch.report.render import render
 from evosearch.runs.history import History
 from evosearch.runs.run import Run
+from evosearch.storage.journal import Journal, read
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -145,3 +148,32 @@ def test_hostile_text_does_nothing(browser, small_run, tmp_path):
         page.on("dialog", lambda dialog: pytest.fail(dialog.message))
         assert page.locator("img").count() == 0
         assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_a_live_page_grows_and_keeps_what_was_chosen(browser, small_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("evosearch.report.live._EVERY", 0.1)
+    monkeypatch.setattr("evosearch.report.live._SHARE", 1e9)
+    manifest, *records = (record.body for record in read(small_run))
+    journal = Journal.create(tmp_path / "run", manifest)
+    journal.append_many(records[:3])
+    with live_server(LivePage(tmp_path / "run")) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/"
+        page = browser.new_page()
+        asked, wrong = set(), []
+        page.on("request", lambda request: asked.add(request.url))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text))
+        page.goto(address)
+        page.locator("label", has_text="by state").click()
+        before = page.locator("#search").inner_text()
+        journal.append_many(records[3:])
+        journal.close()
+        page.locator("#search", has_text="16 of 16").wait_for()
+        assert "16 of 16" not in before
+        assert page.locator("label", has_text="by state").locator("visible=true").count() == 1
+        assert page.locator("#by1").is_checked()
+        server.shutdown()
+        page.close()
+    assert wrong == []
+    assert asked == {address, f"{address}page"}
