@@ -80,11 +80,10 @@ def watch(
 
 def _serve(run: Path, port: int, as_json: bool) -> None:
     """Serve a run's report until Ctrl-C."""
-    from evosearch.report.live import LivePage, live_server
+    from evosearch.report.live import HOST, LivePage, live_server
 
     with live_server(LivePage(run), port) as server:
-        host, port = server.server_address[:2]
-        address = f"http://{host}:{port}/"
+        address = f"http://{HOST}:{server.server_port}/"
         write(json.dumps({"address": address}) if as_json else address)
         flush()
         try:

@@ -18,7 +18,7 @@ from evosearch.errors import EvosearchError, UsageError
 from evosearch.report.render import render
 from evosearch.runs.watch import Watch
 
-__all__ = ["LivePage", "live_server"]
+__all__ = ["HOST", "LivePage", "live_server"]
 
 HOST: Final = "127.0.0.1"
 _NAMES: Final = (HOST, "localhost")
@@ -101,7 +101,8 @@ def _handler(get: Callable[[], tuple[str, str]]) -> type[BaseHTTPRequestHandler]
 
         def _answer(self, *, body: bool) -> None:
             # A page of elsewhere whose name was made to mean this machine must get nothing.
-            port = self.server.server_address[1]
+            assert isinstance(self.server, ThreadingHTTPServer)
+            port = self.server.server_port
             if self.headers.get("Host") not in {f"{name}:{port}" for name in _NAMES}:
                 self._send(403, "", f"ask for http://{HOST}:{port}/", body)
             elif self.path not in ("/", "/page"):
