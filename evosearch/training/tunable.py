@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
 from evosearch.language.known import rest_of
@@ -279,6 +279,7 @@ def _kind(statement: Statement, j: int, value: float) -> Kind:
     return Kind.RATE if kind is Constant.RATE and 0.0 < value < 1.0 else Kind.FACTOR
 
 
+@lru_cache(maxsize=1 << 12)
 def _with_constants(text: str, values: tuple[float, ...]) -> str:
     """Return program text with these values of its axes."""
     rules = parse_rules(text)
