@@ -17,7 +17,7 @@ from evosearch.runs.progress import score_text
 from evosearch.workers.start import start_workers
 
 if TYPE_CHECKING:
-    from evosearch.studies.promote import Promotion
+    from evosearch.studies.promote import BaselineTest, Promotion
     from evosearch.studies.statistics import Difference
 
 __all__ = ["promote"]
@@ -179,11 +179,16 @@ def _print(promotion: Promotion) -> None:
         effects = [
             (f.finalist, f.baseline, task, score_text(lead.mean, lead.error), _interval(lead))
             for f in found
-            for task, lead in f.leads.items()
+            for task, lead in [*f.leads.items(), *_over_tasks(f)]
         ]
         columns = ("finalist", "against", "task", "ahead ± se", "95 % interval")
         table(columns, effects, left=("finalist", "against", "task"))
         write()
+
+
+def _over_tasks(test: BaselineTest) -> list[tuple[str, Difference]]:
+    """Return the mean of several tasks with the error between them."""
+    return [("mean over tasks", test.over_tasks)] if len(test.leads) > 1 else []
 
 
 def _interval(lead: Difference) -> str:

@@ -45,7 +45,9 @@ class BaselineTest:
     leads: Mapping[str, Difference]
     """By task."""
     lead: Difference
-    """The mean over these tasks."""
+    """The mean over these tasks; its error is that of seeds."""
+    over_tasks: Difference
+    """The same mean, with the error that the tasks' own means have around it."""
     p: float
     """One-sided over seeds, corrected for all comparisons of the split."""
     p_tasks: float
@@ -73,6 +75,8 @@ class BaselineTest:
             },
             "ahead": self.lead.mean,
             "ahead_se": self.lead.error,
+            "interval": interval(self.lead),
+            "interval_over_tasks": interval(self.over_tasks),
             "pairs": self.lead.pairs,
             "p": self.lead.p,
             "p_holm": self.p,
@@ -212,14 +216,13 @@ def _test(
     ]
     leads = [difference(by_task.values()) for by_task in apart]
     over_tasks = [
-        difference([[sum(values) / len(values) for values in by_task.values()]]).p
+        difference([[sum(values) / len(values) for values in by_task.values()]])
         for by_task in apart
     ]
-    by_seeds, by_tasks = (holm(ps) for ps in ([lead.p for lead in leads], over_tasks))
-    return [
-        BaselineTest(x, y, split, {k: difference([v]) for k, v in by_task.items()}, lead, p, q)
-        for (x, y), by_task, lead, p, q in zip(pairs, apart, leads, by_seeds, by_tasks, strict=True)
-    ]
+    by_seeds, by_tasks = (holm([found.p for found in all_]) for all_ in (leads, over_tasks))
+    by_task = [{task: difference([v]) for task, v in found.items()} for found in apart]
+    found = zip(pairs, by_task, leads, over_tasks, by_seeds, by_tasks, strict=True)
+    return [BaselineTest(x, y, split, *rest) for (x, y), *rest in found]
 
 
 def _tuned(family: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from scipy import stats
 from told_scores import Teller
 from typer.testing import CliRunner
 
@@ -66,6 +67,18 @@ def test_many_seeds_of_few_tasks_do_not_speak_of_other_tasks():
     assert single.p_tasks == 1.0
 
 
+def test_the_interval_over_tasks_is_of_the_tasks_means():
+    promotion, _ = told_promotion({NEW: 0.5}, noise=0.2)
+    test = findings_of(promotion, "held-out")["lion"]
+    means = [lead.mean for lead in test.leads.values()]
+    row = test.to_json()
+    assert row["ahead"] == pytest.approx(sum(means) / 3)
+    expected = stats.t.interval(0.95, 2, sum(means) / 3, stats.sem(means))
+    assert row["interval_over_tasks"] == pytest.approx(expected)
+    assert row["interval"] != pytest.approx(expected)
+    assert findings_of(promotion, "select")["lion"].to_json()["interval_over_tasks"] is None
+
+
 def test_a_lead_within_the_error_is_none():
     promotion, _ = told_promotion({NEW: 0.02}, noise=0.5)
     assert not findings_of(promotion, "held-out")["adamw"].better
@@ -112,8 +125,6 @@ def test_the_command_notes_the_look_and_writes_its_result(tmp_path, monkeypatch)
     assert set(found["totals"]) == {"lion", "tuned adamw", "tuned lion", "tuned muon"}
     (look,) = looks(tmp_path / "held_out.jsonl")
     assert look["tasks"] == ["varying_batch_large"]
-    assert look["finalists"] == ["lion"]
-    assert "6 trials each" in look["plan"]
     assert look["finalists"] == ["lion"]
     assert "6 trials each" in look["plan"]
 
