@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from evosearch.cli.main import app
 from evosearch.config.schema import configure
 from evosearch.language.known import known
+from evosearch.studies import promote as promotion_module
 from evosearch.studies.baseline_families import FAMILIES
 from evosearch.studies.held_out import looks
 from evosearch.studies.promote import BASELINES, promote
@@ -68,15 +69,18 @@ def test_many_seeds_of_few_tasks_do_not_speak_of_other_tasks():
 
 
 def test_the_interval_over_tasks_is_of_the_tasks_means():
-    promotion, _ = told_promotion({NEW: 0.5}, noise=0.2)
-    test = findings_of(promotion, "held-out")["lion"]
-    means = [lead.mean for lead in test.leads.values()]
-    row = test.to_json()
-    assert row["ahead"] == pytest.approx(sum(means) / 3)
-    expected = stats.t.interval(0.95, 2, sum(means) / 3, stats.sem(means))
-    assert row["interval_over_tasks"] == pytest.approx(expected)
-    assert row["interval"] != pytest.approx(expected)
-    assert findings_of(promotion, "select")["lion"].to_json()["interval_over_tasks"] is None
+    leads = {"a": [0.1, 0.2], "b": [0.4, 0.6], "c": [0.3, 0.2]}
+    level = {task: [0.0, 0.0] for task in leads}
+    scores = {NEW: leads} | {f"tuned {name}": level for name in BASELINES}
+    tests = promotion_module._test("held-out", list(leads), [NEW], scores)
+    means = [sum(values) / 2 for values in leads.values()]
+    for row in (test.to_json() for test in tests):
+        assert row["ahead"] == pytest.approx(0.3)
+        expected = stats.t.interval(0.95, 2, 0.3, stats.sem(means))
+        assert row["interval_over_tasks"] == pytest.approx(expected)
+        p = stats.ttest_1samp(means, 0.0, alternative="greater")[1]
+        assert row["p_tasks_holm"] == pytest.approx(len(BASELINES) * p)
+        assert row["interval"] != pytest.approx(expected)
 
 
 def test_a_lead_within_the_error_is_none():
