@@ -81,6 +81,8 @@ class Watch:
         manifest = next(iter(self._reader)).body
         self.run = Run(Path(directory), manifest, History())
         self._ranking = Ranking()
+        self._confirmed, self._once = Ranking(), Ranking()
+        """The same ids, by whether they were evaluated again: in `top` these come first."""
         self._counts: deque[tuple[float, int]] = deque(maxlen=_LOOKS)
 
     def look(self, now: float) -> Sight:
@@ -105,17 +107,25 @@ class Watch:
             history=history,
             budget=self.run.budget,
             rate=(done - before) / (now - then) if done > before and now > then else None,
-            top=tuple(history.top(_TOP)),
+            top=tuple(history.candidates[i] for i in self._top()),
             front=tuple(history.candidates[i] for i in self._ranking.ladder()),
         )
 
+    def _top(self) -> list[int]:
+        """Return the ids of the best, in the order of `CandidateMap.top`."""
+        confirmed = self._confirmed.best(_TOP)
+        return [*confirmed, *self._once.best(_TOP - len(confirmed))]
+
     def _rank(self, row: Mapping[str, Any]) -> None:
         id_, score = row["id"], row["score"]
+        for ranking in (self._ranking, self._confirmed, self._once):
+            ranking.drop(id_)
         if score is None:
-            self._ranking.drop(id_)
             return
         fitness = Fitness(row["tier"], score, row["score_se"], row["rounds"])
-        self._ranking.put(id_, fitness, self.run.history.candidates[id_].statements, 0)
+        size = self.run.history.candidates[id_].statements
+        for ranking in (self._ranking, self._confirmed if fitness.rounds > 1 else self._once):
+            ranking.put(id_, fitness, size, 0)
 
 
 def _row(candidate: Candidate) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from evosearch.cli import watch as command
 from evosearch.config.schema import preset
+from evosearch.runs.candidates import CandidateMap
 from evosearch.runs.run import Run
 from evosearch.runs.watch import Watch
 from evosearch.storage.journal import Journal, read
@@ -44,9 +45,8 @@ def test_every_look_shows_what_the_journal_says(tmp_path, small_run, step):
         assert sight.state == run.state
         assert vars(sight.history) == vars(run.history)
         assert list(sight.top) == run.top(5)
-        scored = run.top(100)
-        front = {c.id: c for c in scored if not beaten(c, scored)}
-        assert {c.id: c for c in sight.front} == front
+        scored = sorted(run.top(100), key=lambda c: c.rank, reverse=True)
+        assert list(sight.front) == [c for c in scored if not beaten(c, scored)]
     assert (state, left) == ("finished", None)
     writer.journal.close()
 
@@ -66,6 +66,13 @@ def test_a_look_reads_what_was_appended_and_nothing_else(tmp_path, small_run, mo
     writer.write(1)
     assert watching.look(1.0).history.packs == before + 1
     writer.journal.close()
+
+
+def test_a_look_sorts_no_candidates(small_run, monkeypatch):
+    """What is new finds its place among what is known; `top` orders all of them each time."""
+    expected = Run.open(small_run).top(5)
+    monkeypatch.setattr(CandidateMap, "top", lambda *_: pytest.fail("all were sorted"))
+    assert list(Watch(small_run).look(0.0).top) == expected
 
 
 def test_a_record_caught_while_it_is_written_waits_for_the_next_look(tmp_path, small_run):
@@ -129,7 +136,7 @@ def test_a_rate_forgets_what_was_long_ago(tmp_path, small_run, monkeypatch):
     writer.journal.close()
 
 
-def test_who_loses_its_standing_is_shown_no_more(tmp_path, small_run):
+def test_who_loses_its_score_is_shown_no_more(tmp_path, small_run):
     writer = Writer(small_run, tmp_path / "run")
     watching = Watch(tmp_path / "run")
     while writer.records[0]["kind"] != "confirm":
