@@ -20,14 +20,14 @@ from typing import Any
 
 import torch
 
+from benchmarks.bloat import bloated
+from benchmarks.random_rule import random_rule
 from evosearch.language.known import known
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import Rule
 from evosearch.mutation.rng import Rng
 from evosearch.recognize.recognize import recognize_rule
 from evosearch.simplify import shared, simplify, simplify_rule
-from evosearch.simplify.bloat import bloated
-from evosearch.simplify.draw import random_rule
 from evosearch.simplify.probe import deviation, probe, replay
 from evosearch.studies.ablate import approximate
 from evosearch.studies.noninferiority import NoninferiorityTest

@@ -347,8 +347,9 @@ def expanded(line: str) -> list[str]:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the documentation speaks of."""
     folder = tmp_path_factory.mktemp("documented")
-    for name in ("examples", "discovered", "benchmarks"):
+    for name in ("examples", "benchmarks"):
         (folder / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "discovered", folder / "discovered")  # looks are noted there
     programs = {name: text for name, text in BLOCK.findall(page("docs/guide.md")) if name}
     for name in ("idea.program", "my_optimizer.program"):
         (folder / name).write_text(programs["idea.program"], encoding="utf-8")

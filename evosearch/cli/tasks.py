@@ -77,10 +77,10 @@ def note_held_out(
         finalists: What the claims will be about.
         plan: How they will be tested.
     """
-    from evosearch.studies.held_out import LOG, note_look
+    from evosearch.studies.held_out import log_file, note_look
 
     count = note_look(purpose, tasks, programs, seeds, finalists=finalists, plan=plan)
     if count:
-        text = f"Look {count} at held-out tasks, noted in {LOG}."
+        text = f"Look {count} at held-out tasks, noted in {log_file()}."
         progress_console().print(text, soft_wrap=True)
     return count

@@ -18,10 +18,14 @@ from typing import Any, Final
 from evosearch.errors import DataError
 from evosearch.storage.atomic_write import write_all
 
-__all__ = ["LOG", "looks", "note_look"]
+__all__ = ["log_file", "looks", "note_look"]
 
-LOG: Final = Path("held_out.jsonl")
-"""Where looks are noted, in the current directory."""
+_FOLDER: Final = Path("discovered")
+
+
+def log_file() -> Path:
+    """Return where looks are noted: beside the discoveries, or in the current directory."""
+    return (_FOLDER if _FOLDER.is_dir() else Path()) / "held_out.jsonl"
 
 
 def note_look(
@@ -29,7 +33,7 @@ def note_look(
     tasks: Iterable[str],
     programs: Iterable[str],
     seeds: int,
-    log: Path = LOG,
+    log: Path | None = None,
     *,
     finalists: Iterable[str] = (),
     plan: str = "",
@@ -44,7 +48,7 @@ def note_look(
         tasks: Names of registered tasks.
         programs: Texts of what is evaluated.
         seeds: Paired seeds a task.
-        log: The file.
+        log: The file; `log_file` unless given.
         finalists: Names of those that the claims will be about.
         plan: How they will be tested.
 
@@ -58,6 +62,7 @@ def note_look(
     held_out = [name for name in tasks if TASKS[name].split in unseen]
     if not held_out:
         return 0
+    log = log or log_file()
     count = len(looks(log)) + 1
     look = {
         "look": count,
@@ -83,7 +88,7 @@ def note_look(
     return count
 
 
-def looks(log: Path = LOG) -> list[dict[str, Any]]:
+def looks(log: Path) -> list[dict[str, Any]]:
     """Return all looks so far, oldest first.
 
     Raises:

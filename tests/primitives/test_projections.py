@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from interpreter import descended
 
 from evosearch.errors import ProgramError
-from evosearch.language.interpret import descended
 from evosearch.language.parse import parse_rules
 from primitives.kernels import kept
 from primitives.shape import FULL, ROWWISE, STEP

@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from interpreter import descended
 from torch import Tensor
 
 from evosearch.evolution.offspring import offspring
-from evosearch.language.interpret import descended
 from evosearch.language.known import known
 from evosearch.language.liveness import strip_rules
 from evosearch.language.parse import parse_rules

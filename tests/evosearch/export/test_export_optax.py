@@ -11,10 +11,10 @@ import pytest
 import torch
 from evolved_programs import evolved
 from exported_optimizers import FOLLOWED
+from interpreter import descended
 
 from evosearch.export import export_optax
 from evosearch.export.jax_ops import JAX, kernels_in
-from evosearch.language.interpret import descended
 from evosearch.language.known import known
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import RuleSet

@@ -8,11 +8,11 @@ import pytest
 import torch
 from evolved_programs import evolved
 from exported_optimizers import SUBJECTS, optimizer_of
+from interpreter import descended
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from evosearch.language.interpret import descended
 from evosearch.language.known import known
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import RuleSet

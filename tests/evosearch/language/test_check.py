@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 from hypothesis import given, settings
+from interpreter import initial_states, run
 from random_programs import programs, raw_rule, rules, seeds
 
 from evosearch.errors import ProgramError
 from evosearch.language.check import check_rule, check_rules, infer, result_shape
-from evosearch.language.interpret import initial_states, run
 from evosearch.language.known import KNOWN, known
 from evosearch.language.rule import INPUTS, Rule, RuleSet, State, Statement
 from primitives.shape import FULL, ROWWISE, SCALAR, Shape

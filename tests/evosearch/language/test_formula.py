@@ -2,13 +2,13 @@
 
 import pytest
 
+from benchmarks.random_rule import random_rule
 from evosearch.equivalence.fingerprint import fingerprint
 from evosearch.language.formula import latex, pseudo_code
 from evosearch.language.known import KNOWN, known
 from evosearch.language.naming import named, named_rule
 from evosearch.language.parse import parse_rules
 from evosearch.mutation.rng import Rng
-from evosearch.simplify.draw import random_rule
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ import muon
 import pytest
 import reference_optimizers
 import torch
+from interpreter import descended, initial_states, run
 from torch import Tensor
 
 from evosearch.errors import UsageError
 from evosearch.export.torch_file import class_name
-from evosearch.language.interpret import descended, initial_states, run
 from evosearch.language.known import KNOWN, default_rest, known, resolve, rest_of
 from evosearch.language.library import LIBRARY, Reference
 from evosearch.language.liveness import strip_rules

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import torch
 from hypothesis import given, settings
+from interpreter import initial_states, run
 from random_programs import programs, rules
 from torch import Tensor
 
-from evosearch.language.interpret import initial_states, run
 from evosearch.language.known import KNOWN, known
 from evosearch.language.liveness import live_statements, strip, strip_rules
 from evosearch.language.parse import parse_rules

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from interpreter import initial_states, run
 from random_programs import rules, seeds
 from torch import Tensor
 
-from evosearch.language.interpret import initial_states, run
 from evosearch.language.known import KNOWN, default_rest, known
 from evosearch.language.liveness import strip
 from evosearch.language.parse import parse_rules

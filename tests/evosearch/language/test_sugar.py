@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from interpreter import initial_states, run
 
 from evosearch.errors import ProgramError
-from evosearch.language.interpret import initial_states, run
 from evosearch.language.naming import named_rule
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import Rule, Tie

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pytest
 import torch
 from hypothesis import given, settings
+from interpreter import initial_states, run
 from random_programs import bred, seeds
 
 from evosearch.equivalence.fingerprint import rule_fingerprint
 from evosearch.language.check import check_rule, infer
-from evosearch.language.interpret import initial_states, run
 from evosearch.language.known import KNOWN, known
 from evosearch.language.liveness import strip
 from evosearch.language.parse import parse_rules

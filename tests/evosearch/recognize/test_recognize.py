@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
+from benchmarks.bloat import bloated
+from benchmarks.random_rule import random_rule
 from evosearch.language.known import known
 from evosearch.language.library import LIBRARY
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import Rule
 from evosearch.mutation.rng import Rng
 from evosearch.recognize.recognize import recognize, recognize_rule
-from evosearch.simplify.bloat import bloated
-from evosearch.simplify.draw import random_rule
 
 FORMED = [name for name, row in LIBRARY.items() if row.form]
 """What is recognized with any constants."""

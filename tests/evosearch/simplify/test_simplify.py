@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from interpreter import initial_states, run
 
-from evosearch.language.interpret import initial_states, run
+from benchmarks.bloat import bloated
+from benchmarks.random_rule import random_rule
 from evosearch.language.known import known
 from evosearch.language.library import LIBRARY
 from evosearch.language.parse import parse_rules
@@ -15,8 +17,6 @@ from evosearch.language.rule import Rule
 from evosearch.mutation.rng import Rng
 from evosearch.recognize.recognize import recognize
 from evosearch.simplify import simplify, simplify_rule
-from evosearch.simplify.bloat import bloated
-from evosearch.simplify.draw import random_rule
 
 FORMED = [name for name, row in LIBRARY.items() if row.form]
 """What is recognized with any constants."""

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from interpreter import initial_states
+from interpreter import run as interpret
 
-from evosearch.language.interpret import initial_states
-from evosearch.language.interpret import run as interpret
+from benchmarks.random_rule import random_rule
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import Rule
 from evosearch.mutation.rng import Rng
 from evosearch.simplify.bounds import bounds_of
-from evosearch.simplify.draw import random_rule
 from evosearch.simplify.graph import Graph, Node, Terms, read
 from evosearch.simplify.linear import snap
 from evosearch.simplify.probe import deviation, probe, replay, run
