@@ -93,5 +93,6 @@ def test_its_commands_run_where_there_is_no_checkout(installed: Path, tmp_path: 
     assert "digits_mlp" in evosearch("baselines")
     step = "p = torch.nn.Parameter(torch.ones(3, 2)); p.grad = p.detach().clone()"
     for module in ("found", "discovered.muon"):
-        names = f"import torch, {module} as m; {step}; o = getattr(m, m.__all__[0])([('layer.weight', p)])"
-        python("-c", f"{names}; o.step(); assert (p != 1).any()")
+        optimizer = "getattr(m, m.__all__[0])([('layer.weight', p)])"
+        trains = f"{step}; {optimizer}.step(); assert (p != 1).any()"
+        python("-c", f"import torch, {module} as m; {trains}")
