@@ -270,14 +270,22 @@ def _look(test: ScaleTest, by_label: Mapping[str, str], where: Path) -> int:
 
 def _print(summary: dict[str, Any]) -> None:
     from evosearch.studies.scale.paired import sentence
-    from evosearch.studies.scale.table import COLUMNS, WORDS, correlation, rows, shares, size
+    from evosearch.studies.scale.table import (
+        COLUMNS,
+        WORDS,
+        correlation,
+        rows,
+        shares,
+        size,
+        unsettled,
+    )
 
     write(f"{summary['task']}: {size(summary)}\n")
     for share in shares(summary):
         write(f"Speed-up to AdamW's value after {float(share):.0%} of its steps\n")
         table(COLUMNS, rows(summary, share), left=WORDS)
         write()
-    if said := sentence(summary):
+    for said in filter(None, (unsettled(summary), sentence(summary))):
         write(f"{said}\n")
     if summary["search"]:
         write(correlation(summary))

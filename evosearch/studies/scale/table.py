@@ -7,7 +7,17 @@ from typing import Any, Final
 
 from evosearch.studies.scale.paired import Summary, sentence
 
-__all__ = ["COLUMNS", "REFERENCE", "WORDS", "correlation", "markdown", "rows", "shares", "size"]
+__all__ = [
+    "COLUMNS",
+    "REFERENCE",
+    "WORDS",
+    "correlation",
+    "markdown",
+    "rows",
+    "shares",
+    "size",
+    "unsettled",
+]
 
 REFERENCE: Final = "adamw"
 """The label that everybody is compared with."""
@@ -65,6 +75,12 @@ def rows(summary: Summary, at: str | None = None) -> list[tuple[str, ...]]:
     ]
 
 
+def unsettled(summary: Summary) -> str:
+    """Return in words whose trials ran out beside their best; empty where nobody's did."""
+    edges = [label for label, row in summary["optimizers"].items() if row["edge"]]
+    return f"Best at the edge of what was tried: {', '.join(edges)}." if edges else ""
+
+
 def correlation(summary: Summary) -> str:
     """Return a sentence on how well the search's score foretells this one."""
     found = summary["rank_correlation"]
@@ -84,8 +100,7 @@ def markdown(summary: Summary) -> list[str]:
 
     share = float(shares(summary)[0])
     target = "its own end value" if share == 1.0 else f"its value after {share:.0%} of its steps"
-    edges = [label for label, row in summary["optimizers"].items() if row["edge"]]
-    at_edge = f" Best at the edge of what was tried: {', '.join(edges)}." if edges else ""
+    at_edge = f" {said}" if (said := unsettled(summary)) else ""
     return [
         f"## Scale test: {summary['task']}",
         "",

@@ -40,6 +40,7 @@ def test_it_compares_and_notes_the_look_once(scale, tmp_path):
     assert again.exit_code == 0, again.output
     assert "muon" in again.stdout
     assert "Rank correlation" in again.stdout
+    assert "Best at the edge of what was tried: momentum" in again.stdout
     (look,) = looks(tmp_path / "held_out.jsonl")
     assert look["tasks"] == ["char_lm_scale"]
     assert look["finalists"] == ["new"]
