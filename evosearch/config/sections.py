@@ -209,6 +209,9 @@ class PopulationConfig(Section):
     """How often the parent is one that nothing of its size or smaller beats, a large one more often
     than a small one, which has fewer neighbours; simple programs that are good for their size are
     where good programs start."""
+    archive: Fraction = 0.0
+    """How often the parent is the best of a niche, which is a cost and a state memory, all niches
+    alike: what is cheap is bred from as well as what is best."""
     tuning: Fraction = 0.2
     """How often a proposal changes nothing but the constants of a promising form."""
     fatigue: Factor = 0.1

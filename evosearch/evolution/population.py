@@ -19,6 +19,7 @@ from itertools import accumulate
 from evosearch.config.schema import Config
 from evosearch.equivalence.core import Core
 from evosearch.equivalence.fingerprint import fingerprint
+from evosearch.evolution.archive import Archive
 from evosearch.evolution.enumeration import Enumeration, Ordinal
 from evosearch.evolution.fitness import Fitness, Scores
 from evosearch.evolution.individual import Individual, Pack
@@ -78,6 +79,7 @@ class Population:
         self._tier_tasks = [[str(ref) for ref in tier] for tier in config.tiers_of_tasks()]
         self._tier_scores: list[list[float]] = [[] for _ in self._tier_tasks]
         self._ranking = Ranking()
+        self._archive = Archive()
         self._tuning = Retuning(config.population.fatigue)
         self._seen: set[str] = set()
         self._forms = iter(Enumeration(self._space, config.seed))
@@ -149,6 +151,7 @@ class Population:
         if self._results[id_].rounds:
             del self.fitnesses[id_]
             self._ranking.drop(id_)
+            self._archive.drop(id_)
             self._tuning.close(self.cores[id_].form)
         for island in self._islands:
             island.discard(id_)
@@ -173,6 +176,7 @@ class Population:
         core = self.cores[id_]
         self.fitnesses[id_] = fitness
         self._ranking.put(id_, fitness, core.size, core.memory)
+        self._archive.put(id_, fitness, core)
         self._tuning.put(id_, core, self._tier_mean(scores, 0), first=first)
 
     def _tier_mean(self, scores: Scores, tier: int) -> float:
@@ -335,6 +339,8 @@ class Population:
         first = self._tournament(island, rng)
         if first is None:
             return (self.individuals[0],)
+        if settings.archive and rng.chance(settings.archive):
+            return (self.individuals[rng.pick(self._archive.elites())],)
         if rng.chance(settings.front):
             weights = accumulate(1 + self.cores[i].size for i in ladder)
             return (self.individuals[rng.weighted(ladder, list(weights))],)

@@ -23,6 +23,7 @@ CONFIG = config_of(
     "space.by_family=true",
     "population.crossover=0.2",
     "population.recombination=0.5",
+    "population.archive=0.2",
 )
 
 
