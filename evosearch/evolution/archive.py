@@ -12,13 +12,12 @@ from bisect import bisect_left, insort
 
 from evosearch.equivalence.core import Core
 from evosearch.evolution.fitness import Fitness
+from evosearch.evolution.ranking import Rank
 
 __all__ = ["Archive", "Niche", "niche"]
 
 Niche = tuple[int, int]
 """Octave of the cost, and state memory."""
-Rank = tuple[int, float, int]
-"""Tier, score and the negative id: greater is better, and of equals the first counts."""
 
 
 def niche(core: Core) -> Niche:

@@ -8,7 +8,7 @@ from itertools import islice
 
 from evosearch.evolution.fitness import Fitness
 
-__all__ = ["Ranking"]
+__all__ = ["Rank", "Ranking"]
 
 Rank = tuple[int, float, int]
 """Tier, score and the negative id: greater is better, and of equals the first counts."""
