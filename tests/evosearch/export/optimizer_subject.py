@@ -27,6 +27,7 @@ class Subject(OptimizerInfo):
         errors: list[dict[str, Any]] | None = None,
         matrices_only: bool = False,
         rests: bool = True,
+        shrinks: bool = True,
         **options: Any,
     ) -> None:
         """Describe an optimizer.
@@ -37,6 +38,7 @@ class Subject(OptimizerInfo):
             errors: constructor arguments that must raise ValueError.
             matrices_only: whether it takes matrices alone, so that checks have no vectors.
             rests: whether a parameter whose gradient was always zero stays where it is.
+            shrinks: whether weight decay makes matrices smaller; some keep their norm.
             options: as for `OptimizerInfo`.
         """
         super().__init__(
@@ -52,6 +54,7 @@ class Subject(OptimizerInfo):
         self.errors = errors or []
         self.matrices_only = matrices_only
         self.rests = rests
+        self.shrinks = shrinks
 
     def make(self, params: Any, **extra: Any) -> Optimizer:
         """Return the optimizer with the arguments of the plain case, over these parameters."""

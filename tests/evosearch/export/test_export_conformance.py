@@ -33,6 +33,7 @@ def _subject(cls: type[Optimizer], rules: RuleSet) -> Subject:
         [plain, *({**plain, **extra} for extra in extras)],
         errors=[{"weight_decay": -0.5}, {"lr": float("nan")}],
         rests=rests(rules),
+        shrinks=not rules.matrix.keeps,
     )
 
 

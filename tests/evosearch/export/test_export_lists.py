@@ -7,6 +7,7 @@ import itertools
 import pytest
 import torch
 from exported_optimizers import module_of
+from interpreter import descended
 from torch import Tensor
 
 from evosearch.errors import ProgramError
@@ -27,6 +28,9 @@ def _programs(op: Op) -> list[RuleSet]:
     """Return programs around one op, in which its operands die, live on, or are states."""
     choices = {"*": ("g", "m", "0.3"), "ii": ("a", "b"), "jk": ("b",)}
     constants = [repr(c) for c in op.probes[0]] if op.probes else []
+    if op.keeps:  # it stands last
+        bodies = ([f"u = {op.name}(g)"], ["m = lerp(m, g, 0.2)", f"u = {op.name}(m)"])
+        return [rules for body in bodies if (rules := _parsed(body)) is not None]
     programs = []
     for operands in itertools.product(*(choices.get(p, ("g", "m")) for p in op.signature.inputs)):
         call = f"{op.name}({', '.join([*operands, *constants])})"
@@ -102,7 +106,7 @@ def _evaluated(rule: Rule, w: Tensor, gradients: list[Tensor]) -> Tensor:
     states = [w.new_zeros(shape.sizes(*SHAPE)) for shape in compiled.states]
     for t, g in enumerate(gradients, start=1):
         u, *states = compiled.update(w, g, float(t), *states)
-        w = w.add(u, alpha=-0.1)
+        w = descended(rule, w, u, 0.1)
     return w
 
 

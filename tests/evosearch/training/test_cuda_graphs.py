@@ -34,6 +34,7 @@ SHORT: dict[str, dict[str, int]] = {
     "token_lm": {"batch": 2, "windows": 2},
     "varying_batch": {},
     "least_squares": {},
+    "two_sided_least_squares": {"batch": 2},
     "matrix_factorization": {},
     "teacher_student": {},
     "zipf_bigram": {},
