@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: 0BSD
+# pyright: reportPrivateImportUsage=false, reportIncompatibleMethodOverride=false
 """Muon, an optimizer for PyTorch.
 
 Candidate 727 of 1,000, found from adamw with seed 704.
 """
-
-# pyright: reportPrivateImportUsage=false, reportIncompatibleMethodOverride=false
 
 import warnings
 
@@ -52,15 +51,12 @@ class Muon(Optimizer):
     A group has one rule, and its options are that rule's own: `lr` is the rate of its
     parameters, whichever rule moves them. A group with both kinds is split in two,
     where `backup_adamw_*` options are for the others; `backup_adamw_lr` is by default
-    `lr` times 0.015, `backup_adamw_wd` `weight_decay`. Default values are those of the
-    program. States have their parameter's dtype. Sparse gradients and complex numbers
-    are refused. The search did best with lr 0.18, and 0.013 for the others, in units of
-    the formula, on models of a few thousand parameters; the defaults are for ordinary
-    ones.
+    `lr` times 0.015, `backup_adamw_wd` `weight_decay`. States have their parameter's
+    dtype. The search did best with lr 0.18, and 0.013 for the others, in units of the
+    formula, on models of a few thousand parameters; defaults are for ordinary ones.
 
     Args:
-        params: parameters, named or not, or groups of them, which may override the
-            options.
+        params: parameters, named or not, or groups with options of their own.
         lr: learning rate, a number or a tensor of one element, >= 0; by default 0.02
             for matrices and 0.0003 for the others.
         momentum: decay rate of the running average per step, in [0, 1).
@@ -76,8 +72,7 @@ class Muon(Optimizer):
             embedding or a head, and convolutions of images are none.
         batch_dims: how many leading dimensions count matrices, as of stacked experts;
             by default 1 for three dimensions of which the last is 16 or more, else 0.
-        maximize, foreach, capturable: as in torch.optim.AdamW; foreach is on by
-            default.
+        maximize, foreach, capturable: as in torch.optim.AdamW; foreach by default.
     """
 
     def __init__(
@@ -171,7 +166,14 @@ class Muon(Optimizer):
 
     def __setstate__(self, state: dict) -> None:
         """Restore a state; options that an older version lacks are as by default."""
-        _check_states(state)
+        for group in state["param_groups"]:  # which may be those of another optimizer
+            expected = {"step", "exp_avg", "exp_avg_sq"}
+            if group.get("use_matrix_rule"):
+                expected = {"momentum_buffer"}
+            for found in (state["state"].get(p) for p in group["params"]):
+                if found and {*found} != expected:
+                    what = f"states {sorted(expected)}, found {sorted(found)}"
+                    raise ValueError(f"expected {what}: another optimizer's?")
         super().__setstate__(state)
         for group in self.param_groups:
             matrix = group.setdefault("use_matrix_rule", False)
@@ -195,9 +197,8 @@ class Muon(Optimizer):
             g = [p.grad for p in params]
             if group["maximize"]:
                 g = torch._foreach_neg(g)
-            states = [self.state[p] for p in params]
             update = _update_matrices if group["use_matrix_rule"] else _update_others
-            update(params, g, states, group)
+            update(params, g, [self.state[p] for p in params], group)
         return loss
 
     def _batches(self, group):
@@ -214,7 +215,8 @@ class Muon(Optimizer):
             if not state and matrix:
                 state["momentum_buffer"] = p.new_zeros(p.shape)
             elif not state:
-                state["step"] = _zero(p, group)
+                device = p.device if group["capturable"] else "cpu"
+                state["step"] = torch.zeros((), device=device)
                 state["exp_avg"] = torch.zeros_like(p)
                 state["exp_avg_sq"] = torch.zeros_like(p)
             key = (p.device, p.dtype, getattr(p, "device_mesh", None))
@@ -248,7 +250,10 @@ def _update_others(params, g, states, group):
     eps = group["eps"]
     exp_avg = [s["exp_avg"] for s in states]
     exp_avg_sq = [s["exp_avg_sq"] for s in states]
-    t = _count(states, group)
+    t = [s["step"] for s in states]
+    torch._foreach_add_(t, 1)
+    if not group["capturable"] and not torch.compiler.is_compiling():
+        t = [x.item() for x in t]
     torch._foreach_lerp_(exp_avg, g, 1 - beta1)
     torch._foreach_mul_(exp_avg_sq, beta2)
     torch._foreach_addcmul_(exp_avg_sq, g, g, value=1 - beta2)
@@ -302,39 +307,11 @@ def _check(options, decays):
             fits = len(numbers) == count and all(hasattr(x, kind) for x in numbers)
             fits = fits and all(low <= x < high for x in numbers)
         if not fits:
-            what = f"be {count} in" if count > 1 else "be in"
-            raise ValueError(f"{name} must {what} [{low}, {high}), found {value!r}")
+            raise ValueError(f"{name} needs {count} in [{low}, {high}), got {value!r}")
     if type(options.get("ns_dtype")) not in (torch.dtype, type(None)):
         raise ValueError(f"ns_dtype must be a dtype, found {options['ns_dtype']!r}")
     if options.get("adjust_lr_fn") not in (None, "original", "match_rms_adamw"):
         raise ValueError(f"unknown adjust_lr_fn {options['adjust_lr_fn']!r}")
-
-
-def _check_states(state):
-    """Raise ValueError for the checkpoint of another optimizer."""
-    for group in state["param_groups"]:
-        expected = {"step", "exp_avg", "exp_avg_sq"}
-        if group.get("use_matrix_rule"):
-            expected = {"momentum_buffer"}
-        for p in group["params"]:
-            found = state["state"].get(p)
-            if found and {*found} != expected:
-                what = f"states {sorted(expected)}, found {sorted(found)}"
-                raise ValueError(f"expected {what}: a checkpoint of another optimizer?")
-
-
-def _zero(p, group):
-    """Return a counter of steps, on the CPU unless a CUDA graph has to advance it."""
-    return torch.zeros((), device=p.device if group["capturable"] else "cpu")
-
-
-def _count(states, group):
-    """Advance the counters of steps and return them, as numbers unless on a device."""
-    t = [s["step"] for s in states]
-    torch._foreach_add_(t, 1)
-    if group["capturable"] or torch.compiler.is_compiling():
-        return t
-    return [x.item() for x in t]
 
 
 def _name(group, i):
@@ -398,8 +375,8 @@ def _like(x, like):
 def _descend(params, u, group, d=None):
     """Subtract lr * (u / d + weight_decay * params) from the parameters."""
     lr, weight_decay = group["lr"], group["weight_decay"]
-    if isinstance(lr, Tensor) or torch.compiler.is_compiling():  # then as data
-        lr = torch.as_tensor(lr, dtype=u[0].dtype).reshape(())
+    if isinstance(lr, Tensor) or torch.compiler.is_compiling():  # one graph for all
+        lr = (torch.ones((), dtype=u[0].dtype) * lr).squeeze()
         u = torch._foreach_mul(u, lr)
     if weight_decay != 0:
         torch._foreach_mul_(params, 1 - lr * weight_decay)

@@ -12,10 +12,21 @@ from evosearch.export.formula import formula
 from evosearch.export.hyper import Hyper, NamedRule, Scale, name_constants
 from evosearch.export.lists import write_rule
 from evosearch.export.rule_code import RuleCode
+from evosearch.export.torch_template import DESCENT
 from evosearch.language.rule import INPUTS, Rule, State, Statement
 from primitives.shape import FULL
 
-__all__ = ["WIDTH", "Option", "Part", "entry", "landing", "name_rule", "renamed", "wrapped"]
+__all__ = [
+    "WIDTH",
+    "Option",
+    "Part",
+    "descent",
+    "entry",
+    "landing",
+    "name_rule",
+    "renamed",
+    "wrapped",
+]
 
 WIDTH: Final = 88
 """Lines are no longer than this, so that formatters of 88 and of 100 columns agree on them."""
@@ -115,8 +126,8 @@ class Part:
         hypers = {h.name for h in self.named.hypers} | {"ns_dtype"}
         return [name for name in self.code.parameters if name not in hypers]
 
-    def source(self) -> list[str]:
-        """Return the function that moves parameters by the rule."""
+    def source(self, *, alone: bool) -> list[str]:
+        """Return the function that moves parameters by the rule, alone in its file or not."""
         stacked, flow = self.code.stacked, self.named.flow
         lines = ['"""Move parameters; the states are advanced in place."""']
         decays = [h.name for h in self.named.decays]
@@ -135,22 +146,20 @@ class Part:
                 value = f"_view({value}, group)"
             lines.append(f"{self.code.states[start]} = [{value} for s in states]")
         if self.counts:
-            target = "t = " if "t" in self.code.parameters else ""
-            why = "" if target else "  # so that there is a state to save"
-            lines.append(f"{target}_count(states, group){why}")
+            lines += _counted(read="t" in self.code.parameters)
         *body, last = self.code.lines
         lines += body
         update, _, divisor = last.removeprefix("return ").partition(", ")
         if stacked:
             lines += self._scaled(update)
             update = "u"
-        arguments = ["params", update, "group", *([divisor] if divisor else [])]
-        descent = [f"_descend({', '.join(arguments)})"]
-        if self.named.keeps:
-            size = f"_{self.named.keeps}"
+        size = f"_{self.named.keeps}" if self.named.keeps else ""
+        if size:
             lines.append(f"sizes = [{size}(p, group) for p in params]")
-            descent.append(f"_keep(params, sizes, {size}, group)")
-        lines += descent
+        arguments = ", ".join(x for x in ("params", update, "group", divisor) if x)
+        lines += descent(update, divisor) if alone else [f"_descend({arguments})"]
+        if size:
+            lines.append(f"_keep(params, sizes, {size}, group)")
         head = wrapped(f"def {self.function}(", ["params", "g", "states", "group"], "):", 0)
         return [*head, *(f"    {line}" for line in lines)]
 
@@ -169,7 +178,10 @@ class Part:
 
     def zeros(self) -> list[str]:
         """Return the lines that make the states of one parameter."""
-        lines = ['state["step"] = _zero(p, group)'] if self.counts else []
+        lines = []
+        if self.counts:  # on the CPU, unless a CUDA graph has to advance it
+            lines.append('device = p.device if group["capturable"] else "cpu"')
+            lines.append('state["step"] = torch.zeros((), device=device)')
         states = self.named.flow.rule.states
         small = {side for state in states if state.shape != FULL for side in state.shape}
         if small:
@@ -231,6 +243,30 @@ def entry(name: str, doc: str) -> list[str]:
     """Return the lines that document an argument."""
     lines = textwrap.wrap(f"{name}: {doc}", 80, subsequent_indent="    ")
     return [f"    {line}" for line in lines]
+
+
+def descent(update: str, divisor: str) -> list[str]:
+    """Return the lines that take an update, or its quotient, from the parameters."""
+    lines = DESCENT.replace("$u", update).rstrip().split("\n")
+    call = f"torch._foreach_add_(params, {update}, alpha="
+    if divisor:
+        call = f"torch._foreach_addcdiv_(params, {update}, {divisor}, value="
+    rate = "-1 if isinstance(lr, Tensor) else -lr"
+    if len(call) + len(rate) > WIDTH - 9:
+        lines, rate = [*lines, f"rate = {rate}"], "rate"
+    return [*lines, f"{call}{rate})"]
+
+
+def _counted(*, read: bool) -> list[str]:
+    """Return the lines that advance the counters of steps, and make them numbers if they can."""
+    if not read:
+        return ['torch._foreach_add_([s["step"] for s in states], 1)  # a state to save']
+    return [
+        't = [s["step"] for s in states]',
+        "torch._foreach_add_(t, 1)",
+        'if not group["capturable"] and not torch.compiler.is_compiling():',
+        "    t = [x.item() for x in t]",
+    ]
 
 
 def _described(hyper: Hyper) -> str:

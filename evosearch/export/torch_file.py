@@ -12,7 +12,7 @@ from evosearch.errors import UsageError
 from evosearch.export.hyper import NamedRule, Scale
 from evosearch.export.kernel_sources import source_of, with_called
 from evosearch.export.licence import SPDX
-from evosearch.export.part import WIDTH, Option, Part, entry, name_rule, wrapped
+from evosearch.export.part import WIDTH, Option, Part, descent, entry, name_rule, wrapped
 from evosearch.export.rates import default_lr
 from evosearch.export.states import conventional
 from evosearch.export.torch_template import FILE, FUNCTIONS, ONE_RULE, TWO_RULES
@@ -30,7 +30,7 @@ MATCHED: Final = "match_rms_adamw"
 MUON_REST: Final = 3e-4
 """The rate of AdamW beside Muon at its own scale, after github.com/KellerJordan/Muon."""
 
-_PARAMS = "parameters, named or not, or groups of them, which may override the options."
+_PARAMS = "parameters, named or not, or groups with options of their own."
 _LR = "learning rate, a number or a tensor of one element, >= 0"
 _DECAY = "decoupled weight decay, per step and unit of lr, >= 0"
 _ROUTE = (
@@ -42,16 +42,13 @@ _STACK = (
     "how many leading dimensions count matrices, as of stacked experts; by default 1 for three "
     "dimensions of which the last is 16 or more, else 0."
 )
-_FLAGS = "as in torch.optim.AdamW; foreach is on by default."
+_FLAGS = "as in torch.optim.AdamW; foreach by default."
 _OWN = (
     "A group has one rule, and its options are that rule's own: `lr` is the rate of its "
     "parameters, whichever rule moves them. A group with both kinds is split in two, where "
     "`{prefix}*` options are for the others"
 )
-_REMARK = (
-    "Default values are those of the program. States have their parameter's dtype. "
-    "Sparse gradients and complex numbers are refused."
-)
+_REMARK = "States have their parameter's dtype."
 _TAKEN = ("Optimizer", "ParamsT", "Tensor")
 
 
@@ -113,7 +110,7 @@ def found_rates(lr: float | None, rest_lr: float | None) -> str:
     more = "" if rest_lr is None or rest_lr == lr else f", and {rest_lr:.3g} for the others"
     return (
         f"The search did best with lr {lr:.3g}{more}, in units of the formula, on models of a few "
-        "thousand parameters; the defaults are for ordinary ones."
+        "thousand parameters; defaults are for ordinary ones."
     )
 
 
@@ -176,15 +173,22 @@ class _File:
             kind = "matrix" if self.parts[0].code.stacked else "not matrix"
             words["key"] = f"(*key, {kind} and p.shape)"  # what is stacked has one shape
         first, last = self.parts[0], self.parts[-1]
-        update = [f"{first.function}(params, g, states, group)"]
+        arguments = "params, g, [self.state[p] for p in params], group"
+        update = [f"{first.function}({arguments})"]
         refuse = ["_refuse(group, self.defaults)"]
+        dense = [
+            'name = group["param_names"][i] if "param_names" in group else i',
+            'what = f"parameter {name} of shape {tuple(p.shape)}"',
+            'raise RuntimeError(f"{what} needs a dense, real gradient")',
+        ]
         if self.routed:
             choice = f'{first.function} if group["use_matrix_rule"] else {last.function}'
-            update = [f"update = {choice}", "update(params, g, states, group)"]
+            update = [f"update = {choice}", f"update({arguments})"]
             refuse = [
                 'matrix = group["use_matrix_rule"]',
                 "_refuse(group, _MATRIX if matrix else _OTHERS)",
             ]
+            dense = ['raise RuntimeError(f"{_name(group, i)} needs a dense, real gradient")']
         blocks = {
             "imports": ["import warnings", ""] if self.routed else [],
             "tables": self._tables(),
@@ -194,6 +198,7 @@ class _File:
             "methods": self._methods(),
             "update": update,
             "refuse": refuse,
+            "dense": dense,
             "states": self._states(),
             "functions": self._functions(),
         }
@@ -282,10 +287,8 @@ class _File:
 
     def _tables(self) -> list[str]:
         """Return the tables of options, and messages."""
-        usual = '"betas", "momentum", "eps", "alpha", "nesterov"'
         if not self.routed:
-            own = ["lr", *(o.name for o in self.parts[0].own)]
-            return ["", f"_NAMES = {{{usual}}}"] if own else []
+            return []
         first, second = (
             ["lr", *(o.name for o in (*part.own, *part.choices)), "weight_decay"]
             for part in self.parts
@@ -295,7 +298,7 @@ class _File:
             *_tuple("_MATRIX = ", [f'"{name}"' for name in first]),
             *_tuple("_OTHERS = ", [f'"{name}"' for name in second]),
             *_tuple("_BACKUP = ", [f'"{self.parts[1].called(name)}"' for name in second]),
-            f'_NAMES = {{{usual}, "matrix", "backup"}}',
+            f'_NAMES = {{{_USUAL}, "matrix", "backup"}}',
             "_NAMES |= {*_MATRIX, *_OTHERS, *_BACKUP}",
             *self._differing(),
             '_HEADS = {"head", "heads", "lm_head", "classifier", "score", "wte", "wpe", "pos"}',
@@ -379,7 +382,8 @@ class _File:
         elif self.routed:
             share = ['said = {k: said.get(k) for k in ("lr", "weight_decay")}']
         last = ["places.append(_DEFAULTS[matrix])"] if self._differing() else []
-        blocks = {"counters": counters, "share": share, "last": last}
+        expected = self._expected()
+        blocks = {"counters": counters, "share": share, "last": last, "expected": expected}
         numbers = [len(part.named.decays) for part in self.parts]
         number = f", {numbers[0]}" if max(numbers) else ""
         if max(numbers) and numbers[0] != numbers[-1]:
@@ -394,7 +398,7 @@ class _File:
         return ["if not state:", *zeros[0]]
 
     def _functions(self) -> list[str]:
-        pieces = ["\n".join(part.source()) for part in self.parts]
+        pieces = ["\n".join(part.source(alone=not self.routed)) for part in self.parts]
         kernels = {k for part in self.parts for k in part.code.kernels}
         names = with_called(kernels | {"kept" for part in self.parts if part.named.keeps})
         pieces += map(source_of, names)
@@ -402,9 +406,6 @@ class _File:
         pieces = [re.sub(calls, r"_\1", piece) for piece in pieces]
         words = self._words()
         chosen = {name.rstrip("/"): text for name, text in FUNCTIONS.items()}
-        quotients = {part.code.quotient for part in self.parts}
-        chosen["_descend"] = FUNCTIONS["_descend" if quotients == {False} else "_descend/"]
-        chosen["_descend"] = FUNCTIONS["_descend//"] if len(quotients) == 2 else chosen["_descend"]
         chosen["_matrix"] = FUNCTIONS["_matrix" if self.routed else "_matrix/"]
         chosen["_share"] = _SHARE
         for op in OPS.values():
@@ -413,11 +414,12 @@ class _File:
                 chosen[f"_{op.keeps}"] = _fill(_SIZE, {"name": op.keeps, "size": size}, {})
         named = dict.fromkeys(o.name for part in self.parts for o in part.choices)
         choices = [line for name in named for line in _CHOICES[name]]
-        blocks = {"expected": self._expected(), "choices": choices, "ranges": self._ranges()}
+        blocks = {"choices": choices, "ranges": self._ranges(), "descent": self._descent()}
+        blocks["known"] = [] if self.routed else [f"known = {{{_USUAL}}}"]
         texts = {n: _fill(t, words, blocks) for n, t in chosen.items()}
         used: set[str] = set()
-        called = [*self._methods(), *self._states(), "_refuse(", "_name(", *pieces]
-        called += ["_is_matrix("] if self.routed else []
+        called = [*self._methods(), *self._states(), "_refuse(", *pieces]
+        called += ["_is_matrix(", "_name("] if self.routed else []
         while called:
             found = {w for text in called for w in re.findall(r"\b_\w+(?=\()", text)} - used
             used |= found
@@ -436,22 +438,41 @@ class _File:
             "scale": scale,
             "ratio": f"{self.ratio:.6g}",
             "rate": self.parts[-1].called("lr"),
+            "names": "_NAMES" if self.routed else "known",
+            "divisor": {0: "", 1: ", d=None", 2: ", d"}[self._quotients],
+            "moved": "u / d" if self._quotients else "u",
         }
+
+    @property
+    def _quotients(self) -> int:
+        """How many of two rules leave the division to the call that moves parameters."""
+        return sum(part.code.quotient for part in self.parts)
+
+    def _descent(self) -> list[str]:
+        """Return the lines that move parameters by either rule's update."""
+        if self._quotients != 1:
+            return descent("u", "d" if self._quotients else "")
+        lines = [*descent("u", "")[:-1], "rate = -1 if isinstance(lr, Tensor) else -lr"]
+        lines += ["if d is None:", "    torch._foreach_add_(params, u, alpha=rate)"]
+        return [*lines, "else:", "    torch._foreach_addcdiv_(params, u, d, value=rate)"]
 
     def _expected(self) -> list[str]:
         """Return the lines that find the names of a group's states."""
         sets = ["{" + ", ".join(f'"{s}"' for s in part.states) + "}" for part in self.parts]
         if not self.routed or sets[0] == sets[1]:
-            return _set(sets[0], 8)
+            return _set(sets[0], 12)
         line = f'expected = {sets[0]} if group.get("use_matrix_rule") else {sets[1]}'
-        if len(line) + 8 <= WIDTH:
+        if len(line) + 12 <= WIDTH:
             return [line]
         return [
-            *_set(sets[1], 8),
+            *_set(sets[1], 12),
             'if group.get("use_matrix_rule"):',
-            *(f"    {line}" for line in _set(sets[0], 12)),
+            *(f"    {line}" for line in _set(sets[0], 16)),
         ]
 
+
+_USUAL: Final = '"betas", "momentum", "eps", "alpha", "nesterov"'
+"""Options that the field knows, and that mean nothing where a rule has them not."""
 
 _CHOICES: Final = {
     "ns_dtype": (

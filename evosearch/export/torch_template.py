@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["FILE", "FUNCTIONS", "ONE_RULE", "TWO_RULES"]
+__all__ = ["DESCENT", "FILE", "FUNCTIONS", "ONE_RULE", "TWO_RULES"]
 
 FILE: Final = '''\
 # $licence
+# pyright: reportPrivateImportUsage=false, reportIncompatibleMethodOverride=false
 """$title
 
 $origin
 """
-
-# pyright: reportPrivateImportUsage=false, reportIncompatibleMethodOverride=false
 
 $imports
 import torch
@@ -52,7 +51,6 @@ class $name(Optimizer):
             g = [p.grad for p in params]
             if group["maximize"]:
                 g = torch._foreach_neg(g)
-            states = [self.state[p] for p in params]
             $update
         return loss
 
@@ -64,7 +62,7 @@ class $name(Optimizer):
             if p.grad is None:
                 continue
             if p.is_complex() or p.grad.layout != torch.strided:
-                raise RuntimeError(f"{_name(group, i)} needs a dense, real gradient")
+                $dense
             state = self.state[p]
             $states
             key = (p.device, p.dtype, getattr(p, "device_mesh", None))
@@ -90,7 +88,12 @@ def add_param_group(self, param_group: dict) -> None:
 
 def __setstate__(self, state: dict) -> None:
     """Restore a state; options that an older version lacks are as by default."""
-    _check_states(state)
+    for group in state["param_groups"]:  # which may be those of another optimizer
+        $expected
+        for found in (state["state"].get(p) for p in group["params"]):
+            if found and {*found} != expected:
+                what = f"states {sorted(expected)}, found {sorted(found)}"
+                raise ValueError(f"expected {what}: another optimizer's?")
     super().__setstate__(state)
     for group in self.param_groups:
         for name in self.defaults.keys() - {"differentiable"}:  # which torch adds
@@ -144,7 +147,12 @@ def _options(self, said, matrix, mixed):
 
 def __setstate__(self, state: dict) -> None:
     """Restore a state; options that an older version lacks are as by default."""
-    _check_states(state)
+    for group in state["param_groups"]:  # which may be those of another optimizer
+        $expected
+        for found in (state["state"].get(p) for p in group["params"]):
+            if found and {*found} != expected:
+                what = f"states {sorted(expected)}, found {sorted(found)}"
+                raise ValueError(f"expected {what}: another optimizer's?")
     super().__setstate__(state)
     for group in self.param_groups:
         matrix = group.setdefault("use_matrix_rule", False)
@@ -160,7 +168,8 @@ FUNCTIONS: Final = {
     "_refuse": '''\
 def _refuse(keys, options):
     """Raise ValueError for a key that names an option which means nothing here."""
-    for key in sorted((_NAMES - {*options}).intersection(keys)):
+    $known
+    for key in sorted(($names - {*options}).intersection(keys)):
         raise ValueError(f"{key} means nothing here; options are {', '.join(options)}")
 ''',
     "_check": '''\
@@ -178,34 +187,8 @@ def _check(options$decays):
             fits = len(numbers) == count and all(hasattr(x, kind) for x in numbers)
             fits = fits and all(low <= x < high for x in numbers)
         if not fits:
-            what = f"be {count} in" if count > 1 else "be in"
-            raise ValueError(f"{name} must {what} [{low}, {high}), found {value!r}")
+            raise ValueError(f"{name} needs {count} in [{low}, {high}), got {value!r}")
     $choices
-''',
-    "_check_states": '''\
-def _check_states(state):
-    """Raise ValueError for the checkpoint of another optimizer."""
-    for group in state["param_groups"]:
-        $expected
-        for p in group["params"]:
-            found = state["state"].get(p)
-            if found and {*found} != expected:
-                what = f"states {sorted(expected)}, found {sorted(found)}"
-                raise ValueError(f"expected {what}: a checkpoint of another optimizer?")
-''',
-    "_zero": '''\
-def _zero(p, group):
-    """Return a counter of steps, on the CPU unless a CUDA graph has to advance it."""
-    return torch.zeros((), device=p.device if group["capturable"] else "cpu")
-''',
-    "_count": '''\
-def _count(states, group):
-    """Advance the counters of steps and return them, as numbers unless on a device."""
-    t = [s["step"] for s in states]
-    torch._foreach_add_(t, 1)
-    if group["capturable"] or torch.compiler.is_compiling():
-        return t
-    return [x.item() for x in t]
 ''',
     "_name": '''\
 def _name(group, i):
@@ -289,45 +272,19 @@ def _store(states, values):
         state.copy_(_like(value, state))
 ''',
     "_descend": '''\
-def _descend(params, u, group):
-    """Subtract lr * (u + weight_decay * params) from the parameters."""
-    lr, weight_decay = group["lr"], group["weight_decay"]
-    if isinstance(lr, Tensor) or torch.compiler.is_compiling():  # then as data
-        lr = torch.as_tensor(lr, dtype=u[0].dtype).reshape(())
-        u = torch._foreach_mul(u, lr)
-    if weight_decay != 0:
-        torch._foreach_mul_(params, 1 - lr * weight_decay)
-    torch._foreach_add_(params, u, alpha=-1 if isinstance(lr, Tensor) else -lr)
-''',
-    "_descend/": '''\
-def _descend(params, u, group, d):
-    """Subtract lr * (u / d + weight_decay * params) from the parameters."""
-    lr, weight_decay = group["lr"], group["weight_decay"]
-    if isinstance(lr, Tensor) or torch.compiler.is_compiling():  # then as data
-        lr = torch.as_tensor(lr, dtype=u[0].dtype).reshape(())
-        u = torch._foreach_mul(u, lr)
-    if weight_decay != 0:
-        torch._foreach_mul_(params, 1 - lr * weight_decay)
-    torch._foreach_addcdiv_(params, u, d, value=-1 if isinstance(lr, Tensor) else -lr)
-''',
-    "_descend//": '''\
-def _descend(params, u, group, d=None):
-    """Subtract lr * (u / d + weight_decay * params) from the parameters."""
-    lr, weight_decay = group["lr"], group["weight_decay"]
-    if isinstance(lr, Tensor) or torch.compiler.is_compiling():  # then as data
-        lr = torch.as_tensor(lr, dtype=u[0].dtype).reshape(())
-        u = torch._foreach_mul(u, lr)
-    if weight_decay != 0:
-        torch._foreach_mul_(params, 1 - lr * weight_decay)
-    rate = -1 if isinstance(lr, Tensor) else -lr
-    if d is None:
-        torch._foreach_add_(params, u, alpha=rate)
-    else:
-        torch._foreach_addcdiv_(params, u, d, value=rate)
+def _descend(params, u, group$divisor):
+    """Subtract lr * ($moved + weight_decay * params) from the parameters."""
+    $descent
 ''',
 }
-"""Functions that follow the class, where they are called.
+"""Functions that follow the class, where they are called; ``/`` marks those for a single rule."""
 
-Of several with one name, ``/`` marks the one for a single rule, or where all updates are quotients,
-and ``//`` the one where some are.
+DESCENT: Final = """\
+lr, weight_decay = group["lr"], group["weight_decay"]
+if isinstance(lr, Tensor) or torch.compiler.is_compiling():  # one graph for all
+    lr = (torch.ones((), dtype=$u[0].dtype) * lr).squeeze()
+    $u = torch._foreach_mul($u, lr)
+if weight_decay != 0:
+    torch._foreach_mul_(params, 1 - lr * weight_decay)
 """
+"""How an update ``u`` is taken from the parameters, but for the last call."""

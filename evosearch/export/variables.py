@@ -11,7 +11,8 @@ from evosearch.export.hyper import NamedRule
 __all__ = ["STACK", "choose_names"]
 
 _TAKEN: Final = frozenset({"abs", "closure", "list", "loss", "map", "max", "min"}) | frozenset(
-    {"group", "ns_dtype", "p", "params", "states", "t", "torch", "zip"}
+    {"group", "lr", "ns_dtype", "p", "params", "rate", "sizes", "states", "t", "torch", "zip"}
+    | {"weight_decay"}
 )
 """Names that mean something else in the exported file."""
 STACK: Final = "_all"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import re
 import shutil
 import subprocess
 import sys
@@ -101,6 +103,46 @@ def test_documentation_has_the_formula() -> None:
     assert "w = w - lr * (scale * u + weight_decay * w)" in muon
 
 
+@pytest.mark.parametrize("name", ["lion", "adamw", "muon", "prodigy", "normuon"])
+def test_what_is_documented_is_what_holds(name: str) -> None:
+    """The arguments, their ranges and their defaults in the text are those of the code."""
+    cls = optimizer_of(known(name))
+    text = (cls.__doc__ or "").partition("Args:")[2]
+    entries = dict(re.findall(r"^ {8}([\w, ]+): (.+(?:\n {12}.+)*)", text, re.MULTILINE))
+    parameters = inspect.signature(cls.__init__).parameters
+    documented = {word.strip() for key in entries for word in key.split(",")}
+    arguments = {key for key in parameters if not key.startswith("backup_")} - {"self"}
+    assert documented == arguments
+    params = [torch.nn.Parameter(torch.ones(3, 3)), torch.nn.Parameter(torch.ones(3))]
+    groups = cls(params).param_groups
+    checked = 0
+    for key, doc in entries.items():
+        for value, group in re.findall(r"([\d.e-]+) for (matrices|the others)", doc):
+            assert groups[group == "the others"][key] == float(value)
+        bounds = re.search(r"in \[(.+), (.+)\)|>= ([\d.]+)", doc)
+        if bounds is None:
+            continue
+        checked += 1
+        low, high = float(bounds[1] or bounds[3]), float(bounds[2] or "inf")
+        default = parameters[key].default
+        kind = type(default) if isinstance(default, int) else float
+        many = len(default) if isinstance(default, tuple) else 0
+        right, wrong = ((kind(x),) * many if many else kind(x) for x in (low, low - 1))
+        assert cls(params, **{key: right}).param_groups[0][key] == right
+        outside = [wrong, (high,) * many if many else high]
+        for value in outside:
+            with pytest.raises(ValueError, match=key):
+                cls(params, **{key: value})
+    assert checked > 1
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [("lion", 150), ("signum", 150), ("adamw", 170), ("muon", 400)]
+)
+def test_files_are_short(name: str, most: int) -> None:
+    assert len(export(known(name)).splitlines()) <= most
+
+
 def test_formulas_do_not_move_past_assignments() -> None:
     """What is computed before a state changes is not written after it."""
     text = "def f(w, g, m):\n    c = lerp(m, g, 0.1)\n    m = lerp(m, g, 0.01)\n    u = sign(c)\n"
@@ -110,8 +152,6 @@ def test_formulas_do_not_move_past_assignments() -> None:
 
 
 def test_constants_have_the_names_of_the_field() -> None:
-    import inspect
-
     def arguments(name: str) -> dict[str, object]:
         parameters = inspect.signature(optimizer_of(known(name)).__init__).parameters
         return {k: p.default for k, p in parameters.items() if k not in ("self", "params")}
