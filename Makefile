@@ -21,10 +21,10 @@ test: install
 slow: install
 	$(BIN)/python -m pytest -m slow --numprocesses auto --dist worksteal
 
-# The frameworks that two examples use, jax and optax are extras, which this installs.
+# The frameworks that examples and tests use, jax and optax are extras, which this installs.
 examples: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[examples,jax]"
-	$(BIN)/python -m pytest -m "" tests/evosearch/export/test_export_examples.py tests/evosearch/export/test_export_optax.py
+	$(BIN)/python -m pytest -m "" tests/evosearch/export/test_export_examples.py tests/evosearch/export/test_export_optax.py tests/evosearch/export/test_export_frameworks.py
 
 # The documentation as a site in site/, which opens from the disk; serve it to search in it.
 docs: install

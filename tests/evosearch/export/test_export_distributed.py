@@ -11,7 +11,16 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed import checkpoint
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
 from torch.testing import assert_close
+
+from discovered.muon import Muon
+from discovered.split import split_parameters
 
 STEPS = 4
 NAMES = ("lion", "adamw", "muon", "normuon")
@@ -38,7 +47,7 @@ def _batch(step: int) -> torch.Tensor:
     return torch.randn(8, 6, generator=torch.Generator().manual_seed(step))
 
 
-def _optimizer(name: str, model: nn.Module) -> torch.optim.Optimizer:
+def _optimizer(name: str, model: nn.Module) -> Optimizer:
     here = Path(__file__).parent
     sys.path[:0] = [str(here), str(here.parents[1] / "support")]
     from exported_optimizers import optimizer_of
@@ -50,21 +59,66 @@ def _optimizer(name: str, model: nn.Module) -> torch.optim.Optimizer:
     return optimizer_of(rules)(model.named_parameters(), lr=0.01, weight_decay=0.1)
 
 
-def _train(name: str, model: nn.Module, rows: slice) -> nn.Module:
-    optimizer = _optimizer(name, model)
-    for step in range(STEPS):
+def _advance(model: nn.Module, optimizer: Optimizer, rows: slice, steps: range) -> None:
+    for step in steps:
         optimizer.zero_grad()
         model(_batch(step)[rows]).square().mean().backward()
         optimizer.step()
+
+
+def _train(name: str, model: nn.Module, rows: slice) -> nn.Module:
+    _advance(model, _optimizer(name, model), rows, range(STEPS))
     return model
+
+
+def _sharded(mesh: DeviceMesh) -> nn.Module:
+    model = _model()
+    for layer in (model[0], model[2], model):
+        fully_shard(layer, mesh=mesh)
+    return model
+
+
+def _groups(model: nn.Module) -> list[dict]:
+    """Return groups that have one rule each, for who copies groups to optimizers of its own."""
+    hidden, others = split_parameters(model, head=[])
+    matrices = {"params": hidden, "use_matrix_rule": True}
+    return [matrices, {"params": others, "use_matrix_rule": False, "lr": 3e-3}]
+
+
+def _check_split_states(rows: slice) -> None:
+    """With ZeroRedundancyOptimizer each process has half of the states."""
+    from torch.distributed.optim import ZeroRedundancyOptimizer  # which warns of torch's own code
+
+    alone, shared = _model(), nn.parallel.DistributedDataParallel(_model())
+    _advance(alone, Muon(_groups(alone)), slice(None), range(STEPS))
+    optimizer = ZeroRedundancyOptimizer(_groups(shared.module), optimizer_class=Muon)
+    _advance(shared, optimizer, rows, range(STEPS))
+    assert_close(list(shared.parameters()), list(alone.parameters()))
+
+
+def _check_distributed_checkpoint(name: str, mesh: DeviceMesh, rows: slice, folder: str) -> None:
+    """A sharded model and its states go on from a distributed checkpoint as without it."""
+    through, again = _sharded(mesh), _sharded(mesh)
+    optimizer, other = _optimizer(name, through), _optimizer(name, again)
+    _advance(through, optimizer, rows, range(2))
+    model, states = get_state_dict(through, optimizer)
+    checkpoint.save({"model": model, "optimizer": states}, checkpoint_id=f"{folder}/{name}")
+    model, states = get_state_dict(again, other)
+    found = {"model": model, "optimizer": states}
+    checkpoint.load(found, checkpoint_id=f"{folder}/{name}")
+    set_state_dict(
+        again, other, model_state_dict=found["model"], optim_state_dict=found["optimizer"]
+    )
+    for m, o in ((through, optimizer), (again, other)):
+        _advance(m, o, rows, range(2, STEPS))
+    for p, q in zip(again.parameters(), through.parameters(), strict=True):
+        assert isinstance(p, DTensor)
+        assert isinstance(q, DTensor)
+        assert_close(p.full_tensor(), q.full_tensor())
 
 
 def _work(rank: int, folder: str) -> None:
     """What each of the two processes does."""
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
-    from torch.distributed.tensor import DTensor
-
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
@@ -74,13 +128,13 @@ def _work(rank: int, folder: str) -> None:
         alone = _train(name, _model(), slice(None))
         replicated = _train(name, nn.parallel.DistributedDataParallel(_model()), mine)
         assert_close(list(replicated.parameters()), list(alone.parameters()))
-        sharded = _model()
-        for layer in (sharded[0], sharded[2], sharded):
-            fully_shard(layer, mesh=mesh)
+        sharded = _sharded(mesh)
         _train(name, sharded, mine)
         for p, q in zip(sharded.parameters(), alone.parameters(), strict=True):
             assert isinstance(p, DTensor)
             assert_close(p.full_tensor(), q.detach())
+        _check_distributed_checkpoint(name, mesh, mine, folder)
+    _check_split_states(mine)
     del replicated, sharded, p
     gc.collect()
     dist.barrier()
