@@ -40,6 +40,7 @@ PRESETS: Final = (
     "quickstart",
     "smoke",
     "discover",
+    "discover-wide",
     "discover-gpu",
     "rediscover-lion",
     "rediscover-lion-wide",

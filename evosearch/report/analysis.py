@@ -35,7 +35,10 @@ def change(run: Run, candidate: Candidate) -> str:
 
 
 def yields(run: Run) -> dict[str, Yield]:
-    """Return what each kind of mutation gave, the most frequent first."""
+    """Return what each edit gave, the most frequent first.
+
+    A child that took several edits counts for each of them.
+    """
     table = run.history.candidates.table(("id", "parents", "mutation", "tier", "score"))
     ids, tiers = table["id"].to_numpy(), table["tier"].to_numpy()
     scores = table["score"].to_numpy().astype(np.float64)  # null becomes NaN
@@ -51,15 +54,16 @@ def yields(run: Run) -> dict[str, Yield]:
     )
     better = scored & (np.isnan(scores[elders]) | above)
     mutations = table["mutation"].combine_chunks().dictionary_encode()
-    names = [name.partition(" in ")[0] for name in mutations.dictionary.to_pylist()]
-    kinds = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    kind = np.array([kinds[name] for name in names], np.int64)[
-        mutations.indices.to_numpy()[children]
-    ]
-    totals = [np.bincount(kind[mask], minlength=len(kinds)) for mask in (kind >= 0, scored, better)]
-    found = {
-        name: Yield(*(int(total[number]) for total in totals))
-        for name, number in kinds.items()
-        if totals[0][number]
-    }
+    strings = mutations.dictionary.to_pylist()
+    kind = mutations.indices.to_numpy()[children]
+    masks = (np.ones(len(kind), bool), scored, better)
+    totals = [np.bincount(kind[mask], minlength=len(strings)) for mask in masks]
+    found: dict[str, Yield] = {}
+    for number, edits in enumerate(strings):
+        if totals[0][number]:
+            for name in dict.fromkeys(edit.partition(" in ")[0] for edit in edits.split(", ")):
+                here = found.setdefault(name, Yield())
+                here.children += int(totals[0][number])
+                here.scored += int(totals[1][number])
+                here.better += int(totals[2][number])
     return dict(sorted(found.items(), key=lambda item: -item[1].children))

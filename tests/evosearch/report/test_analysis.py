@@ -36,13 +36,18 @@ def test_a_change_is_what_turns_the_parent_into_the_child(small_run):
             assert (lines == ["nothing that matters"]) == (parent == candidate.program_text)
 
 
-def test_every_child_is_counted_once(small_run):
+def test_every_child_counts_once_for_each_of_its_edits(small_run):
     run = Run.open(small_run)
     children = [c for c in run.history.candidates.values() if c.parents]
-    found = yields(run).values()
-    assert sum(y.children for y in found) == len(children) > 0
-    assert sum(y.scored for y in found) == sum(c.score is not None for c in children)
-    better = [
-        c for c in children if c.score is not None and c.rank > run.candidate(c.parents[0]).rank
-    ]
-    assert sum(y.better for y in found) == len(better)
+    expected: dict[str, list] = {}
+    for child in children:
+        for edit in {edit.partition(" in ")[0] for edit in child.mutation.split(", ")}:
+            expected.setdefault(edit, []).append(child)
+    found = yields(run)
+    assert found.keys() == expected.keys()
+    assert len(expected) > 3
+    for edit, made in expected.items():
+        scored = [c for c in made if c.score is not None]
+        better = [c for c in scored if c.rank > run.candidate(c.parents[0]).rank]
+        y = found[edit]
+        assert (y.children, y.scored, y.better) == (len(made), len(scored), len(better))
