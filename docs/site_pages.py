@@ -7,6 +7,7 @@ optimizers are files elsewhere in the repository. None of them is kept twice.
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from pathlib import Path
@@ -42,7 +43,7 @@ def on_files(files: Any, config: Any) -> Any:
     from mkdocs.structure.files import File
 
     texts = {page: (ROOT / source).read_text("utf-8") for page, source in COPIES.items()}
-    texts |= {"commands.md": commands(), "ops.md": ops(), "api.md": api()}
+    texts |= {"commands.md": commands(), "ops.md": ops(), "api.md": api(), "gallery.md": gallery()}
     for page, text in texts.items():
         files.append(File.generated(config, page, content=text))
     return files
@@ -92,6 +93,68 @@ def ops() -> str:
     from primitives.reference import render
 
     return render()
+
+
+def gallery() -> str:
+    """Return the page of the discovered optimizers: what each is, how it does, how to use it."""
+    from evosearch.runs.html import asset
+
+    folder = ROOT / "discovered"
+    comparison = json.loads((folder / "comparisons" / "quickstart.json").read_text("utf-8"))
+    shown = [_exhibit(path, comparison) for path in sorted(folder.glob("*.json"))]
+    return "\n\n".join(
+        [
+            "# Gallery",
+            "Optimizers that searches found, each a file in `discovered/` that imports torch "
+            "alone. Scores are leads over a baseline whose constants were tuned on the task, in "
+            f"log excess loss, mean and two standard errors over {comparison['seeds']} paired "
+            "fresh seeds. "
+            "[Discovered optimizers](discovered.md) has every number and where each comes from.",
+            f"<style>{asset('page.css')}</style>",
+            *shown,
+        ]
+    )
+
+
+def _exhibit(path: Path, comparison: dict[str, Any]) -> str:
+    """Return a discovered optimizer's section."""
+    from evosearch.language.library import LIBRARY
+    from evosearch.language.mathml import mathml
+    from evosearch.language.parse import parse_rules
+    from evosearch.runs.svg import ChartPoint, intervals
+
+    name, record = path.stem, json.loads(path.read_text("utf-8"))
+    rules = parse_rules(record["export"]["program"])
+    tests = [t for t in comparison["tests"] if t["finalist"].removesuffix(" as found") == name]
+    rows: list[tuple[str, list[ChartPoint]]] = []
+    worse: list[str] = []
+    for test in tests:
+        title = LIBRARY[test["baseline"]].title
+        for task, lead in test["tasks"].items():
+            mean, error = lead["ahead"], lead["ahead_se"]
+            kind = "best" if mean > 2 * error else "front" if mean > -2 * error else "point"
+            label = f"{title}, {task}"
+            point = ChartPoint(mean, 0.0, f"{label}: {mean:+.3f} ± {error:.3f}", error, kind)
+            rows.append((label, [point]))
+            if mean < -2 * error:
+                worse.append(f"{task} ({title} is ahead by {-mean:.3f} ± {error:.3f})")
+    chart = f"<figure>{intervals('lead, ± 2 standard errors', rows)}</figure>" if rows else ""
+    source = path.with_suffix(".py").read_text("utf-8")
+    (class_,) = re.findall(r'__all__ = \["(\w+)"\]', source)
+    parts = [
+        f"## {name}",
+        record["note"],
+        f'<div class="evosearch">{mathml(rules)}{chart}</div>',
+    ]
+    if worse:
+        parts.append(f"**Not for** tasks like {'; '.join(worse)}.")
+    rate = record["export"]["lr"]
+    parts.append(
+        "**Use it**: copy the file, or install this package.\n\n```python\n"
+        f"from discovered.{name} import {class_}\n\n"
+        f"optimizer = {class_}(model.named_parameters(), lr={rate:g})\n```"
+    )
+    return "\n\n".join(parts)
 
 
 def api() -> str:

@@ -48,8 +48,8 @@ class Check:
 
 def diagnose(
     start_ray: bool = False, address: str | None = None, tasks: Iterable[str] | None = None
-) -> list[Check]:
-    """Check everything that a search needs on this machine, or on each node of a cluster.
+) -> Iterator[Check]:
+    """Check what a search needs on this machine, or on each node of a cluster, one by one.
 
     Args:
         start_ray: Also start a Ray worker, which takes some seconds.
@@ -57,10 +57,14 @@ def diagnose(
         tasks: The tasks to check; all unless given.
     """
     if address is not None:
-        return list(_cluster(address))
-    checks = [*_packages(), _processors(), _gpus(), _products(), _arithmetic(), _memory()]
-    checks += [_disk(), *_data(tasks)]
-    return [*checks, _ray()] if start_ray else checks
+        yield from _cluster(address)
+        return
+    yield from _packages()
+    for check in (_processors, _gpus, _products, _arithmetic, _memory, _disk):
+        yield check()
+    yield from _data(tasks)
+    if start_ray:
+        yield _ray()
 
 
 def _packages() -> Iterator[Check]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evosearch.cli.output import AsJson, print_json, table, write
+from evosearch.cli.output import AsJson, print_json, progress_console, table, write
 from evosearch.cli.tasks import task_names
+
+if TYPE_CHECKING:
+    from evosearch.doctor import Check
 
 __all__ = ["doctor"]
 
@@ -39,7 +42,11 @@ def doctor(
     """
     from evosearch.doctor import diagnose
 
-    checks = diagnose(start_ray=ray, address=address, tasks=task_names(tasks))
+    checks: list[Check] = []
+    with progress_console().status("checking") as status:  # on a terminal alone
+        for check in diagnose(start_ray=ray, address=address, tasks=task_names(tasks)):
+            checks.append(check)
+            status.update(f"{len(checks)} checks done, the last: {check.name}")
     problems = sum(check.mark == "problem" for check in checks)
     if as_json:
         rows = [asdict(check) | {"mark": check.mark} for check in checks]

@@ -47,6 +47,12 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.
 _PIPE_WIDTH: Final = 200
 """Columns of a table that goes to a file or a pipe, which have no width of their own."""
 
+_PLAIN: Final = str.maketrans(
+    {"±": "+-", "─": "-", **dict(zip("▁▂▃▄▅▆▇█", "_.,:-=+#", strict=True))}
+)
+"""What stands for signs that an encoding lacks."""
+_FEW: Final = 3
+"""Columns that are never too many for a line."""
 _GAP: Final = "   "
 """Between two columns of a table."""
 
@@ -115,12 +121,19 @@ def table(
 ) -> None:
     """Print a table of plain text; on a narrow terminal words wrap, and nothing is cut.
 
+    A column that is empty throughout is left out. Where the columns are too wide even so, each row
+    is a paragraph, its values named.
+
     Args:
         columns: Titles; they are right-aligned except those in `left`.
         rows: Cells, as `str` shows them.
         left: Titles of columns of words.
     """
     lines = [[_printable(plain(str(cell))) for cell in row] for row in (columns, *rows)]
+    if len(lines) > 1:
+        kept = [i for i in range(len(columns)) if any(cells[i] for cells in lines[1:])]
+        columns = [columns[i] for i in kept]
+        lines = [[cells[i] for i in kept] for cells in lines]
     texts = list(zip(*lines, strict=True))
     widths = [max(map(len, text)) for text in texts]
     excess = sum(widths) + len(_GAP) * (len(widths) - 1) - _width()
@@ -129,6 +142,9 @@ def table(
             least = max(len(word) for text in texts[i] for word in [*text.split(), ""])
             narrow = max(least, widths[i] - excess)
             excess, widths[i] = excess - (widths[i] - narrow), narrow
+    if excess > 0 and len(columns) > _FEW:
+        _paragraphs(lines[0], lines[1:])
+        return
     for n, cells in enumerate(lines):
         folded = [_folded(cell, width) for cell, width in zip(cells, widths, strict=True)]
         for parts in zip_longest(*folded, fillvalue=""):
@@ -139,6 +155,22 @@ def table(
             write(_GAP.join(aligned).rstrip())
         if n == 0:
             write("─" * (sum(widths) + len(_GAP) * (len(widths) - 1)))
+
+
+def _paragraphs(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows as paragraphs of named values, as many on a line as fit."""
+    for cells in rows:
+        facts = [f"{t} {c}" if t else c for t, c in zip(columns, cells, strict=True) if c]
+        if not columns[0] and cells[0] and len(facts) > 1:  # a mark belongs to what follows
+            facts[:2] = [" ".join(facts[:2])]
+        lines = [facts[0]]
+        for fact in facts[1:]:
+            if len(lines[-1]) + 2 + len(fact) <= _width():
+                lines[-1] += f"; {fact}"
+            else:
+                lines.append(f"  {fact}")
+        for line in lines:
+            write(line)
 
 
 def print_hall_of_fame(candidates: Sequence[Candidate]) -> None:
@@ -179,7 +211,7 @@ def _printable(text: str) -> str:
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
-        return text.replace("±", "+-").replace("─", "-")
+        return text.translate(_PLAIN)
     return text
 
 

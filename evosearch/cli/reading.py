@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -74,9 +75,11 @@ def top(
     n: Annotated[int, typer.Option("-n", "--number", min=1, help="How many.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """List the best candidates of a run: those that were evaluated again, then those seen once.
+    """Say which candidate of a run to use, and list the front and the best.
 
-    A score of a single evaluation is partly luck; the best of many is mostly that.
+    The front: each is better than all of its size or smaller, of those evaluated on all tasks. The
+    best: those that were evaluated again, on seeds that did not pick them, before those seen once,
+    whose scores are partly luck.
 
     Examples:
       evosearch top runs/quickstart-0
@@ -84,9 +87,17 @@ def top(
     """
     opened = Run.open(run)
     confirmed, once = opened.top(n, confirmed=True), opened.top(n, confirmed=False)
+    chosen = opened.recommend()
+    use = None if chosen is None else chosen.candidate.id
     if as_json:
-        print_json([candidate.to_json() for candidate in (*confirmed, *once)])
+        best = (*confirmed, *once)
+        print_json([c.to_json() | {"recommended": c.id == use} for c in best])
         return
+    if chosen is not None:
+        write(f"Use candidate {use}: {chosen.reason}.\n")
+        write("The front: better than all of its size or smaller")
+        _print_front(opened.front(), use)
+        write()
     if confirmed:
         write("Confirmed: evaluated again, on seeds that did not pick them")
         print_hall_of_fame(confirmed)
@@ -95,6 +106,26 @@ def top(
         print_hall_of_fame(once)
     if not confirmed and not once:
         write("No candidate has a score yet.")
+
+
+def _print_front(candidates: Sequence[Candidate], use: int | None) -> None:
+    columns = ("", "id", "score ± se", "seeds", "statements", "state", "cost", "recognized as")
+    rows = [
+        (
+            ">" if c.id == use else "" if c.confirmed else "?",
+            c.id,
+            score_text(c.score, c.error),
+            c.seeds,
+            c.statements,
+            f"{c.state_memory:g}",
+            f"{c.cost:.3g}",
+            c.recognized.title if c.recognized else "",
+        )
+        for c in candidates
+    ]
+    table(columns, rows, left=("", "recognized as"))
+    if any(not c.confirmed for c in candidates):
+        write("? seen once")
 
 
 def lineage(

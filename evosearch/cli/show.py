@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["diff", "show"]
 
 _ANCESTORS = 8
+_BARS = "▁▂▃▄▅▆▇█"
 
 
 def show(subject: Words, genome: AsGenome = False, as_json: AsJson = False) -> None:
@@ -178,15 +181,20 @@ def _print_origin(subject: NamedProgram, facts: dict[str, Any]) -> None:
     write(f"Score         {status or score_text(candidate.score, candidate.error)}")
     write(f"Evaluated     {candidate.rounds} times, on {candidate.seeds} seeds a task")
     write()
+    assert subject.run is not None
+    trials = subject.run.evaluations(candidate.id).to_pylist()
     rows = []
     for task, score in candidate.task_scores().items():
         measured = [m for m in candidate.measurements if m.task == task]
         rates = sorted({f"{m.lr:.2g} / {m.rest_lr:.2g}" for m in measured})
         edge = "at the grid's edge" if any(m.edge for m in measured) else ""
         text = score_text(score.mean, score.se)
-        rows.append((task, text, len(measured), ", ".join(rates), edge))
-    columns = ("task", "score ± se", "seeds", "lr of matrices / rest", "")
-    table(columns, rows, left=("task", "lr of matrices / rest", ""))
+        valley = _valley(trials, task)
+        rows.append((task, text, len(measured), valley, ", ".join(rates), edge))
+    left = ("task", "over rates", "best lr of matrices / rest", "flag")
+    table((left[0], "score ± se", "seeds", *left[1:]), rows, left=left)
+    if any(row[-1] for row in rows):
+        write("At the edge: a rate beyond those tried may be better, so a score may be too low.")
 
 
 def _moves(rules: RuleSet, name: str) -> str:
@@ -194,6 +202,38 @@ def _moves(rules: RuleSet, name: str) -> str:
     keeps = next((rule.keeps for rule in rules.rules if rule.name == name), "")
     kept = f", then back to its {keeps}" if keeps else ""
     return f"w <- w - lr * update{kept}"
+
+
+def _valley(trials: Sequence[Mapping[str, Any]], task: str) -> str:
+    """Return how well a task trains at each learning rate, least first: a bar each, x diverged.
+
+    A taller bar is a lower end value; the best ratio of the rest's rate counts at each rate.
+    """
+    found: dict[float, dict[float, list[float | None]]] = {}
+    for trial in trials:
+        if trial["task"] == task:
+            rests = found.setdefault(trial["learning_rate"], {})
+            rests.setdefault(trial["rest_learning_rate"], []).append(trial["value"])
+    best = [
+        min(
+            (math.fsum(v) / len(v) for values in rests.values() if (v := _finite(values))),
+            default=None,
+        )
+        for _, rests in sorted(found.items())
+    ]
+    known = sorted(v for v in best if v is not None)
+    if not known:
+        return ""
+    low, middle = known[0], known[len(known) // 2]
+    span = max(2 * (middle - low), 1e-12)
+    heights = (None if v is None else round(7 * (1 - min((v - low) / span, 1.0))) for v in best)
+    return "".join("x" if h is None else _BARS[h] for h in heights)
+
+
+def _finite(values: Sequence[float | None]) -> list[float]:
+    """Return the values of all seeds; none where one diverged."""
+    known = [v for v in values if v is not None]
+    return known if len(known) == len(values) else []
 
 
 def _indented(text: str) -> str:

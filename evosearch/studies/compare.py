@@ -16,6 +16,8 @@ from typing import Any
 from evosearch.config.schema import Config
 from evosearch.language.known import KNOWN, known
 from evosearch.language.rule import RuleSet
+from evosearch.runs.html import excerpted, figure, paragraph
+from evosearch.runs.svg import ChartPoint, intervals
 from evosearch.studies.baseline_families import FAMILIES
 from evosearch.studies.statistics import Difference, difference
 from evosearch.training.score import Score, combine, mean_score, paired
@@ -111,6 +113,22 @@ class Comparison:
             "contenders": [self._row(contender) for contender in self.contenders],
         }
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: everybody's score on each task, and overall."""
+        rows: list[tuple[str, list[ChartPoint]]] = []
+        for contender in self.contenders:
+            scores = {task: mean_score(values) for task, values in contender.scores.items()}
+            if contender.total is not None:
+                rows.append((contender.label, [_place("all tasks", contender.total, "front")]))
+                if len(scores) > 1:
+                    rows += [
+                        (f"on {task}", [_place(task, s, "point")]) for task, s in scores.items()
+                    ]
+        drawn = intervals("score against tuned AdamW, ± 2 standard errors", rows)
+        told = [f"{c.label} failed. {c.failure}" for c in self.contenders if c.failure]
+        note = f"A score is the log of {self.unit}; positive is better."
+        return excerpted([*map(paragraph, told), figure(drawn, note)])
+
     def _row(self, contender: Contender) -> dict[str, Any]:
         total = contender.total
         return {
@@ -122,6 +140,10 @@ class Comparison:
             "scores": dict(contender.scores),
             "tuned": {task: _plain(tuned) for task, tuned in contender.tuned.items()},
         }
+
+
+def _place(name: str, score: Score, kind: str) -> ChartPoint:
+    return ChartPoint(score.mean, 0.0, f"{name}: {score}", score.se, kind)
 
 
 def _plain(tuned: Tuned) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Commands about one program, wherever it comes from."""
 
 import html
+import math
+import re
 import shutil
 
 import pytest
@@ -43,6 +45,35 @@ def test_a_candidate_is_shown_in_full(evosearch, as_json, small_run):
     assert facts["lineage"][0] == best.id
     assert facts["lineage"][-1] == 0
     assert as_json("show", f"{small_run}:{best.id}") == as_json("show", small_run) == facts
+
+
+def test_top_marks_what_to_use_and_says_why(evosearch, as_json, small_run):
+    run = Run.open(small_run)
+    chosen = run.recommend()
+    first, _, title, *lines = evosearch("top", small_run).stdout.splitlines()
+    assert first == f"Use candidate {chosen.candidate.id}: {chosen.reason}."
+    assert title.startswith("The front")
+    marked = [line.split()[1] for line in lines if line.startswith(">")]
+    assert marked == [str(chosen.candidate.id)] * (chosen.candidate in run.front())
+    rows = as_json("top", small_run)
+    assert [row["id"] for row in rows if row["recommended"]] == [chosen.candidate.id]
+
+
+def test_the_valley_of_learning_rates_is_drawn(evosearch, small_run):
+    """One bar a rate; the tallest is the rate with the lowest end value."""
+    run = Run.open(small_run)
+    best = run.top(1)[0]
+    (line,) = [x for x in evosearch("show", small_run, best.id).stdout.splitlines() if "█" in x]
+    (bars,) = re.findall("[▁▂▃▄▅▆▇█x]{3,}", line)
+    trials = run.evaluations(best.id).to_pylist()
+    rates = sorted({trial["learning_rate"] for trial in trials})
+    assert len(bars) == len(rates)
+    ends = {}
+    for trial in trials:
+        key = trial["learning_rate"], trial["rest_learning_rate"]
+        ends.setdefault(key, []).append(math.inf if trial["value"] is None else trial["value"])
+    rate, _ = min(ends, key=lambda key: sum(ends[key]) / len(ends[key]))
+    assert bars[rates.index(rate)] == "█"
 
 
 def test_a_file_a_name_and_standard_input_mean_the_same(evosearch, as_json, lion_file):
