@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from evosearch.cli import complete
 from evosearch.cli.named_program import NamedProgram, Words, resolve
 from evosearch.cli.output import AsJson, print_json, progress_console, table, write
 from evosearch.cli.tasks import note_held_out, tasks_config
@@ -30,6 +31,7 @@ Tasks = Annotated[
     str | None,
     typer.Option(
         metavar="A,B",
+        autocompletion=complete.tasks,
         help="Names from `evosearch tasks`, or files of your own; by default the run's, or "
         "digits_mlp.",
     ),
@@ -111,7 +113,9 @@ def compare(
     optimizers: Annotated[
         list[str],
         typer.Argument(
-            metavar="OPTIMIZER...", help="Each a known optimizer, a program file, RUN or RUN:ID."
+            metavar="OPTIMIZER...",
+            help="Each a known optimizer, a program file, RUN or RUN:ID.",
+            autocompletion=complete.programs,
         ),
     ],
     *,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from typing import Any, Final
 
 import typer
 from typer.core import TyperGroup
 
 from evosearch.cli.interrupt import INTERRUPTED, interruptible
-from evosearch.cli.output import flush, tell
+from evosearch.cli.output import JSON, OutputError, flush, print_json, tell
 from evosearch.errors import EvosearchError
 
 __all__ = ["Commands"]
@@ -25,33 +26,32 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
-        debug = bool(ctx.params["_debug"])
         try:
             with interruptible():
                 result = super().invoke(ctx)
             flush()
             return result
         except EvosearchError as error:
-            raise typer.Exit(_report(error, str(error), error.exit_code, debug)) from None
+            raise typer.Exit(_report(error, str(error), error.exit_code, ctx)) from None
         except KeyboardInterrupt as error:
-            raise typer.Exit(_report(error, "interrupted", INTERRUPTED, debug)) from None
+            raise typer.Exit(_report(error, "interrupted", INTERRUPTED, ctx)) from None
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except SystemExit as error:
             if error.code != signal.SIGTERM:
                 raise
             # Ray has a handler of its own while it starts, which leaves with the signal's number.
-            raise typer.Exit(_report(error, "interrupted", INTERRUPTED, debug)) from None
+            raise typer.Exit(_report(error, "interrupted", INTERRUPTED, ctx)) from None
         except Exception as error:
             if type(error).__module__.startswith("typer."):
                 raise  # usage errors, which typer explains itself
             if _is_task_data(error):
-                raise typer.Exit(_report(error, str(error), _USAGE, debug)) from None
+                raise typer.Exit(_report(error, str(error), _USAGE, ctx)) from None
             message = (
                 f"internal error, {type(error).__name__}: {error}. That is a defect of evosearch; "
                 "with --debug before the command there is a traceback to report"
             )
-            raise typer.Exit(_report(error, message, _INTERNAL, debug)) from None
+            raise typer.Exit(_report(error, message, _INTERNAL, ctx)) from None
 
 
 def _is_task_data(error: Exception) -> bool:
@@ -60,9 +60,16 @@ def _is_task_data(error: Exception) -> bool:
     return module is not None and isinstance(error, module.TaskDataError)
 
 
-def _report(error: BaseException, message: str, code: int, debug: bool) -> int:
-    """Print an error's message, perhaps after its traceback, and return the exit code."""
-    if debug:
+def _report(error: BaseException, message: str, code: int, ctx: Any) -> int:
+    """Print an error's message, perhaps after its traceback, and return the exit code.
+
+    With --json an object with the `error` goes to stdout besides, where the results would be.
+    """
+    if ctx.params["_debug"]:
         traceback.print_exception(error)
+    if ctx.meta.get(JSON):
+        told = {"kind": type(error).__name__, "message": message, "exit_code": code}
+        with suppress(OutputError):  # what cannot be printed is what the message is about
+            print_json({"error": told})
     tell(f"evosearch: {message}")
     return code

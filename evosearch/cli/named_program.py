@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evosearch.cli import complete
 from evosearch.errors import ProgramError, UsageError
 from evosearch.runs.run import Run
 
@@ -36,6 +37,7 @@ Words = Annotated[
     typer.Argument(
         metavar="RUN ID | FILE | NAME",
         help="A run's candidate (without ID its best), a program file, or a known optimizer.",
+        autocompletion=complete.programs,
     ),
 ]
 """The argument that `resolve` reads."""

@@ -15,12 +15,14 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
+from evosearch.cli import complete
 from evosearch.errors import EvosearchError
 from evosearch.runs.candidate import Candidate
 from evosearch.runs.printable import escaped, plain
 from evosearch.runs.progress import score_text
 
 __all__ = [
+    "JSON",
     "AsJson",
     "OutputError",
     "RunPath",
@@ -38,10 +40,27 @@ class OutputError(EvosearchError):
     """Results that cannot be printed."""
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else.")]
+def _note_json(ctx: typer.Context, value: bool) -> bool:
+    ctx.meta[JSON] = value  # all contexts of a command line share it
+    return value
+
+
+JSON: Final = "evosearch.json"
+"""The key under which a command line's context says whether results are JSON."""
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json", callback=_note_json, help="Print one JSON value and nothing else; errors too."
+    ),
+]
 """The option that every command has."""
 
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.")]
+RunPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN", help="The run directory.", autocompletion=complete.run_directories
+    ),
+]
 """The argument of commands about a run."""
 
 _PIPE_WIDTH: Final = 200

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from evosearch.api import free_directory
+from evosearch.cli import complete
 from evosearch.cli.interrupt import INTERRUPTED, interruptible
 from evosearch.cli.limits import Limits, Reached
 from evosearch.cli.named_program import resolve
@@ -71,7 +72,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 def search(
     *,
     preset: Annotated[
-        str | None, typer.Option(help="A configuration that ships with it, e.g. quickstart.")
+        str | None,
+        typer.Option(
+            help="A configuration that ships with it, e.g. quickstart.",
+            autocompletion=complete.preset_names,
+        ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A configuration of your own, in TOML.")
@@ -91,6 +96,7 @@ def search(
         str | None,
         typer.Option(
             metavar="A,B",
+            autocompletion=complete.tasks,
             help="Train on these tasks instead of the configuration's; my_task.py: on those in it.",
         ),
     ] = None,

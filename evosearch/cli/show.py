@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evosearch.cli import complete
 from evosearch.cli.named_program import AsGenome, NamedProgram, Words, resolve
 from evosearch.cli.output import AsJson, print_json, table, write
 from evosearch.cli.reading import print_lineage
@@ -71,7 +72,11 @@ def show(subject: Words, genome: AsGenome = False, as_json: AsJson = False) -> N
 def diff(
     words: Annotated[
         list[str],
-        typer.Argument(metavar="RUN ID ID | A B", help="Two candidates, program files or names."),
+        typer.Argument(
+            metavar="RUN ID ID | A B",
+            help="Two candidates, program files or names.",
+            autocompletion=complete.programs,
+        ),
     ],
     genome: AsGenome = False,
     as_json: AsJson = False,

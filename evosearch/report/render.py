@@ -11,6 +11,7 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any, Final
 
 from evosearch.report.analysis import change, yields
@@ -472,6 +473,10 @@ def _baselines(run: Run) -> Iterable[str]:
 
 def _manifest(run: Run) -> Iterable[str]:
     rest = {k: v for k, v in run.manifest.items() if k != "config"}
+    if command := rest.get("command"):  # a page is shown to others: not where a program lies
+        program, *words = command
+        name = Path(program).name.removesuffix(".py")
+        rest["command"] = ["evosearch" if name == "__main__" else name, *words]
     yield details("Configuration", json.dumps(run.manifest["config"], indent=1))
     yield details("Versions and hardware", json.dumps(rest, indent=1))
 
