@@ -43,7 +43,7 @@ WIDE = ("", "id", "score ± se", "nothing", "statements", "made by")
 def test_a_wide_table_is_paragraphs_on_a_narrow_terminal(monkeypatch):
     rows = [(">", 13, "+0.050 ± 0.037", "", 12, "insert"), ("", 4, "none", "", 9, "start")]
     wide = printed(monkeypatch, 80, columns=WIDE, rows=rows)
-    assert wide[0] == "     id       score ± se   statements   made by"
+    assert wide[0] == "    id       score ± se   statements   made by"
     assert printed(monkeypatch, 38, columns=WIDE, rows=rows) == [
         "> id 13; score ± se +0.050 ± 0.037",
         "  statements 12; made by insert",
