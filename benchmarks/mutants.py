@@ -430,8 +430,8 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=ROOT / "build" / "mutants.jsonl")
     options = parser.parse_args()
     every = [mutant for module in TARGETS for mutant in mutants(module)]
-    chosen = random.Random(options.seed).sample(range(len(every)), min(options.count, len(every)))
-    sample = [every[i] for i in chosen]  # in the order drawn: the first of them are a sample too
+    in_order = random.Random(options.seed).sample(every, len(every))
+    sample = in_order[: options.count]  # in the order drawn: the first of them are a sample too
     if options.only:
         sample = [mutant for mutant in every if options.only in mutant.key]
     if options.list:
