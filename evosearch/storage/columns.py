@@ -31,6 +31,8 @@ _BRED: Final = (
     *("statements", "states", "state_memory", "cost"),
 )
 """What only the record says that introduces a candidate."""
+_LATER: Final[tuple[str, ...]] = ()
+"""What that record says besides since some version; null where it is older."""
 _SAID: Final = ("id", "status", "message", "tier", "score", "score_se", "rounds")
 """What every record of a candidate says."""
 _NULLABLE: Final = frozenset({"score", "score_se", "value"})
@@ -47,7 +49,7 @@ _RESULT: Final = {
     "trials": pa.list_(pa.struct(_TRIAL)),
 }
 _CANDIDATE: Final = {
-    **{KEYS.get(name, name): _COLUMNS[name] for name in (*_SAID, *_BRED)},
+    **{KEYS.get(name, name): _COLUMNS[name] for name in (*_SAID, *_BRED, *_LATER)},
     "results": pa.list_(pa.struct(_RESULT)),
 }
 _LINE: Final = pa.schema(
@@ -249,7 +251,7 @@ class _Batch:
         self, lines: pa.Table, candidates: _Level, results: _Level, born: np.ndarray
     ) -> None:
         """Take in the candidates' rows."""
-        columns = {name: candidates.of(KEYS.get(name, name)) for name in (*_SAID, *_BRED)}
+        columns = {name: candidates.of(KEYS.get(name, name)) for name in (*_SAID, *_BRED, *_LATER)}
         columns["pack"] = lines["pack"].chunk(0).take(pa.array(candidates.owner))
         columns["replicates"] = _distinct(results, len(candidates))
         columns["sequence"] = _sequences(candidates.records, candidates.owner)
