@@ -205,6 +205,11 @@ LISTED: dict[str, str | Slow | NotRun] = {
     ),
     "evosearch promote discovered/*.json --tasks digits_mlp,char_lm --seeds 6 --trials 96 "
     "--set tasks.char_lm.steps=80 --set tasks.char_lm.batch=8": MINUTES,
+    "evosearch calibrate": "",
+    "evosearch calibrate --tasks two_sided_least_squares --plot panel.svg": "",
+    "evosearch calibrate --fresh --workers 2": MINUTES,
+    "evosearch scale muon normuon soap nadamw mars_adamw signum --workers 2 "
+    "--set tasks.char_lm_scale.batch=4": MINUTES,
     "evosearch scale --plan": Slow(""),
     "evosearch scale runs/quickstart-0:42": Slow(TINY_SCALE),
     "evosearch scale runs/quickstart-0 my_optimizer.program --workers 8": Slow(

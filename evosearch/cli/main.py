@@ -10,6 +10,7 @@ import typer
 
 from evosearch.cli import (
     baselines,
+    calibrate,
     catalogue,
     doctor,
     evaluate,
@@ -91,6 +92,7 @@ for command in (
     report.report,
     promote.promote,
     scale.scale,
+    calibrate.calibrate,
     rediscover.rediscover,
     baselines.baselines,
     catalogue.tasks,

@@ -106,6 +106,7 @@ def top(
         print_hall_of_fame(once)
     if not confirmed and not once:
         write("No candidate has a score yet.")
+    write(f"\nForesight: {opened.foresight} (`evosearch calibrate`).")
 
 
 def _print_front(candidates: Sequence[Candidate], use: int | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -18,6 +19,7 @@ from evosearch.config.overrides import apply, choose_tasks, explain, member, nam
 from evosearch.config.sections import (
     BaselineConfig,
     BudgetConfig,
+    CalibrationConfig,
     EliteConfig,
     EvaluationConfig,
     Factor,
@@ -26,6 +28,7 @@ from evosearch.config.sections import (
     Section,
     SpaceConfig,
     TierConfig,
+    foresight,
 )
 from evosearch.errors import ConfigError
 from evosearch.training.score import EXCESS_LOSS, STEPS
@@ -41,6 +44,7 @@ PRESETS: Final = (
     "smoke",
     "discover",
     "discover-wide",
+    "foretell",
     "discover-gpu",
     "rediscover-lion",
     "rediscover-lion-wide",
@@ -50,6 +54,10 @@ PRESETS: Final = (
     "rediscover-preconditioner",
 )
 """The configurations that ship with the package."""
+
+
+_SCORES: Final = ("tiers", "tasks", "evaluation", "baseline", "elasticity")
+"""The sections that a score depends on."""
 
 
 class Config(Section):
@@ -72,6 +80,9 @@ class Config(Section):
     """By task, how fast AdamW's log excess loss falls with the log of its steps; `python -m
     benchmarks.elasticity` measures it. Scores on such a task count in steps instead of in loss:
     the mean over tasks is not led by those whose loss happens to fall fast. All tasks or none."""
+
+    calibration: CalibrationConfig | None = None
+    """What these scores foretell, of a preset whose scores were not changed."""
 
     @model_validator(mode="after")
     def _start_is_an_optimizer(self) -> Config:
@@ -133,6 +144,11 @@ class Config(Section):
     def unit(self) -> str:
         """What a score is the logarithm of, in words."""
         return STEPS if self.elasticity else EXCESS_LOSS
+
+    @property
+    def foresight(self) -> str:
+        """How well these scores foretell what is known at scale, in words."""
+        return foresight(self.calibration)
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -200,10 +216,13 @@ def configure(
     """
     if "reference" in data:  # its name in older runs and files
         data["baseline"] = data.pop("reference")
+    measured = deepcopy([data.get(section) for section in _SCORES])
     if tasks is not None:
         choose_tasks(data, named_tasks(tasks))
     for setting in settings:
         apply(data, setting)
+    if measured != [data.get(section) for section in _SCORES]:
+        data.pop("calibration", None)  # it was of other scores
     try:
         return Config.model_validate(data)
     except ValidationError as error:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BaselineConfig",
     "BudgetConfig",
+    "CalibrationConfig",
     "ConstantsConfig",
     "EliteConfig",
     "EvaluationConfig",
@@ -28,6 +29,7 @@ __all__ = [
     "Section",
     "SpaceConfig",
     "TierConfig",
+    "foresight",
 ]
 
 Positive = Annotated[int, Field(ge=1)]
@@ -190,6 +192,38 @@ class BaselineConfig(Section):
         if known := self.constants.get(task):
             return (adamw(known.betas, known.weight_decay, known.warmup),)
         return tuple(adamw(b, d) for d in self.weight_decay for b in self.betas)
+
+
+class CalibrationConfig(Section):
+    """How well a preset's scores foretell what is known at scale, by `evosearch calibrate`."""
+
+    decided: tuple[int, int]
+    """Of the pairs of known optimizers that published tests decide: how many the scores order
+    rightly with families left out, and how many there are."""
+    hard: tuple[int, int]
+    """Of those within a family."""
+    spearman: float
+    """Rank correlation with the order at scale, families left out."""
+    interval: tuple[float, float]
+    """Its 95 % interval."""
+
+    @property
+    def text(self) -> str:
+        """The figures in words."""
+        (right, decided), (hard_right, hard) = self.decided, self.hard
+        low, high = self.interval
+        return (
+            f"these scores order {right} of {decided} pairs of known optimizers as tests at scale "
+            f"do ({hard_right} of {hard} within a family); rank correlation {self.spearman:.2f}, "
+            f"95 % interval {low:.2f} to {high:.2f}"
+        )
+
+
+def foresight(calibration: CalibrationConfig | Mapping[str, Any] | None) -> str:
+    """Return in words what a configuration's scores foretell, from its section `calibration`."""
+    if calibration is None:
+        return "these scores were not calibrated: what they foretell at scale is not known"
+    return CalibrationConfig.model_validate(calibration).text
 
 
 class PopulationConfig(Section):

@@ -169,6 +169,7 @@ def _real(run: Run, c: Candidate) -> Iterable[str]:
                 "better AdamW may exist there, and all scores be too high.",
             )
         )
+    rows.append((None, f"Of its tasks: {run.foresight} (`evosearch calibrate`)."))
     rows.append(
         (
             None,

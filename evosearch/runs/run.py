@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from evosearch.config.preflight import check_search, check_tasks, require_same
+from evosearch.config.sections import foresight
 from evosearch.errors import ConfigError, RunError, UsageError
 from evosearch.runs.history import FINISHED, History
 from evosearch.storage.journal import Bodies, Journal, lock_run, read, require_vacant, scan
@@ -128,6 +129,11 @@ class Run:
     def unit(self) -> str:
         """What its scores are the logarithm of, in words."""
         return STEPS if self.manifest["config"].get("elasticity") else EXCESS_LOSS
+
+    @property
+    def foresight(self) -> str:
+        """How well its scores foretell what is known at scale, in words."""
+        return foresight(self.manifest["config"].get("calibration"))
 
     @property
     def budget(self) -> int:

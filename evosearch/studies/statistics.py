@@ -10,7 +10,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["CONFIDENCE", "Difference", "difference", "fisher", "holm", "interval", "wilson"]
+import numpy as np
+
+__all__ = [
+    "CONFIDENCE",
+    "Difference",
+    "difference",
+    "fisher",
+    "holm",
+    "interval",
+    "ranks",
+    "spearman",
+    "wilson",
+]
 
 CONFIDENCE: Final = 0.95
 """Confidence at which one program is said to be better than another, one-sided."""
@@ -96,6 +108,24 @@ def wilson(hits: int, trials: int, z: float = 1.96) -> tuple[float, float]:
     half = z * math.sqrt(share * (1 - share) / trials + weight / (4 * trials))
     low, high = (centre - half) / (1 + weight), (centre + half) / (1 + weight)
     return max(0.0, low), min(1.0, high)
+
+
+def ranks(values: Sequence[float]) -> list[float]:
+    """Return each value's rank from 1; equal values share the mean of their ranks."""
+    below = [sum(other < value for other in values) for value in values]
+    equal = [sum(other == value for other in values) for value in values]
+    return [b + (e + 1) / 2 for b, e in zip(below, equal, strict=True)]
+
+
+def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Return the rank correlation of paired values; None where either side is constant.
+
+    Spearman, Am. J. Psychol. 15, 1904: the correlation of the ranks.
+    """
+    x, y = np.array(ranks(first)), np.array(ranks(second))
+    x, y = x - x.mean(), y - y.mean()
+    norm = math.sqrt(float(x @ x) * float(y @ y))
+    return float(x @ y) / norm if norm else None
 
 
 def holm(ps: Sequence[float]) -> list[float]:

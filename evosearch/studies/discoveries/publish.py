@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from evosearch.config.schema import preset
 from evosearch.errors import EvosearchError, UsageError
 from evosearch.storage.atomic_write import write_atomic
 from evosearch.studies.discoveries.provenance import provenance
@@ -115,6 +116,9 @@ def _readme(
         "Sections on a single find are as of its day. Baselines then were the best of ten",
         "settings, AdamW's first beta not below .8, and the tasks called held-out were larger",
         'copies of search tasks: read "All finds against tuned baselines" first.',
+        "",
+        f"What a search's score foretells at scale is measured. Of `discover`: "
+        f"{preset('discover').foresight}. Of `foretell`: {preset('foretell').foresight}.",
         "",
     ]
     for comparison in together:

@@ -17,8 +17,9 @@ from evosearch.config.schema import Config
 from evosearch.errors import EvosearchError
 from evosearch.studies.scale.lr_search import TaskScores, largest
 from evosearch.studies.scale.protocol import BASELINES, Contestant, ScaleTest
-from evosearch.studies.scale.statistics import bootstrap, spearman, speedup
+from evosearch.studies.scale.statistics import bootstrap, speedup
 from evosearch.studies.scale.table import REFERENCE
+from evosearch.studies.statistics import spearman
 from evosearch.training.score import Score, combine, mean_score, paired
 from evosearch.training.seeds import derive
 from evosearch.training.tuner import Place

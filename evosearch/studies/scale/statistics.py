@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-__all__ = ["DRAWS", "bootstrap", "ranks", "spearman", "speedup", "steps_to"]
+__all__ = ["DRAWS", "bootstrap", "speedup", "steps_to"]
 
 DRAWS: Final = 2000
 """Resamples of a bootstrap."""
@@ -64,24 +64,6 @@ def speedup(steps: Numbers, reference: Numbers, losses: Numbers, at: float) -> t
         return 0.0, False
     reached = steps_to(losses[-1], steps, reference)
     return (at if reached is None else min(at, reached / steps[-1])), False
-
-
-def ranks(values: Sequence[float]) -> list[float]:
-    """Return each value's rank from 1; equal values share the mean of their ranks."""
-    below = [sum(other < value for other in values) for value in values]
-    equal = [sum(other == value for other in values) for value in values]
-    return [b + (e + 1) / 2 for b, e in zip(below, equal, strict=True)]
-
-
-def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Return the rank correlation of paired values; None where either side is constant.
-
-    Spearman, Am. J. Psychol. 15, 1904: the correlation of the ranks.
-    """
-    x, y = np.array(ranks(first)), np.array(ranks(second))
-    x, y = x - x.mean(), y - y.mean()
-    norm = math.sqrt(float(x @ x) * float(y @ y))
-    return float(x @ y) / norm if norm else None
 
 
 def bootstrap(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -207,3 +208,22 @@ def test_the_baseline_s_old_name_is_read() -> None:
     config = configure(old, ["baseline.betas=[[0.5,0.75]]"], "an old run")
     assert config.baseline.programs("digits_mlp") == (adamw((0.5, 0.75), 0.125),)
     assert "reference" not in config.model_dump()
+
+
+def test_what_scores_foretell_is_said_of_these_scores_alone() -> None:
+    data = {
+        "tiers": [{"tasks": ["digits_mlp"]}],
+        "calibration": {
+            "decided": [60, 65],
+            "hard": [11, 15],
+            "spearman": 0.9,
+            "interval": [0.7, 0.95],
+        },
+    }
+    kept = configure(deepcopy(data), ["budget.evaluations=7", "seed=3"], "a test")
+    assert "order 60 of 65 pairs" in kept.foresight
+    assert Config.model_validate_json(kept.model_dump_json()).foresight == kept.foresight
+    for setting in ("evaluation.rates=3", "tasks.digits_mlp.steps=5", "baseline.betas=[[0.9,0.9]]"):
+        assert "not calibrated" in configure(deepcopy(data), [setting], "a test").foresight
+    other = configure(deepcopy(data), [], "a test", ["zipf_bigram"])
+    assert other.calibration is None

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evosearch.studies.scale.statistics import bootstrap, ranks, spearman, speedup, steps_to
+from evosearch.studies.scale.statistics import bootstrap, speedup, steps_to
+from evosearch.studies.statistics import ranks, spearman
 
 STEPS = (10, 20, 30, 40)
 FALLING = (4.0, 3.0, 2.0, 1.0)

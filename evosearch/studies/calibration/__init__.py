@@ -1,0 +1,1 @@
+"""Calibration: how well the scores of cheap tasks foretell what is known at scale."""
