@@ -149,6 +149,7 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path, evosearch, small_run, nu
     evosearch("verify", "--same", small_run, directory)
 
 
+@pytest.mark.slow  # `test_journal_crash` kills a writer in a second
 def test_a_killed_run_is_in_use_until_it_dies_and_loses_nothing(
     tmp_path, evosearch, as_json, small_run
 ):

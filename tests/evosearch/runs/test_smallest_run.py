@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from workers_here import compute_here
 
 import evosearch
 from evosearch.equivalence.fingerprint import fingerprint
@@ -20,7 +21,9 @@ SETTINGS = ("tasks.digits_mlp.steps=20", "budget.evaluations=12", "start=sgd", "
 def run(tmp_path_factory) -> evosearch.Run:
     """One search, seconds long, that several tests look at."""
     directory = tmp_path_factory.mktemp("runs") / "tiny"
-    return evosearch.search(evosearch.preset("smoke", SETTINGS), directory, workers=1)
+    with pytest.MonkeyPatch.context() as patch:
+        compute_here(patch)
+        return evosearch.search(evosearch.preset("smoke", SETTINGS), directory, workers=1)
 
 
 def test_it_ends_with_everything_evaluated(run: evosearch.Run) -> None:
