@@ -134,6 +134,7 @@ def _facts(subject: NamedProgram) -> dict[str, Any]:
     """Return all there is to say about a program as plain JSON."""
     from evosearch.equivalence.core import update_cost
     from evosearch.equivalence.fingerprint import fingerprint
+    from evosearch.equivalence.sense import warnings
     from evosearch.language.liveness import strip_rules
     from evosearch.recognize.recognize import recognize
 
@@ -150,6 +151,7 @@ def _facts(subject: NamedProgram) -> dict[str, Any]:
         "cost": update_cost(stripped),
         "fingerprint": fingerprint(rules),
         "recognized": str(recognized) if recognized else None,
+        "warnings": {rule.name: found for rule in stripped.rules if (found := warnings(rule))},
         "equations": {
             rule.name: _equations(rule)
             for rule in (stripped.matrix, stripped.rest)
@@ -180,6 +182,9 @@ def _print_origin(subject: NamedProgram, facts: dict[str, Any]) -> None:
     write(f"Statements    {facts['statements']} that matter, of {whole}")
     write(f"State memory  {facts['state_memory']:g} times the parameter's size")
     write(f"Cost          {facts['cost']:.3g} operations for each entry of a matrix and step")
+    for rule, found in facts["warnings"].items():
+        for warning in found:
+            write(f"Warning       `{rule}`: {warning}")
     if candidate is None:
         return
     status = "" if candidate.status == "ok" else f"{candidate.status}: {candidate.message}"

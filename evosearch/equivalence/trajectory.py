@@ -14,7 +14,7 @@ import numpy as np
 
 from evosearch.equivalence.probes import SHORT, Array, Probes, ProbeValue
 from evosearch.language.rule import Rule
-from primitives.shape import FULL
+from primitives.shape import FULL, Shape
 from primitives.table import OPS
 
 __all__ = ["Call", "Course", "trajectory"]
@@ -25,6 +25,11 @@ _FUNCTIONS: Final = {
 
 _W, _G, _T, _STATES = range(4)
 """Slots of the inputs; states begin at the last, then come statements, then numbers."""
+
+_LERP, _HEAVY_BALL = OPS["lerp"].numpy, OPS["heavy_ball"].numpy
+
+_Kept = tuple[int, Shape, int]
+"""Slot of a state, its shape, and the slot of its next value."""
 
 Call = tuple[int, Callable[..., Any], list[int]]
 """Slot of the result, function, slots of its arguments."""
@@ -138,25 +143,85 @@ class Course:
                     (loop if in_loop >> slot & 1 else after).append(instruction)
                 else:
                     values[slot] = table.value((function, *map(values.__getitem__, reads)))
-            if loop or self._states:
-                self._repeat(loop, values)
+            states = self._states
+            if table.filters:
+                loop, states = self._filter(loop, values)
+            if loop or states:
+                self._repeat(loop, values, states)
             for slot, function, reads in after:
                 values[slot] = table.value((function, *map(values.__getitem__, reads)))
         return values
 
-    def _repeat(self, loop: list[Call], values: list[Any]) -> None:
+    def _filter(self, loop: list[Call], values: list[Any]) -> tuple[list[Call], list[_Kept]]:
+        """Fill in averages of what is known for all steps, and what follows; return what is left.
+
+        An average of a known value is a linear filter of it: one call for all steps.
+        """
+        from scipy.signal import lfilter
+
+        table, states, found = self.table, list(self._states), True
+        while found:
+            found = False
+            calls = {slot: (function, reads) for slot, function, reads in loop}
+            for state in states:
+                slot, _, end = state
+                function, reads = calls.get(end, (None, []))
+                if function not in (_LERP, _HEAVY_BALL) or slot not in reads[:2]:
+                    continue
+                other, rate = reads[1 - reads.index(slot)], values[reads[2]].arrays[0]
+                if values[other] is None or other == slot:
+                    continue
+                first = reads[0] == slot
+                old = (1 - rate if first else rate) if function is _LERP else rate
+                new = (rate if first else 1 - rate) if function is _LERP else 1.0
+                if function is _HEAVY_BALL and not first:
+                    old, new = 1.0, rate
+                (x,) = values[other].arrays
+                after = lfilter([new], [1.0, -old], x, axis=0).astype(table.dtype)
+                before = np.concatenate([np.zeros_like(after[:1]), after[:-1]])
+                values[slot], values[end] = ProbeValue((before,)), ProbeValue((after,))
+                states.remove(state)
+                found = True
+                break
+            known = [c for c in loop if values[c[0]] is None and self._known(c, values)]
+            while known:
+                for slot, function, reads in known:
+                    values[slot] = (
+                        table.inputs[_T]
+                        if self._stepwise >> slot & 1
+                        else table.value((function, *map(values.__getitem__, reads)))
+                    )
+                known = [c for c in loop if values[c[0]] is None and self._known(c, values)]
+            loop = [c for c in loop if values[c[0]] is None]
+            for state in list(states):
+                slot, _, end = state
+                if values[end] is not None and values[slot] is None:
+                    (after,) = values[end].arrays
+                    shape = (table.steps, *after.shape[1:])
+                    after = np.broadcast_to(after, shape)
+                    before = np.concatenate([np.zeros_like(after[:1]), after[:-1]])
+                    values[slot] = ProbeValue((before,))
+                    states.remove(state)
+                    found = True
+        return loop, states
+
+    @staticmethod
+    def _known(call: Call, values: list[Any]) -> bool:
+        return all(values[r] is not None for r in call[2])
+
+    def _repeat(self, loop: list[Call], values: list[Any], states: list[_Kept]) -> None:
         """Fill the slots of the states, and of what their next values need, step by step."""
-        slots = [*(slot for slot, _, _ in self._states), *(slot for slot, _, _ in loop)]
+        slots = [*(slot for slot, _, _ in states), *(slot for slot, _, _ in loop)]
         key = (
-            *((slot, shape, values[end] or end) for slot, shape, end in self._states),
+            *((slot, shape, values[end] or end) for slot, shape, end in states),
             *((slot, f, *[values[r] or r for r in reads]) for slot, f, reads in loop),
         )
         loops = self.table.loops
         if key not in loops:
-            used = {r for _, _, reads in loop for r in reads} | {end for *_, end in self._states}
+            used = {r for _, _, reads in loop for r in reads} | {end for *_, end in states}
             given = [(r, values[r]) for r in used if values[r] is not None and r != _T]
             by_probe = [
-                self._histories(loop, slots, [(r, v.arrays[k]) for r, v in given], shape)
+                self._histories(loop, slots, [(r, v.arrays[k]) for r, v in given], shape, states)
                 for k, shape in enumerate(self.table.shapes)
             ]
             loops[key] = [ProbeValue(arrays) for arrays in zip(*by_probe, strict=True)]
@@ -169,6 +234,7 @@ class Course:
         slots: list[int],
         given: list[tuple[int, Any]],
         shape: tuple[int, int],
+        states: list[_Kept],
     ) -> list[Array]:
         """Return what is in the slots at each step, on one probe; states as the step finds them.
 
@@ -177,20 +243,22 @@ class Course:
             slots: those of the states and of the loop.
             given: numbers and, for all steps, arrays that the loop uses, by slot.
             shape: the probe's.
+            states: slot, shape and the slot of the next value of those that are left to do.
         """
+        table = self.table
         now: dict[int, Any] = {slot: x for slot, x in given if slot >= self._size}
         stacks = [(slot, x) for slot, x in given if slot < self._size]
-        for slot, state, _ in self._states:
-            now[slot] = np.zeros(state.sizes(*shape))
+        for slot, state, _ in states:
+            now[slot] = np.zeros((*table.lanes, *state.sizes(*shape)), table.dtype)
         history: list[list[Any]] = []
         for step in range(self.table.steps):
-            now[_T] = step + 1.0
+            now[_T] = table.times[step]
             for slot, stack in stacks:
                 now[slot] = stack[step]
             for slot, function, reads in loop:
-                now[slot] = function(*map(now.__getitem__, reads))
+                now[slot] = table.cast(function(*map(now.__getitem__, reads)))
             history.append([now[slot] for slot in slots])
-            carried = [now[end] for _, _, end in self._states]
-            for (slot, _, _), state in zip(self._states, carried, strict=True):
+            carried = [now[end] for _, _, end in states]
+            for (slot, _, _), state in zip(states, carried, strict=True):
                 now[slot] = state
         return [np.array(stack) for stack in zip(*history, strict=True)]

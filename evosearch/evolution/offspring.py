@@ -12,7 +12,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from evosearch.equivalence.fingerprint import fingerprint
-from evosearch.equivalence.shrink import shrink
+from evosearch.equivalence.shrink import outline
 from evosearch.language.liveness import strip_rules
 from evosearch.language.rule import RuleSet
 from evosearch.mutation.mutate import mutate, retune
@@ -99,5 +99,5 @@ def _frugal(child: RuleSet, space: Space) -> bool:
         return True
     return any(  # taking statements out only takes states away; dead ones are found at once
         all(rule.state_memory <= space.max_states for rule in rules.rules[: len(child.rules)])
-        for rules in (reduced(child) for reduced in (strip_rules, shrink))
+        for rules in (reduced(child) for reduced in (strip_rules, outline))
     )

@@ -47,7 +47,9 @@ def step_by_step(rule: Rule) -> np.ndarray:
             for statement in rule.body:
                 op = OPS[statement.op]
                 arguments = [values[a] if isinstance(a, str) else a for a in statement.args]
-                values[statement.target] = op.numpy(*arguments, *[step + 1.0] * op.uses_step)
+                values[statement.target] = op.numpy(
+                    *arguments, *[SHORT.flat.times[step]] * op.uses_step
+                )
             states = [values[state.name] for state in rule.states]
             updates.append(values[rule.update].ravel())
         columns.append(np.stack(updates))
@@ -68,11 +70,12 @@ def test_trajectories_are_those_of_the_plain_loop(rule: Rule) -> None:
 
 
 def test_long_trajectories_are_those_of_the_plain_loop_too() -> None:
-    """The short probes are the first steps of the long ones."""
+    """The short probes are the first steps of the long ones, but for the number of the last."""
     rule = rule_of("m = lerp(m, g, 0.1); c = normalize(m); u = sign(c)", "u, m")
     found = trajectory(rule, LONG)
     assert len(found) == LONG.flat.steps == LONG.matrices.steps
     np.testing.assert_array_equal(found[: SHORT.flat.steps], step_by_step(rule))
+    assert SHORT.flat.times[:3] == LONG.flat.times[:3]
 
 
 def test_rates_are_told_apart_behind_a_sign() -> None:
@@ -98,6 +101,8 @@ SAME = {
         "a = transpose(g); b = newton_schulz5(a); u = transpose(b)",
     ),
     "addition reassociated": ("a = g + w; u = a + 1", "a = w + 1; u = g + a"),
+    "a sign and its magnitude": ("u = g * 1.0", "a = abs(g); b = sign(g); u = a * b"),
+    "a select of one value": ("u = g * w", "a = select(w, g, g); u = a * w"),
     "a number folded": ("u = g * 6", "a = g * 2; u = a * 3"),
 }
 SAME_STATES = {
@@ -118,6 +123,29 @@ SAME_STATES = {
         "a = neg(g); m = lerp(m, a, 0.1); b = neg(m); u = b * w",
     ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "m = lerp(m, g, 0.1); a = step(); a = a / {}; b = minimum(a, 1.0); u = m * b",
+        "m = every(g, m, {}); u = m * 1.0",
+        "m = lerp(m, g, 0.1); a = step(); a = a * {}; a = 1.0 / a; a = a + 0.01; u = m * a",
+    ],
+    ids=["a warm-up", "a period", "a decay"],
+)
+def test_what_differs_late_has_another_fingerprint(body: str) -> None:
+    lengths = [5.0, 7.0, 10.0, 20.0, 40.0, 50.0, 100.0, 1000.0]
+    prints = {rule_fingerprint(rule_of(body.format(k), "u, m")) for k in lengths}
+    assert len(prints - {None}) == len(lengths)
+
+
+def test_what_float32_makes_nothing_of_is_another_function() -> None:
+    steep = "a = cube(g); a = cube(a); a = cube(a); a = cbrt(a); a = cbrt(a); u = cbrt(a)"
+    huge = "a = g * 1e38; a = a * 1e38; a = a / 1e38; u = a / 1e38"
+    prints = [rule_fingerprint(rule_of(body)) for body in ("u = g * 1.0", steep, huge)]
+    assert None not in prints
+    assert prints[0] not in prints[1:]
 
 
 @pytest.mark.parametrize("pair", SAME.values(), ids=SAME.keys())
@@ -262,7 +290,7 @@ def test_what_was_computed_before_never_shows(rule: Rule, other: Rule) -> None:
     def forget() -> None:
         for table in (SHORT.flat, SHORT.matrices):
             weights, gradients, _ = table.inputs
-            vars(table).update(vars(ProbeTable(gradients.arrays, weights.arrays)))
+            vars(table).update(vars(ProbeTable(gradients.arrays, weights.arrays, table.times)))
         rule_fingerprint.cache_clear()
 
     forget()

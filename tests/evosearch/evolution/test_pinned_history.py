@@ -29,10 +29,10 @@ from evosearch.training.score import BOUND
 from evosearch.workers.executor import AnyJob, LocalExecutor, Timed
 
 DIGESTS: dict[object, str] = {
-    20: "14cd03d922b22f72e7f4e6fdaa3a4762f53f941f3511aed6babdfc03b01f92af",
-    60: "b49ef3152e60cbb666e0eb9f3a34e4698d5c26bd8c54536f17606c24544daa1e",
-    120: "3caef14cba972322e7339fa996d1e8597383300ce1cbd912b32503767029b85b",
-    "end": "c4b70b9f9700bf5bf54be2f56d2b260cc15e3ef1447e464cc17e96ff9b01811b",
+    20: "be35dc90032cfcbfc96c6e30e0869ac1c99fd30ad8ad46fd20d200b199f8d32f",
+    60: "2fe82a7ea8b4ba90ce75a77cdcd52d603e93f58ce488e9e056118bcff33b7c53",
+    120: "2d6c4d352712b88b2541168ad6db8075e57caa75bf6eecfb47d93c239bc8290e",
+    "end": "b661b0d4836bfc907a8c290fe804839c9ec1180dae83d66d0939aaca2aca6a4d",
 }
 """After so many packs, and at the end: which one differs says how late a change shows."""
 CHANGED = "the same configuration and seed give another history"
