@@ -24,12 +24,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from evosearch.language.interpret import descended, initial_states, run
+from evosearch.simplify.draw import random_rule
 from torch import Tensor
 
 from evosearch.export import export_optax
 from evosearch.export.load import to_optimizer
 from evosearch.language.check import check_rules, infer
-from evosearch.language.interpret import descended, initial_states, run
 from evosearch.language.known import KNOWN, known, rest_of
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import Rule, RuleSet, Statement, Tie
@@ -38,7 +39,6 @@ from evosearch.mutation.mutate import mutate
 from evosearch.mutation.rng import Rng
 from evosearch.mutation.space import Space
 from evosearch.simplify import simplify_rule
-from evosearch.simplify.draw import random_rule
 from evosearch.training.codegen import compile_rule
 from primitives.table import OPS
 
