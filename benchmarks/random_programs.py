@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import traceback
 import warnings
 from collections import Counter
@@ -24,10 +25,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from evosearch.language.interpret import descended, initial_states, run
-from evosearch.simplify.draw import random_rule
 from torch import Tensor
 
+from benchmarks.random_rule import random_rule
 from evosearch.export import export_optax
 from evosearch.export.load import to_optimizer
 from evosearch.language.check import check_rules, infer
@@ -41,6 +41,9 @@ from evosearch.mutation.space import Space
 from evosearch.simplify import simplify_rule
 from evosearch.training.codegen import compile_rule
 from primitives.table import OPS
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+from interpreter import descended, initial_states, run
 
 SPACE = Space(
     ops=tuple(name for name, op in OPS.items() if not op.keeps),
@@ -143,7 +146,7 @@ def by_optax(rules: RuleSet, w: Tensor, g: Tensor) -> Tensor:
     scope: dict[str, Any] = {"__name__": "exported"}
     exec(compile(export_optax(rules, lr=RATE, rest_lr=RATE), "<optax>", "exec"), scope)
     optimizer = scope[scope["__all__"][0]]()
-    weights = {"w": jax.numpy.asarray(w.numpy().T)}
+    weights: Any = {"w": jax.numpy.asarray(w.numpy().T)}
     state = optimizer.init(weights)
     for x in g:
         grads = {"w": x.numpy().T + 0.1 * weights["w"]}

@@ -66,8 +66,9 @@ def rule_fingerprint(rule: Rule) -> str | None:
     found = _digest(course.run()) if course.reads_gradient else None
     unseen = [rule.keeps] if rule.keeps else []
     for i, statement in enumerate(rule.body):
-        if statement.op == "every" and statement.args[2] > NUMBERED and course.needs(i):
-            unseen.append(str(statement.args[2]))
+        if statement.op == "every" and course.needs(i):
+            period = float(statement.args[2])
+            unseen += [str(period)] if period > NUMBERED else []
     if found is not None and _steepness(rule, course) >= _STEEP and degenerate(rule):
         unseen.append("degenerate")  # and not the function that it is in float64
     if found is None or not unseen:

@@ -32,7 +32,7 @@ __all__ = [
     "Probes",
 ]
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 Key = tuple[Any, ...]
 """An expression: a function, then a `ProbeValue` for each of its arguments."""
 

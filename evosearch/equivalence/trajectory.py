@@ -177,7 +177,7 @@ class Course:
                 if function is _HEAVY_BALL and not first:
                     old, new = 1.0, rate
                 (x,) = values[other].arrays
-                after = lfilter([new], [1.0, -old], x, axis=0).astype(table.dtype)
+                after = np.asarray(lfilter([new], [1.0, -old], x, axis=0), table.dtype)
                 before = np.concatenate([np.zeros_like(after[:1]), after[:-1]])
                 values[slot], values[end] = ProbeValue((before,)), ProbeValue((after,))
                 states.remove(state)
