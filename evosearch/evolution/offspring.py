@@ -12,7 +12,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from evosearch.equivalence.fingerprint import fingerprint
-from evosearch.equivalence.shrink import outline
+from evosearch.equivalence.shrink import outline, shrink
 from evosearch.language.liveness import strip_rules
 from evosearch.language.rule import RuleSet
 from evosearch.mutation.mutate import mutate, retune
@@ -97,7 +97,11 @@ def _frugal(child: RuleSet, space: Space) -> bool:
     """Whether the child needs no more states than the space allows, whatever it declares."""
     if not space.spare_states:
         return True
-    return any(  # taking statements out only takes states away; dead ones are found at once
-        all(rule.state_memory <= space.max_states for rule in rules.rules[: len(child.rules)])
-        for rules in (reduced(child) for reduced in (strip_rules, outline))
-    )
+
+    def small(rules: RuleSet) -> bool:
+        stated = rules.rules[: len(child.rules)]
+        return all(rule.state_memory <= space.max_states for rule in stated)
+
+    # Taking statements out only takes states away; dead ones are found at once, and whether a core
+    # trains as its child does is only asked where that would be small enough.
+    return small(strip_rules(child)) or (small(outline(child)) and small(shrink(child)))
