@@ -161,7 +161,10 @@ def _facts(subject: NamedProgram) -> dict[str, Any]:
     if subject.run and subject.candidate:
         facts |= subject.candidate.to_json()
         facts["run"] = str(subject.run.directory)
-        facts["measurements"] = [asdict(m) for m in subject.candidate.measurements]
+        facts["measurements"] = [
+            asdict(m) | {"seed": str(m.seed)}  # 63 bits, and JavaScript reads numbers of 53
+            for m in subject.candidate.measurements
+        ]
         ancestors = subject.run.history.ancestors(subject.candidate.id)
         facts["lineage"] = [candidate.id for candidate in ancestors]
     return facts
