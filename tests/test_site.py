@@ -50,7 +50,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
-    pages = list(site.rglob("*.html"))
+    pages = [page for page in site.rglob("*.html") if page.parent.name != "assets"]
     assert len(pages) > 20
     for page in pages:
         loads = Loads()
@@ -61,6 +61,17 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
     for sheet in site.rglob("*.css"):
         text = sheet.read_text(encoding="utf-8")
         assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", text), sheet
+
+
+def test_the_gallery_shows_every_find(site: Path) -> None:
+    page = (site / "gallery.html").read_text(encoding="utf-8")
+    finds = [path.stem for path in (ROOT / "discovered").glob("*.json")]
+    assert len(finds) > 5
+    for find in finds:
+        assert f'<h2 id="{find}"' in page
+        assert f"discovered.{find}" in page
+    assert page.count('class="formula"') == len(finds)
+    assert page.count('<svg class="chart"') == len(finds)
 
 
 def test_generated_pages_are_whole(site: Path) -> None:

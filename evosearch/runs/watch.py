@@ -38,7 +38,7 @@ class Sight:
     top: tuple[Candidate, ...]
     """The best five, best first."""
     front: tuple[Candidate, ...]
-    """Those that none of their size or smaller beats, best and largest first."""
+    """Of those on all tasks, whom none of their size or less beats, best and largest first."""
 
     @property
     def left(self) -> float | None:
@@ -108,7 +108,7 @@ class Watch:
             budget=self.run.budget,
             rate=(done - before) / (now - then) if done > before and now > then else None,
             top=tuple(history.candidates[i] for i in self._top()),
-            front=tuple(history.candidates[i] for i in self._ranking.ladder()),
+            front=tuple(_whole([history.candidates[i] for i in self._ranking.ladder()])),
         )
 
     def _top(self) -> list[int]:
@@ -126,6 +126,11 @@ class Watch:
         size = self.run.history.candidates[id_].statements
         for ranking in (self._ranking, self._confirmed if fitness.rounds > 1 else self._once):
             ranking.put(id_, fitness, size, 0)
+
+
+def _whole(ladder: list[Candidate]) -> list[Candidate]:
+    """Return those that were evaluated on as many tasks as the best; scores of fewer are others."""
+    return [candidate for candidate in ladder if candidate.tier == ladder[0].tier]
 
 
 def _row(candidate: Candidate) -> dict[str, Any]:

@@ -212,3 +212,15 @@ def test_on_a_terminal_there_are_both_lists(small_run):
     assert "The best of each size or smaller" in text
     for candidate in Run.open(small_run).top(5):
         assert f" {candidate.id} " in text
+
+
+def test_the_front_of_a_look_is_the_run_s_whatever_the_tiers(tmp_path, small_run):
+    manifest, *records = (record.body for record in read(small_run))
+    for record in records:
+        for row in record.get("candidates", ()):
+            row["tier"] = row["id"] % 2
+    with Journal.create(tmp_path / "run", manifest) as journal:
+        journal.append_many(records)
+    sight = Watch(tmp_path / "run").look(0.0)
+    assert list(sight.front) == Run.open(tmp_path / "run").front()[::-1]
+    assert {candidate.tier for candidate in sight.front} == {1}
