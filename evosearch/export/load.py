@@ -19,6 +19,7 @@ def to_optimizer(
     name: str | None = None,
     lr: float | None = None,
     rest_lr: float | None = None,
+    found: tuple[float | None, float | None] = (None, None),
 ) -> type[Optimizer]:
     """Return the class that `evosearch.export.export` writes for a rule set.
 
@@ -28,12 +29,13 @@ def to_optimizer(
     Args:
         rules: The rule set.
         name: What the class is named after; the rule by default.
-        lr: Default learning rate.
+        lr: Default learning rate; without it, as an exported file has it.
         rest_lr: Default learning rate of what is no hidden matrix.
+        found: The best learning rates of a search, which the documentation states.
     """
     from evosearch.export import export
 
-    source = export(rules, name=name, lr=lr, rest_lr=rest_lr)
+    source = export(rules, name=name, lr=lr, rest_lr=rest_lr, found=found)
     module = ModuleType(f"evosearch_{rules.name}")
     exec(compile(source, f"<{rules.name}>", "exec"), vars(module))
     (title,) = module.__all__

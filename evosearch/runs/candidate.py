@@ -190,11 +190,10 @@ class Candidate:
         )
 
     def to_optimizer(self) -> type[Optimizer]:
-        """Return it as an optimizer class whose default learning rates are `rates`."""
+        """Return the class that its exported file defines; its documentation states `rates`."""
         from evosearch.export.load import to_optimizer
 
-        lr, rest_lr = self.rates
-        return to_optimizer(self.program, name=self.name, lr=lr, rest_lr=rest_lr)
+        return to_optimizer(self.program, name=self.name, found=self.rates)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""

@@ -31,14 +31,11 @@ def optimizer_of(rules: RuleSet, **options) -> type[Optimizer]:
     return getattr(module, module.__all__[0])
 
 
-_JUMPY = ("soap", "soap_muon", "splus")
-"""On a tall matrix their bases hold directions of a null space, which rounding turns around."""
-
-FOLLOWED = [name for name in LIBRARY if name not in _JUMPY]
-"""Known optimizers that an export can be held against."""
+BASES = ("soap", "soap_muon", "splus")
+"""Of an oblong matrix their bases hold directions of a null space, which rounding turns around."""
 
 SUBJECTS = [
     pytest.param(known(name), marks=() if LIBRARY[name].form else pytest.mark.slow)
-    for name in FOLLOWED
+    for name in LIBRARY
 ]
-"""The same as parameters of tests; those without a form take minutes together."""
+"""Known optimizers as parameters of tests; those without a form take minutes together."""

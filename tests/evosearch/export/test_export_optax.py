@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 from evolved_programs import evolved
-from exported_optimizers import FOLLOWED
+from exported_optimizers import BASES
 from interpreter import descended
 
 from evosearch.export import export_optax
 from evosearch.export.jax_ops import JAX, kernels_in
 from evosearch.language.known import known
+from evosearch.language.library import LIBRARY
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import RuleSet
 from evosearch.training.codegen import CompiledRule, compile_rules
@@ -33,7 +34,7 @@ FINDS = [
     parse_rules(json.loads(path.read_text(encoding="utf-8"))["export"]["program"])
     for path in sorted(DISCOVERED.glob("*.json"))
 ]
-PROGRAMS = {rules.name: rules for rules in (*map(known, FOLLOWED), *evolved())}
+PROGRAMS = {rules.name: rules for rules in (*map(known, LIBRARY), *evolved())}
 PROGRAMS |= {f"found {rules.name}": rules for rules in FINDS}
 KEEPING = "def rule(w, g, m):\n    m = lerp(m, g, 0.1)\n    u = {}(m)\n    return u, m\n\n"
 KEEPING += "def rest(w, g):\n    return g\n"
@@ -45,6 +46,7 @@ def _few() -> list[str]:
     uses = {
         name: {s.op for rule in (p.matrix, p.rest) if rule for s in rule.body}
         for name, p in PROGRAMS.items()
+        if name not in BASES  # which take long
     }
     chosen: list[str] = []
     left = set[str]().union(*uses.values())
@@ -94,7 +96,8 @@ def test_optax_goes_where_the_program_goes(name: str) -> None:
     """A kernel of flax is the transpose of torch's: its last axis is the outputs."""
     rules = PROGRAMS[name]
     generator = np.random.default_rng(0)
-    params = {"matrix": generator.normal(size=(4, 6)), "vector": generator.normal(size=5)}
+    shape = (5, 5) if name in BASES else (4, 6)
+    params = {"matrix": generator.normal(size=shape), "vector": generator.normal(size=5)}
     noise = {name: generator.normal(size=(STEPS, *w.shape)) for name, w in params.items()}
     found = _run(_maker(rules, lr=RATE, rest_lr=RATE)(), params, noise)
     compiled = compile_rules(rules)
