@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evosearch.config.preflight import check_search, check_tasks
+from evosearch.errors import UsageError
+from evosearch.language.rule import RuleSet
 from evosearch.runs.run import Observe, Run
 from evosearch.storage.journal import require_vacant
+from evosearch.training.optimizer_class import OptimizerClass
 from evosearch.workers.start import start_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
     from evosearch.config.schema import Config
-    from evosearch.language.rule import RuleSet
     from evosearch.studies.compare import Comparison
     from proxy_tasks.task import Task
 
@@ -57,7 +60,7 @@ def search(
 
 
 def compare(
-    *optimizers: str | RuleSet,
+    *optimizers: str | RuleSet | Callable[..., Any],
     tasks: Iterable[str | Path | Task] = ("digits_mlp",),
     seeds: int = 4,
     seed: int = 0,
@@ -68,8 +71,8 @@ def compare(
     """Compare optimizers with tuned AdamW on the same tasks and seeds, which no search uses.
 
     Args:
-        *optimizers: Each the name of a known optimizer, program text, or a rule set, such as
-            ``candidate.program``.
+        *optimizers: Each what `evosearch compare` takes, program text, a rule set such as
+            ``candidate.program``, or a class of `torch.optim`'s kind that a module defines.
         tasks: Names from `evosearch tasks`, Python files that define ``TASKS``, or tasks of
             `evosearch.task`; a look at held-out ones is noted.
         seeds: Paired seeds a task.
@@ -82,19 +85,42 @@ def compare(
         UsageError: Something of that is not what it should be.
     """
     from evosearch.config.schema import configure
-    from evosearch.language.known import resolve
     from evosearch.studies.compare import compare as compare_programs
     from evosearch.studies.held_out import note_look
     from evosearch.training.tuner import Descent
 
-    programs = [resolve(o) if isinstance(o, str) else o for o in optimizers]
+    labelled = [_contender(optimizer) for optimizer in optimizers]
     config = configure({}, settings, "the comparison", list(tasks))
     check_tasks(config)
-    note_look("compare", config.task_names, map(str, programs), seeds)
-    labelled = [(rules.name, rules) for rules in programs]
+    note_look("compare", config.task_names, [str(rules) for _, rules in labelled], seeds)
     with start_workers(workers, None, 0.0, config) as executor:
         descent = Descent(trials)
         return compare_programs(labelled, config, executor, seeds=seeds, seed=seed, descent=descent)
+
+
+def _contender(optimizer: object) -> tuple[str, RuleSet | OptimizerClass]:
+    """Return an optimizer with what to call it."""
+    from evosearch.runs.named_program import NamedProgram, contender
+
+    if isinstance(optimizer, str):
+        found = contender(optimizer)
+        return (
+            (found.label, found.program)
+            if isinstance(found, NamedProgram)
+            else (
+                optimizer,
+                found,
+            )
+        )
+    if isinstance(optimizer, RuleSet):
+        return optimizer.name, optimizer
+    if not callable(optimizer):
+        raise UsageError(
+            f"expected an optimizer's name, program text, a rule set or a class, found "
+            f"{type(optimizer).__name__}"
+        )
+    made = OptimizerClass.of(optimizer)
+    return str(made), made
 
 
 def free_directory(label: str, seed: int) -> Path:

@@ -1,9 +1,7 @@
 """A proxy task of one's own: predict how a diabetes patient fares, with scikit-learn's data.
 
-    export EVOSEARCH_TASKS=examples/own_task.py
-    evosearch tasks
-    evosearch compare adamw lion muon --tasks diabetes
-    evosearch search --preset quickstart --tasks diabetes
+    evosearch compare adamw lion muon --tasks examples/own_task.py
+    evosearch search --tasks examples/own_task.py
 
 A task trains many models side by side: every tensor has a first dimension of lanes, and lanes are
 never mixed. Weights are float32 tensors (L, *shape); which of them are hidden matrices is what

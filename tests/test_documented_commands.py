@@ -71,14 +71,16 @@ TINY_SCALE = (
 )
 REDISCOVER = "--seeds 1 --budget 16 --workers 1 --no-controls"
 
+OWN = "--seeds 2 --trials 5 --set tasks.my_task.steps=5"
+
 LISTED: dict[str, str | Slow | NotRun] = {
     # Installing, and the shell.
     "git clone https://github.com/evosearch/evosearch && cd evosearch": SHELL,
     "make search": SHELL,
     "make install": SHELL,
     "make docs": SHELL,
+    "make examples": SHELL,
     "source .venv/bin/activate": SHELL,
-    "export EVOSEARCH_TASKS=examples/own_task.py": NotRun("commands here have it set"),
     "python3 -m venv .venv && .venv/bin/pip install torch==2.13.0 "
     "--index-url https://download.pytorch.org/whl/cpu": SHELL,
     # Clusters.
@@ -109,14 +111,28 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "evosearch search --preset quickstart --tasks least_squares,zipf_bigram": (
         f"{FEW} --set tasks.least_squares.steps=5 --set tasks.zipf_bigram.steps=2"
     ),
-    "evosearch search --preset quickstart --tasks diabetes": Slow(
-        f"{FEW} --set tasks.diabetes.steps=5"
-    ),
-    "EVOSEARCH_TASKS=examples/own_task.py evosearch search --preset quickstart --tasks diabetes": (
-        f"{FEW} --set tasks.diabetes.steps=5"
-    ),
     "evosearch new task": "-o other_task.py",
+    'evosearch compare muon "torch.optim:Muon(weight_decay=0)" lion_pytorch:Lion --plan': (
+        f"--seeds 2 --trials 5 {DIGITS}"
+    ),
+    "evosearch compare lion torch.optim:NAdam --tasks my_task.py --budget 5 -o runs/compared": OWN,
+    "evosearch compare --card runs/compared/card.json": NotRun("needs the command above"),
     "evosearch doctor --tasks my_task.py": "",
+    "evosearch compare muon torch.optim:NAdam --tasks my_task.py": OWN,
+    'evosearch compare muon lion_pytorch:Lion "torch.optim:NAdam(betas=(0.9, 0.99))" '
+    "--tasks my_task.py --plan": OWN,
+    "evosearch compare muon torch.optim:NAdam optimizer.py:Found --tasks my_task.py --budget 5 "
+    "-o runs/compared": NotRun("tests/evosearch/export compares an exported file"),
+    "evosearch search --tasks my_task.py --run runs/mine": Slow(
+        f"--run runs/my-own {FEW} --set tasks.my_task.steps=5"
+    ),
+    "evosearch top runs/mine": "",
+    "evosearch resume runs/mine --tasks my_task.py": "--workers 1 --quiet",
+    "evosearch transfer runs/mine --task my_task.py": OWN,
+    "evosearch export runs/mine -o optimizer.py": "",
+    "evosearch search --tasks my_task.py --dry-run": "--set tasks.my_task.steps=5",
+    "evosearch transfer runs/quickstart-0 42 --task my_task.py": OWN,
+    "evosearch transfer short_muon --task my_task.py --plan": OWN,
     "evosearch search --tasks my_task.py": f"{FEW} --set tasks.my_task.steps=5",
     "evosearch search --preset quickstart --set tasks.char_lm.path=my.txt": f"{FEW} {STEPS}",
     "evosearch search --preset quickstart --set elasticity.digits_mlp=0.75 "
@@ -188,9 +204,6 @@ LISTED: dict[str, str | Slow | NotRun] = {
         "needs CIFAR-10, 160 MB; tests/proxy_tasks reads both of its forms in small"
     ),
     "evosearch compare adamw lion muon signum": f"{FAST} {DIGITS} --seeds 2",
-    "evosearch compare adamw lion muon --tasks diabetes": Slow(
-        f"{FAST} --set tasks.diabetes.steps=5 --seeds 2"
-    ),
     "evosearch compare idea.program adamw lion --tasks digits_mlp,char_lm --seeds 4": (
         f"{FAST} {STEPS} --seeds 2"
     ),
@@ -259,6 +272,14 @@ LISTED: dict[str, str | Slow | NotRun] = {
     ),
     "torchrun --nproc-per-node 2 examples/train_ddp.py": NotRun("tests/evosearch/export runs it"),
     "pip install transformers accelerate && python examples/train_huggingface.py": SHELL,
+    "pip install transformers && evosearch search --tasks examples/task_gpt2.py": SHELL,
+    "evosearch compare adamw lion muon --tasks examples/own_task.py": Slow(
+        f"{FAST} --set tasks.diabetes.steps=5 --seeds 2 --trials 5"
+    ),
+    "evosearch search --tasks examples/own_task.py": Slow(f"{FEW} --set tasks.diabetes.steps=5"),
+    "evosearch search --tasks examples/task_vit.py": NotRun("tests/evosearch/export runs it"),
+    "evosearch search --tasks examples/task_resnet.py": NotRun("tests/evosearch/export runs it"),
+    "python examples/digits_as_cifar.py cifar-digits": "",
     "pip install lightning && python examples/train_lightning.py": SHELL,
 }
 """Each command as documented, with the words that are added to it, or why it is not run."""
@@ -373,7 +394,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
             f"--set budget.evaluations=16 {DIGITS}"
         )
     assert len(Run.open(folder / "runs" / "quickstart-0").history.candidates) == CANDIDATES
-    for copy in ("one-worker", "two-workers"):
+    for copy in ("one-worker", "two-workers", "mine"):
         shutil.copytree(folder / "runs" / "first", folder / "runs" / copy)
     return folder
 

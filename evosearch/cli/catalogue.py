@@ -62,7 +62,11 @@ def _describe(spec: TaskSpec) -> dict[str, Any]:
         "metric": task.metric,
         "summary": task.summary,
         "missing": "",
-        "settings": {field.name: getattr(task, field.name) for field in dataclasses.fields(task)},
+        "settings": {
+            field.name: value
+            for field in dataclasses.fields(task)
+            if isinstance(value := getattr(task, field.name), int | float | str | tuple)
+        },
     }
     try:
         row["size"] = task.size.value

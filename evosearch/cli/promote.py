@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evosearch.cli.named_program import NamedProgram, resolve
 from evosearch.cli.output import AsJson, print_json, progress_console, table, write
 from evosearch.cli.tasks import note_held_out
 from evosearch.errors import DataError, UsageError
+from evosearch.runs.named_program import NamedProgram, resolve
 from evosearch.runs.progress import score_text
 from evosearch.workers.start import start_workers
 

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from evosearch.cli.named_program import AsGenome, Words, resolve
 from evosearch.cli.output import AsJson, print_json, progress_console, write
+from evosearch.cli.program_words import AsGenome, Words
 from evosearch.errors import EvosearchError, UsageError
+from evosearch.runs.named_program import resolve
 from evosearch.runs.progress import score_text
 
 if TYPE_CHECKING:
-    from evosearch.cli.named_program import NamedProgram
     from evosearch.language.rule import RuleSet
+    from evosearch.runs.named_program import NamedProgram
     from evosearch.studies.noninferiority import NoninferiorityTest
 
 __all__ = ["export", "simplify"]

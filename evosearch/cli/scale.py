@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from evosearch.cli.interrupt import INTERRUPTED, interruptible
-from evosearch.cli.named_program import resolve
 from evosearch.cli.output import AsJson, print_json, progress_console, table, write
 from evosearch.cli.tasks import note_held_out
 from evosearch.errors import UsageError
+from evosearch.runs.named_program import resolve
 
 if TYPE_CHECKING:
     from evosearch.config.schema import Config

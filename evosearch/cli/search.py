@@ -13,13 +13,13 @@ from evosearch.api import free_directory
 from evosearch.cli import complete
 from evosearch.cli.interrupt import INTERRUPTED, interruptible
 from evosearch.cli.limits import Limits, Reached
-from evosearch.cli.named_program import resolve
 from evosearch.cli.output import (
     AsJson,
     RunPath,
     print_hall_of_fame,
     print_json,
     progress_console,
+    table,
     tell,
     write,
 )
@@ -27,6 +27,7 @@ from evosearch.cli.tasks import note_held_out, task_names
 from evosearch.config.overrides import named_tasks
 from evosearch.config.preflight import check_search
 from evosearch.errors import EvosearchError, UsageError
+from evosearch.runs.named_program import resolve
 from evosearch.runs.progress import ProgressView, score_text
 from evosearch.runs.run import Run
 from evosearch.storage.journal import require_vacant
@@ -110,6 +111,9 @@ def search(
     time_limit: TimeLimit = None,
     max_evaluations: MaxEvaluations = None,
     target_score: TargetScore = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it costs and how long it takes; end.")
+    ] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -121,6 +125,7 @@ def search(
       evosearch search --preset quickstart
       evosearch search --preset quickstart --seed 1 --workers 8 --run runs/second
       evosearch search --preset quickstart --start runs/quickstart-0:42
+      evosearch search --tasks my_task.py --dry-run
       evosearch search --tasks my_task.py
       evosearch search --preset quickstart --tasks least_squares,zipf_bigram
       evosearch search --config my.toml --set budget.evaluations=5000 --time-limit 60
@@ -133,6 +138,9 @@ def search(
     directory = run or free_directory(label, chosen.seed)
     require_vacant(directory)
     _prepare(chosen, quiet)
+    if dry_run:
+        _tell_cost(chosen, workers, as_json)
+        return
     note_held_out("search", chosen.task_names, [chosen.start], chosen.evaluation.seeds)
     limits = Limits(time_limit, max_evaluations, target_score)
     with start_workers(workers, address, gpus_per_worker, chosen) as executor:
@@ -199,6 +207,56 @@ def _prepare(config: Config, quiet: bool) -> None:
     if not quiet:
         tell("Reading the tasks' data and starting workers.")
     check_search(config)
+
+
+def _tell_cost(config: Config, workers: int | None, as_json: bool) -> None:
+    """Print what a candidate and the whole search take on this machine, timed on a few steps."""
+    from evosearch.hardware import cores
+    from evosearch.language.known import known
+    from evosearch.training.cost import run_seconds
+    from evosearch.training.evaluate import compile_text
+    from proxy_tasks.registry import get
+
+    how = config.evaluation
+    runs = how.rates * len(how.ratios) * how.seeds
+    adamw = compile_text(str(known("adamw")))
+    rows, total = [], 0.0
+    for number, tier in enumerate(config.tiers_of_tasks(), start=1):
+        for ref in tier:
+            task = get(ref.name, **ref.overrides)
+            seconds = runs * run_seconds(task, adamw)
+            total += seconds
+            rows.append(
+                {
+                    "task": str(ref),
+                    "tier": number,
+                    "steps": task.steps,
+                    "parameters": sum(p.numel for p in task.parameters),
+                    "runs": runs,
+                    "seconds": seconds,
+                    "notes": list(task.notes()),
+                }
+            )
+    count = config.budget.evaluations
+    processes = workers or cores()
+    minutes = count * total / 60
+    if as_json:
+        print_json({"tasks": rows, "candidates": count, "core_minutes": minutes})
+        return
+    cells = [
+        (r["task"], r["tier"], r["steps"], f"{r['parameters']:,}", runs, f"{r['seconds']:.2g} s")
+        for r in rows
+    ]
+    columns = ("task", "tier", "steps", "parameters", "runs a candidate", "a candidate takes")
+    table(columns, cells, left=("task",))
+    for row in rows:
+        for note in row["notes"]:
+            write(f"{row['task']}: {note}")
+    write(
+        f"\n{count} candidates take about {minutes:.2g} core-minutes, {minutes / processes:.2g} "
+        f"min with {processes} worker{'s' if processes > 1 else ''}, if all reach the last tier; "
+        "grids that are extended and the best candidates' other rounds add about a third."
+    )
 
 
 def _tell_versions(run: Run) -> None:

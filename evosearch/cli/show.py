@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evosearch.cli import complete
-from evosearch.cli.named_program import AsGenome, NamedProgram, Words, resolve
 from evosearch.cli.output import AsJson, print_json, table, write
+from evosearch.cli.program_words import AsGenome, Words
 from evosearch.cli.reading import print_lineage
 from evosearch.errors import UsageError
+from evosearch.runs.named_program import NamedProgram, resolve
 from evosearch.runs.progress import score_text
 
 if TYPE_CHECKING:

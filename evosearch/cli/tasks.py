@@ -10,8 +10,8 @@ from evosearch.config.overrides import named_tasks
 from evosearch.errors import UsageError
 
 if TYPE_CHECKING:
-    from evosearch.cli.named_program import NamedProgram
     from evosearch.config.schema import Config
+    from evosearch.runs.named_program import NamedProgram
 
 __all__ = ["note_held_out", "task_names", "tasks_config"]
 

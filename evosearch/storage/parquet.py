@@ -44,6 +44,7 @@ __all__ = [
     "rebuildable",
     "table_schema",
     "write_part",
+    "write_rows",
 ]
 
 FORMAT = 2
@@ -174,6 +175,13 @@ def write_part(
     _note_digest(directory, part, content)  # first: a part never lies beside an old digest
     write_atomic(part.path, content)
     return part
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a table of its own, with a column for each key of the rows, which all have the same."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(list(rows)), sink, write_page_checksum=True)
+    write_atomic(path, sink.getvalue().to_pybytes())
 
 
 def load_part(part: ParquetPart, columns: Sequence[str] | None = None) -> pa.Table:

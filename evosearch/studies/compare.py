@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +19,9 @@ from evosearch.language.rule import RuleSet
 from evosearch.runs.html import excerpted, figure, paragraph
 from evosearch.runs.svg import ChartPoint, intervals
 from evosearch.studies.baseline_families import FAMILIES
+from evosearch.studies.class_family import class_family
 from evosearch.studies.statistics import Difference, difference
+from evosearch.training.optimizer_class import OptimizerClass
 from evosearch.training.score import Score, combine, mean_score, paired
 from evosearch.training.seeds import derive
 from evosearch.training.tunable import Tunable
@@ -48,15 +50,17 @@ class Conditions:
         return TuningJob(optimizer, task, run_seed, tuning, reporting, self.descent)
 
 
-def tunable(rules: RuleSet, *, constants: bool) -> Tunable:
-    """Return a program as what is tuned.
+def tunable(rules: RuleSet | OptimizerClass, *, constants: bool) -> Tunable:
+    """Return a program or a class as what is tuned.
 
     Args:
-        rules: The program.
+        rules: The program or class.
         constants: Whether its constants are tuned as well: over its family, if it is a baseline.
     """
     if not constants:
         return Tunable.fixed(str(rules))
+    if isinstance(rules, OptimizerClass):
+        return class_family(rules)
     name = next((name for name in FAMILIES if name in KNOWN and known(name) == rules), None)
     return FAMILIES[name] if name else Tunable.of(str(rules))
 
@@ -66,7 +70,7 @@ class Contender:
     """One optimizer's results."""
 
     label: str
-    rules: RuleSet
+    rules: RuleSet | OptimizerClass
     tuned: Mapping[str, Tuned]
     """By task."""
     scores: Mapping[str, list[float]]
@@ -82,6 +86,14 @@ class Contender:
     def total(self) -> Score | None:
         """The mean over tasks; None if it failed."""
         return None if self.failure else combine([mean_score(s) for s in self.scores.values()])
+
+    @property
+    def verdict(self) -> str:
+        """Whether it is better or worse than tuned AdamW beyond the error, in words."""
+        lead = difference(self.scores.values())
+        if lead.beyond():
+            return "better than AdamW"
+        return "worse than AdamW" if replace(lead, mean=-lead.mean).beyond() else "undecided"
 
     def ahead_of(self, other: Contender) -> Difference:
         """Return by how much its score is better than another's, paired by seed.
@@ -104,6 +116,8 @@ class Comparison:
     """Best first; those that failed come last."""
     unit: str
     """What a score is the logarithm of."""
+    trials: int
+    """Points that each could try on a task."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
@@ -137,6 +151,7 @@ class Comparison:
             "failure": contender.failure or None,
             "score": total.mean if total else None,
             "score_se": total.se if total else None,
+            "verdict": None if contender.failure else contender.verdict,
             "scores": dict(contender.scores),
             "tuned": {task: _plain(tuned) for task, tuned in contender.tuned.items()},
         }
@@ -156,7 +171,7 @@ def _plain(tuned: Tuned) -> dict[str, Any]:
 
 
 def compare(
-    optimizers: Sequence[tuple[str, RuleSet]],
+    optimizers: Sequence[tuple[str, RuleSet | OptimizerClass]],
     config: Config,
     executor: Executor,
     *,
@@ -169,7 +184,7 @@ def compare(
     """Tune AdamW and every optimizer on each task with the same allowance and seeds.
 
     Args:
-        optimizers: Labels and programs.
+        optimizers: Labels, with programs or classes.
         config: Its tasks.
         executor: Where it is computed.
         seeds: Paired seeds a task to report on, and as many to tune on.
@@ -192,7 +207,8 @@ def compare(
         failed = any(t.failure for t in mine.values())
         scores = {} if failed else _scores(mine, references, config)
         found.append(Contender(label, rules, mine, scores))
-    return Comparison(references, tuple(sorted(found, key=_order)), config.unit)
+    ordered = tuple(sorted(found, key=_order))
+    return Comparison(references, ordered, config.unit, conditions.descent.trials)
 
 
 def tune_all(
@@ -221,7 +237,8 @@ def tune_all(
         result, seconds = executor.collect(number)
         assert isinstance(result, Tuned)
         found.setdefault(task, {})[key] = result
-        report(f"tuned {name(key) if key else 'AdamW'} on {task} in {seconds:.1f} s")
+        spent = f"in {seconds:.1f} s" if seconds else "before"
+        report(f"tuned {name(key) if key else 'AdamW'} on {task} {spent}")
         if not key and result.failure:
             raise RuntimeError(f"AdamW fails on {task}: {result.failure}; choose another task")
     return found

@@ -8,6 +8,7 @@ from typing import Final
 
 from evosearch.training.batching import train_entries
 from evosearch.training.lanes import Entry, LearningRates, arithmetic
+from evosearch.training.optimizer_class import OptimizerClass
 from evosearch.training.update import UpdateRules
 from proxy_tasks.task import Task
 
@@ -19,7 +20,7 @@ _TRIALS: Final = 10
 _SEEDS: Final = (0, 1)
 
 
-def run_seconds(task: Task, rules: UpdateRules) -> float:
+def run_seconds(task: Task, rules: UpdateRules | OptimizerClass) -> float:
     """Return the seconds of one core that a training run takes among as many as a search trains.
 
     Args:
@@ -31,7 +32,7 @@ def run_seconds(task: Task, rules: UpdateRules) -> float:
     return (few + step * (task.steps - _STEPS[0])) / (_TRIALS * len(_SEEDS))
 
 
-def _seconds(task: Task, rules: UpdateRules) -> float:
+def _seconds(task: Task, rules: UpdateRules | OptimizerClass) -> float:
     entry = Entry(rules, (LearningRates(1e-4, 1e-4),) * _TRIALS)
     with arithmetic():
         list(train_entries(task, _SEEDS, [entry], "cpu"))  # once more than is timed: to warm up

@@ -15,14 +15,17 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import torch
 from torch import Tensor
 
+from evosearch.training.class_step import ClassStep
 from evosearch.training.cuda_graphs import Graphs, Recorder, recording
 from evosearch.training.cuda_streams import InTurns, Streams
 from evosearch.training.lr_schedule import Clock, DeviceClock, HostClock
+from evosearch.training.optimizer_class import OptimizerClass
 from evosearch.training.problem import Problem
 from evosearch.training.update import LearningRates, UpdateRules, applications
 from proxy_tasks.task import Task, Weights
@@ -57,7 +60,8 @@ def _blamed(task: Task) -> Iterator[None]:
 class Entry:
     """What one candidate trains in a pack: its rules, at each of its trials, for every seed."""
 
-    rules: UpdateRules
+    rules: UpdateRules | OptimizerClass
+    """A program's, or a class, whose optimizers then go through the lanes one after another."""
     trials: tuple[LearningRates, ...]
 
 
@@ -114,7 +118,10 @@ def _train(
     problem: Problem, entries: Sequence[Entry], watch: OnStep | None, record: Recorder | None
 ) -> list[Tensor | Exception]:
     task = problem.task
-    with _quick(task):
+    classes = any(isinstance(entry.rules, OptimizerClass) for entry in entries)
+    if classes and record is not None:
+        raise ValueError("expected programs on a GPU, found a class: compare it on a CPU")
+    with nullcontext() if classes else _quick(task):
         pack = _Training(problem, entries, resident=record is not None)
         keep: Recorder = record or (lambda work: work)
         gradient = keep(pack.gradient)
@@ -182,6 +189,12 @@ class _Training:
     def _update(self, entry: Entry, w: Tensor, g: Tensor) -> Callable[[], None]:
         """Return what moves a candidate's lanes, to be called after the gradient."""
         clock = self.clock
+        if isinstance(entry.rules, OptimizerClass):
+            try:
+                optimizers = ClassStep(entry.rules, self.problem.layout, entry.trials, w, g)
+            except RuntimeError as error:
+                return partial(_fail, error)
+            return lambda: optimizers.step(float(clock.decay))
         calls = list(applications(self.problem.layout, entry.rules, entry.trials, w, g))
 
         def update() -> None:
@@ -195,6 +208,10 @@ class _Training:
         return update if isinstance(clock, HostClock) else update_in_place
 
 
+def _fail(error: Exception) -> None:
+    raise error
+
+
 def _lanes(data: Tensor, repeats: int) -> Tensor:
     """Repeat (S, ...) to (repeats * S, ...); one seed's data is not copied."""
     if data.shape[0] == 1:
@@ -202,11 +219,14 @@ def _lanes(data: Tensor, repeats: int) -> Tensor:
     return data.repeat(repeats, *[1] * (data.dim() - 1))
 
 
-def rehearse(problem: Problem, rules: UpdateRules, gradients: Tensor) -> Tensor:
+def rehearse(problem: Problem, rules: UpdateRules | OptimizerClass, gradients: Tensor) -> Tensor:
     """Run rules over recorded gradients (K, P) at the first seed's initial weights, held fixed.
 
     Returns the last update as a buffer (1, P).
     """
+    if isinstance(rules, OptimizerClass):
+        with arithmetic():
+            return ClassStep.rehearse(rules, problem.layout, problem.initial[:1], gradients)
     w = problem.initial[:1].clone()
     g, out = torch.empty_like(w), torch.zeros_like(w)
     with arithmetic():

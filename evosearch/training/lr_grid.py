@@ -20,6 +20,7 @@ from torch import Tensor
 
 from evosearch.training.lanes import rehearse
 from evosearch.training.layout import Layout, Region
+from evosearch.training.optimizer_class import OptimizerClass
 from evosearch.training.problem import Problem
 from evosearch.training.seeds import grid_seed
 from evosearch.training.update import LearningRates, UpdateRules
@@ -148,7 +149,7 @@ class Grid:
         return size.matrix is not None and size.rest is not None
 
 
-def measure(rules: UpdateRules, task: Task) -> UpdateSize:
+def measure(rules: UpdateRules | OptimizerClass, task: Task) -> UpdateSize:
     """Measure a rule's update after a few steps over the task's recorded gradients.
 
     The weights stay at their initial values and the seed is the task's own, so the result belongs

@@ -263,12 +263,16 @@ def _parameters(model: nn.Module, heads: tuple[str, ...] | None) -> tuple[Parame
         if group["use_matrix_rule"] and not group["batch_dims"]
         for _, p in group["params"]
     }
-    tables = {
-        id(p)
-        for module in model.modules()
-        if "Embedding" in type(module).__name__
-        for p in module.parameters(recurse=False)
-    }
+    tables, layers = (
+        {
+            id(p)
+            for path, module in model.named_modules()
+            if isinstance(module, kind) and (table or "embed" not in path.lower())
+            for p in module.parameters(recurse=False)
+        }
+        for kind, table in ((nn.Embedding, True), (nn.Linear, False))
+    )
+    tables |= {id(p) for p in model.parameters()} - layers
     return tuple(
         Parameter(name, tuple(p.shape), _role(p, id(p) in hidden, id(p) in tables))
         for name, p in trained(model).items()

@@ -119,8 +119,9 @@ class Tunable:
 
     axes: tuple[Axis, ...]
     write: Callable[[tuple[float, ...]], str]
-    """Returns program text for a value of each axis. It crosses processes, so it is a module's
-    function, or a `functools.partial` of one."""
+    """Returns program text, or a class's (`evosearch.training.optimizer_class`), for a value of
+    each axis. It crosses processes, so it is a module's function, or a `functools.partial` of
+    one."""
 
     @property
     def start(self) -> str:

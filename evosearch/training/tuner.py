@@ -23,6 +23,7 @@ from evosearch.training.evaluate import compile_text
 from evosearch.training.job import TaskRef
 from evosearch.training.lanes import Entry, LearningRates, arithmetic
 from evosearch.training.lr_grid import UpdateSize, measure
+from evosearch.training.optimizer_class import OptimizerClass
 from evosearch.training.score import log_excess
 from evosearch.training.seeds import evaluation_seed
 from evosearch.training.tunable import Tunable
@@ -38,6 +39,7 @@ __all__ = [
     "TuningJob",
     "TuningSpace",
     "level",
+    "read_optimizer",
     "tune",
 ]
 
@@ -138,7 +140,7 @@ class TuningSpace:
         Raises:
             ArithmeticError, RuntimeError: Its update raised.
         """
-        size = measure(compile_text(optimizer.start), task)
+        size = measure(read_optimizer(optimizer.start), task)
         matrix, rest = size.matrix is not None, size.rest is not None
         return cls(optimizer.on(matrix=matrix, rest=rest), size, task.step_size)
 
@@ -255,14 +257,14 @@ class _Tuning:
 
     def __init__(self, job: TuningJob, task: Task, device: str) -> None:
         self._job, self._task, self._device = job, task, device
-        self._rules: dict[str, UpdateRules] = {}
+        self._rules: dict[str, UpdateRules | OptimizerClass] = {}
 
     def run(self) -> Tuned:
         job, key, floor = self._job, str(self._job.task), self._task.floor
         seeds = tuple(self._seeds(job.reporting))
         try:
             space = TuningSpace.of(job.optimizer, self._task)
-        except (ArithmeticError, RuntimeError) as error:
+        except Exception as error:  # a class may raise anything; a failure is its result
             return Tuned(key, floor, seeds, (), (), 0, (), f"{type(error).__name__}: {error}")
         if space.size.degenerate:
             return Tuned(key, floor, seeds, (), (), 0, (), "its update is zero or not finite")
@@ -293,7 +295,7 @@ class _Tuning:
         for place in places:
             groups.setdefault(space.text(place), []).append(place)
         entries = [
-            Entry(self._compiled(text), tuple(map(space.rates, group)))
+            Entry(self._read(text), tuple(map(space.rates, group)))
             for text, group in groups.items()
         ]
         found: dict[Place, list[float]] = {}
@@ -309,10 +311,15 @@ class _Tuning:
         job = self._job
         return [evaluation_seed(job.run_seed, str(job.task), r) for r in replicates]
 
-    def _compiled(self, text: str) -> UpdateRules:
+    def _read(self, text: str) -> UpdateRules | OptimizerClass:
         if text not in self._rules:
-            self._rules[text] = compile_text(text)
+            self._rules[text] = read_optimizer(text)
         return self._rules[text]
+
+
+def read_optimizer(text: str) -> UpdateRules | OptimizerClass:
+    """Return what trains: of a program's text its compiled rules, else the class that is named."""
+    return OptimizerClass.parse(text) if OptimizerClass.is_text(text) else compile_text(text)
 
 
 def _attempt(space: TuningSpace, place: Place, found: float) -> Attempt:

@@ -18,11 +18,16 @@ ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
 
 
-def _run(*command: str) -> str:
+def _run(*command: str, cwd: Path = ROOT) -> str:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     environment |= {"GLOO_SOCKET_IFNAME": "lo", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [sys.executable, *command], capture_output=True, text=True, check=False, env=environment
+        [sys.executable, *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        cwd=cwd,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -63,3 +68,66 @@ def test_frameworks(script: str, packages: tuple[str, ...]) -> None:
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed: `make examples` does that")
     assert _falls(_run(str(EXAMPLES / script)))
+
+
+def _own_model(script: str, folder: Path) -> None:
+    """Search on a script's task, export what was found and train with it in a plain loop."""
+    file, optimizer, run = EXAMPLES / script, folder / "found.py", folder / "run"
+    (name,) = re.findall(r'TASKS = {"(\w+)":', file.read_text(encoding="utf-8"))
+    steps = f"tasks.{name}.steps=6"
+    small = ("evaluation.rates=3", "evaluation.ratios=[1.0]", "evaluation.extensions=0")
+    fewer = [x for key in (steps, "budget.evaluations=4", *small) for x in ("--set", key)]
+    command = ("-m", "evosearch")
+    _run(
+        *command,
+        "search",
+        "--tasks",
+        str(file),
+        "--run",
+        str(run),
+        "--workers",
+        "1",
+        *fewer,
+        cwd=folder,
+    )
+    shown = _run(*command, "export", str(run), "-o", str(optimizer), "--name", "Found", cwd=folder)
+    assert "wrote" in shown
+    few = ("--seeds", "2", "--trials", "5", "--set", steps)
+    contenders = ("adamw", f"{optimizer}:Found", "torch.optim:NAdam")
+    _run(*command, "compare", *contenders, "--tasks", str(file), *few, cwd=folder)
+    page = folder / "transfer" / "index.html"
+    _run(*command, "transfer", str(run), "--task", str(file), *few, cwd=folder)
+    assert page.read_text(encoding="utf-8").count("<path") > 3
+    loop = _LOOP.format(file=str(file), optimizer=str(optimizer), name=name)
+    first, last = map(float, _run("-c", loop, cwd=folder).split())
+    assert last < first
+
+
+_LOOP = """
+from pathlib import Path
+from evosearch.training.optimizer_class import OptimizerClass
+from proxy_tasks.user_tasks import read_tasks
+task = read_tasks(Path({file!r}))[{name!r}]
+model = task.make()
+optimizer = OptimizerClass({optimizer!r}, "Found").load()(model.named_parameters(), lr=3e-3)
+losses = []
+for index in task.draw(0)[0][:30]:
+    batch = [part[index] for part in task.examples.parts]
+    optimizer.zero_grad()
+    loss = task.criterion(model(batch[0]), *batch[1:])
+    loss.backward()
+    optimizer.step()
+    losses.append(loss.item())
+print(sum(losses[:5]), sum(losses[-5:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", ["task_vit.py", "task_resnet.py", "task_gpt2.py"])
+def test_own_models(script: str, tmp_path: Path) -> None:
+    if "gpt2" in script and importlib.util.find_spec("transformers") is None:
+        pytest.skip("transformers is not installed: `make examples` does that")
+    lines = (EXAMPLES / script).read_text(encoding="utf-8").splitlines()
+    assert len(list(filter(None, lines))) < 30
+    _run(str(EXAMPLES / "digits_as_cifar.py"), cwd=tmp_path)
+    _own_model(script, tmp_path)

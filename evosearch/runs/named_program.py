@@ -1,4 +1,4 @@
-"""Programs as a command line names them: a run's candidate, a file, or a known optimizer.
+"""Optimizers as a command line names them: a run's candidate, a file, or a known optimizer.
 
 Wherever a command takes RUN ID it takes these:
 
@@ -8,6 +8,8 @@ Wherever a command takes RUN ID it takes these:
     short_muon                a discovery; discovered.muon where a known one has the name
     discovered/muon.json      any JSON of ours that holds a program
     lion                      a known optimizer
+
+What is compared may be a class as well, torch.optim:AdamW or optimizer.py:ShortMuon.
 """
 
 from __future__ import annotations
@@ -18,37 +20,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from evosearch.cli import complete
 from evosearch.errors import ProgramError, UsageError
+from evosearch.language.parse import parse_rules
 from evosearch.runs.run import Run
+from evosearch.training.optimizer_class import OptimizerClass
 
 if TYPE_CHECKING:
     from evosearch.language.rule import RuleSet
     from evosearch.runs.candidate import Candidate
 
-__all__ = ["AsGenome", "NamedProgram", "Words", "resolve"]
-
-Words = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="RUN ID | FILE | NAME",
-        help="A run's candidate (without ID its best), a program file, or a known optimizer.",
-        autocompletion=complete.programs,
-    ),
-]
-"""The argument that `resolve` reads."""
-
-AsGenome = Annotated[
-    bool,
-    typer.Option(
-        "--genome", help="Of a candidate, its genome: with the statements that change nothing."
-    ),
-]
-"""The option that makes `resolve` read a candidate's genome."""
+__all__ = ["NamedProgram", "contender", "resolve"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +76,23 @@ def resolve(words: Sequence[str], genome: bool = False) -> NamedProgram:
     return replace(found, program=found.genome) if genome else found
 
 
+def contender(word: str) -> NamedProgram | OptimizerClass:
+    """Return what a word names of all that can be compared: a program, or a class (MODULE:NAME).
+
+    Raises:
+        UsageError: It names nothing, or a class that cannot be loaded.
+        RunError: It names a run that cannot be read.
+    """
+    directory, _, number = word.rpartition(":")
+    of_run = number.isdigit() and directory
+    if not of_run and not Path(word).exists() and OptimizerClass.is_text(word):
+        return OptimizerClass.parse(word).checked()
+    if "def " in word:
+        rules = parse_rules(word)
+        return NamedProgram(rules.name, rules)
+    return resolve([word])
+
+
 def _resolve(words: Sequence[str]) -> NamedProgram:
     if len(words) == 2:
         return _of_run(Path(words[0]), _id(words[1]))
@@ -130,7 +130,6 @@ def _of_run(directory: Path, id_: int | None) -> NamedProgram:
 def _of_json(stem: str, text: str) -> NamedProgram:
     """Return the program in JSON that a command wrote; its file may have a known one's name."""
     from evosearch.language.known import KNOWN
-    from evosearch.language.parse import parse_rules
 
     try:
         data = json.loads(text)
@@ -145,8 +144,6 @@ def _of_json(stem: str, text: str) -> NamedProgram:
 
 
 def _of_text(label: str, text: str) -> NamedProgram:
-    from evosearch.language.parse import parse_rules
-
     try:
         return NamedProgram(label, parse_rules(text))
     except ProgramError as error:
