@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evosearch.errors import ProgramError, UsageError
-from evosearch.language.parse import parse_rules
 from evosearch.runs.run import Run
 from evosearch.training.optimizer_class import OptimizerClass
 
@@ -83,6 +82,8 @@ def contender(word: str) -> NamedProgram | OptimizerClass:
         UsageError: It names nothing, or a class that cannot be loaded.
         RunError: It names a run that cannot be read.
     """
+    from evosearch.language.parse import parse_rules
+
     directory, _, number = word.rpartition(":")
     of_run = number.isdigit() and directory
     if not of_run and not Path(word).exists() and OptimizerClass.is_text(word):
@@ -130,6 +131,7 @@ def _of_run(directory: Path, id_: int | None) -> NamedProgram:
 def _of_json(stem: str, text: str) -> NamedProgram:
     """Return the program in JSON that a command wrote; its file may have a known one's name."""
     from evosearch.language.known import KNOWN
+    from evosearch.language.parse import parse_rules
 
     try:
         data = json.loads(text)
@@ -144,6 +146,8 @@ def _of_json(stem: str, text: str) -> NamedProgram:
 
 
 def _of_text(label: str, text: str) -> NamedProgram:
+    from evosearch.language.parse import parse_rules
+
     try:
         return NamedProgram(label, parse_rules(text))
     except ProgramError as error:
