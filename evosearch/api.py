@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from evosearch.config.preflight import check_search, check_tasks
 from evosearch.errors import UsageError
-from evosearch.language.rule import RuleSet
 from evosearch.runs.run import Observe, Run
 from evosearch.storage.journal import require_vacant
 from evosearch.training.optimizer_class import OptimizerClass
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from evosearch.config.schema import Config
+    from evosearch.language.rule import RuleSet
     from evosearch.studies.compare import Comparison
     from proxy_tasks.task import Task
 
@@ -100,6 +100,7 @@ def compare(
 
 def _contender(optimizer: object) -> tuple[str, RuleSet | OptimizerClass]:
     """Return an optimizer with what to call it."""
+    from evosearch.language.rule import RuleSet
     from evosearch.runs.named_program import NamedProgram, contender
 
     if isinstance(optimizer, str):
