@@ -19,7 +19,7 @@ from evosearch.workers.start import start_workers
 if TYPE_CHECKING:
     from evosearch.config.schema import Config
     from evosearch.studies.compare import Comparison, Conditions
-    from evosearch.studies.comparison_plan import Plan
+    from evosearch.studies.comparison_plan import ComparisonPlan
     from evosearch.studies.tuning_cache import CachedExecutor
     from evosearch.training.optimizer_class import OptimizerClass
     from evosearch.training.score import Score
@@ -140,7 +140,7 @@ def run_comparison(
 class _TimeLeft:
     """Says what is done and how long the rest may take."""
 
-    def __init__(self, planned: Plan, workers: int, executor: CachedExecutor) -> None:
+    def __init__(self, planned: ComparisonPlan, workers: int, executor: CachedExecutor) -> None:
         self._executor = executor
         self._left = list(planned.tunings)
         self._workers, self._console = workers, progress_console()
@@ -156,7 +156,7 @@ class _TimeLeft:
         self._console.print(f"{text}{rest}", soft_wrap=True)
 
 
-def _print_plan(planned: Plan, conditions: Conditions, workers: int) -> None:
+def _print_plan(planned: ComparisonPlan, conditions: Conditions, workers: int) -> None:
     rows = [
         (t.optimizer, t.task, t.runs, "known" if t.known else _span(t.seconds))
         for t in planned.tunings
@@ -165,7 +165,7 @@ def _print_plan(planned: Plan, conditions: Conditions, workers: int) -> None:
     write(f"\n{_in_words(planned, conditions, workers)}")
 
 
-def _in_words(planned: Plan, conditions: Conditions, workers: int) -> str:
+def _in_words(planned: ComparisonPlan, conditions: Conditions, workers: int) -> str:
     n = conditions.seeds
     each = f"{planned.trials} trials on {n} seeds, then {n} others" if planned.trials else ""
     return (

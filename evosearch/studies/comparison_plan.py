@@ -13,7 +13,7 @@ from evosearch.training.tunable import Tunable
 from evosearch.training.tuner import TuningJob, read_optimizer
 from proxy_tasks.registry import get
 
-__all__ = ["Plan", "PlannedTuning", "plan"]
+__all__ = ["ComparisonPlan", "PlannedTuning", "plan"]
 
 _FEWEST: Final = 5
 """Trials that a descent opens with; with fewer there is none."""
@@ -34,7 +34,7 @@ class PlannedTuning:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ComparisonPlan:
     """All tunings of a comparison."""
 
     tunings: tuple[PlannedTuning, ...]
@@ -76,7 +76,7 @@ def plan(
     tasks: Sequence[TaskRef],
     job: Callable[[Tunable, TaskRef], TuningJob],
     knows: Callable[[TuningJob], bool],
-) -> Plan:
+) -> ComparisonPlan:
     """Return what tuning everybody takes, after timing a few steps of each.
 
     Args:
@@ -94,4 +94,4 @@ def plan(
             runs = len(tuning.tuning) * trials + len(tuning.reporting)
             seconds = 0.0 if known else runs * run_seconds(task, read_optimizer(optimizer.start))
             found.append(PlannedTuning(label, str(ref), runs, seconds, known))
-    return Plan(tuple(found), trials)
+    return ComparisonPlan(tuple(found), trials)

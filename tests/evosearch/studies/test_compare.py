@@ -14,7 +14,7 @@ from evosearch.config.schema import configure
 from evosearch.errors import UsageError
 from evosearch.language.known import known
 from evosearch.studies.compare import Conditions, Contender, compare
-from evosearch.studies.comparison_plan import Plan, plan
+from evosearch.studies.comparison_plan import ComparisonPlan, plan
 from evosearch.studies.tuning_cache import CachedExecutor
 from evosearch.training.optimizer_class import OptimizerClass
 from evosearch.training.tunable import Tunable
@@ -73,7 +73,7 @@ def test_a_verdict_needs_the_error_to_be_smaller(scores: list[float], verdict: s
     assert Contender("lion", known("lion"), {}, {"task": scores}).verdict == verdict
 
 
-def planned(known_before: bool) -> Plan:
+def planned(known_before: bool) -> ComparisonPlan:
     conditions = Conditions(2, descent=Descent(64))
     refs = [ref for tier in CONFIG.tiers_of_tasks() for ref in tier]
     lion = Tunable.fixed(str(known("lion")))
