@@ -473,13 +473,12 @@ def _baselines(run: Run) -> Iterable[str]:
 
 
 def _manifest(run: Run) -> Iterable[str]:
-    rest = {k: v for k, v in run.manifest.items() if k != "config"}
-    if command := rest.get("command"):  # a page is shown to others: not where a program lies
-        program, *words = command
-        name = Path(program).name.removesuffix(".py")
-        rest["command"] = ["evosearch" if name == "__main__" else name, *words]
+    # A page is shown to others, whom it does not concern where things lie on this machine.
+    told = {k: v for k, v in run.manifest.items() if k not in ("config", "command", "own_tasks")}
+    if own := run.manifest.get("own_tasks"):
+        told["own_tasks"] = [Path(path).name for path in own]
     yield details("Configuration", json.dumps(run.manifest["config"], indent=1))
-    yield details("Versions and hardware", json.dumps(rest, indent=1))
+    yield details("Versions and hardware", json.dumps(told, indent=1))
 
 
 def _plain(score: Score) -> str:
