@@ -157,18 +157,18 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=3, help="the most steps of a walk")
     parser.add_argument("--starts", nargs="+", default=list(STARTS), choices=KNOWN)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--arms", nargs="+", default=list(arms()), choices=list(arms()))
     options = parser.parse_args()
 
     print("Statements from one known optimizer to another:", *distances(), sep="\n")
     totals: dict[str, Any] = {}
-    for arm, space in arms().items():
+    for arm in options.arms:
         found = []
         for start in options.starts:
-            found.append(reach(start, space, options.proposals, options.depth, options.seed))
+            found.append(reach(start, arms()[arm], options.proposals, options.depth, options.seed))
             print(f"{arm}, from {start}: {json.dumps(found[-1].to_json())}", flush=True)
         totals[arm] = total(found)
-    own = totals.pop(ALL)
-    print(json.dumps(own | totals))
+    print(json.dumps(totals.pop(ALL, {}) | totals))
 
 
 if __name__ == "__main__":
