@@ -265,6 +265,7 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "python -m benchmarks.kernels": Slow("--repetitions 1"),
     "python -m benchmarks.propose": Slow("--children 20 --repetitions 1 --evolve 20"),
     "python -m benchmarks.reach": Slow("--proposals 60 --starts sgd"),
+    "python -m benchmarks.reach --proposals 5000": MINUTES,
     "python -m benchmarks.workers": Slow("--evaluations 16 --repetitions 1"),
     "python -m benchmarks.elasticity quickstart": MINUTES,
     "evosearch export lion -o lion.py && python examples/train_digits.py lion.py --lr 0.001": Slow(
