@@ -23,7 +23,7 @@ slow: install
 
 # The frameworks that examples and tests use, jax and optax are extras, which this installs.
 examples: install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[examples,jax]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[browser,examples,jax]"
 	$(BIN)/python -m pytest -m "" tests/evosearch/export/test_export_examples.py tests/evosearch/export/test_export_optax.py tests/evosearch/export/test_export_frameworks.py
 
 # The documentation as a site in site/, which opens from the disk; serve it to search in it.

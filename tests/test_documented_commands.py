@@ -168,7 +168,7 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "evosearch lineage runs/quickstart-0 42": "",
     "evosearch report runs/quickstart-0": "",
     "evosearch report runs/quickstart-0 -o page.html": "",
-    "evosearch report runs/quickstart-0 --curves": "",
+    "evosearch report runs/quickstart-0 --curves": Slow(""),
     "evosearch report runs/first": "",
     "evosearch verify runs/quickstart-0": "",
     "evosearch verify --rebuild runs/quickstart-0": "",
