@@ -8,7 +8,8 @@ with the defaults, as a share of the decrease that the best of these rates gives
 what a default has to reach.
 
 What is measured is kept in `benchmarks/results/optimizer_defaults.json`, and not measured again as
-long as the exported text stays the same. With `--write` the table in `docs/export.md` is replaced.
+long as the formula and the defaults stay the same. With `--write` the table in `docs/export.md` is
+replaced.
 
     python benchmarks/optimizer_defaults.py
     python benchmarks/optimizer_defaults.py short_muon lion --write
@@ -196,7 +197,8 @@ def measured(title: str, source: str | None, steps: int, known: dict) -> dict[st
     """Return the decreases on a problem: those of before, if the file is the same."""
     cls = optimizer(source)
     defaults = str(inspect.signature(cls.__init__))
-    rule = str(cls.__doc__).partition("Args:")[0] if source else torch.__version__
+    formula = re.findall(r"^ {8}\S.*", str(cls.__doc__).partition("Args:")[0], re.MULTILINE)
+    rule = formula if source else torch.__version__
     digest = hashlib.sha256(f"{rule}{defaults}{steps}".encode()).hexdigest()[:16]
     if known.get("digest") != digest:
         known.clear()

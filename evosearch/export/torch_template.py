@@ -219,7 +219,7 @@ def _matrix(x, group):
     return x.flatten(stack + 1) if x.ndim > 1 else x.reshape(1, -1)
 ''',
     "_matrix/": '''\
-def _matrix(x, group):
+def _matrix(x, _group):
     """Return x as a matrix; a convolution's weight has a row for each output channel."""
     return x.flatten(1) if x.ndim > 1 else x.reshape(1, -1)
 ''',
