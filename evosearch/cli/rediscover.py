@@ -84,7 +84,7 @@ def rediscover(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search for a known optimizer from scratch, many times, and count how often it is found.
+    """Search for a known optimizer, or an idea, many times, and count how often it is found.
 
     Every seed is a run of its own in the directory. Give the same command again to go on after an
     interruption, or with more seeds; what was finished is not run again.
