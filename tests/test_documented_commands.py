@@ -220,6 +220,7 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "--set tasks.char_lm.steps=80 --set tasks.char_lm.batch=8": MINUTES,
     "evosearch calibrate": "",
     "evosearch calibrate --tasks two_sided_least_squares --plot panel.svg": "",
+    "evosearch calibrate --tasks least_squares,digits_mlp,matrix_factorization": "",
     "evosearch calibrate --fresh --workers 2": MINUTES,
     "evosearch scale muon normuon soap nadamw mars_adamw signum --workers 2 "
     "--set tasks.char_lm_scale.batch=4": MINUTES,

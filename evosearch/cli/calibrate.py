@@ -169,7 +169,7 @@ def _print(summary: Mapping[str, Any]) -> None:
         (
             t["task"],
             t["steps"],
-            t["batch"],
+            t["batch"] or "",
             f"{t['right']} of {t['pairs']}",
             f"{t['hard_right']} of {t['hard']}",
             _interval(t, "spearman"),

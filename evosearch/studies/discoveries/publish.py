@@ -117,8 +117,9 @@ def _readme(
         "settings, AdamW's first beta not below .8, and the tasks called held-out were larger",
         'copies of search tasks: read "All finds against tuned baselines" first.',
         "",
-        f"What a search's score foretells at scale is measured. Of `discover`: "
-        f"{preset('discover').foresight}. Of `foretell`: {preset('foretell').foresight}.",
+        "What a search's score foretells at scale [is measured](../docs/calibration.md). Of the",
+        f"preset `foretell`: {preset('foretell').foresight}.",
+        "The finds below are of searches on other tasks, which foretell less.",
         "",
     ]
     for comparison in together:
