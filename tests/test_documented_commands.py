@@ -219,6 +219,7 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "evosearch promote discovered/*.json --tasks digits_mlp,char_lm --seeds 6 --trials 96 "
     "--set tasks.char_lm.steps=80 --set tasks.char_lm.batch=8": MINUTES,
     "evosearch calibrate": "",
+    "evosearch calibrate --preset foretell --json": "",
     "evosearch calibrate --tasks two_sided_least_squares --plot panel.svg": "",
     "evosearch calibrate --tasks least_squares,digits_mlp,matrix_factorization": "",
     "evosearch calibrate --fresh --workers 2": MINUTES,
@@ -272,6 +273,8 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "evosearch export lion -o lion.py && python examples/train_digits.py lion.py --lr 0.001": Slow(
         "--epochs 2"
     ),
+    "python examples/query_run.py runs/quickstart-0": NotRun("tests/evosearch/runs runs its parts"),
+    "python examples/tensorboard_log.py": NotRun("a search; tests/evosearch/runs has its class"),
     "torchrun --nproc-per-node 2 examples/train_ddp.py": NotRun("tests/evosearch/export runs it"),
     "pip install transformers accelerate && python examples/train_huggingface.py": SHELL,
     "pip install transformers && evosearch search --tasks examples/task_gpt2.py": SHELL,
