@@ -6,6 +6,7 @@ import warnings
 
 import torch
 from optimizer_subject import Problem, Subject, refused, values
+from torch._subclasses import FakeTensorMode
 from torch.nn import Parameter
 from torch.testing import assert_close
 
@@ -13,12 +14,16 @@ __all__ = [
     "bad_hyperparameters_are_refused",
     "bad_overrides_are_refused",
     "bare_parameter_is_refused",
+    "construction_needs_no_values",
     "duplicates_between_groups_are_refused",
     "duplicates_in_a_group_warn",
     "groups_can_be_added",
     "groups_have_their_own_lr",
     "groups_have_their_own_weight_decay",
+    "groups_rates_are_theirs_alone",
     "lr_of_two_elements_is_refused",
+    "lr_of_zero_moves_nothing",
+    "lr_that_is_text_is_refused",
     "names_are_kept",
     "partly_named_parameters_are_refused",
     "prints",
@@ -122,6 +127,38 @@ def groups_have_their_own_weight_decay(subject: Subject) -> None:
         one.grad = other.grad = torch.zeros_like(one)
         optimizer.step()
     assert (one.norm() < 0.99 * other.norm()) == subject.shrinks
+
+
+def groups_rates_are_theirs_alone(subject: Subject) -> None:
+    """A group's rate is what its parameters get, whatever the rate of the others."""
+    ends = []
+    for general in (1e-2, 3e-2):
+        problem = Problem(subject)
+        groups = [{"params": [p], "lr": 1e-3} for p in problem.params]
+        problem.train(subject.make(groups, lr=general), 1)
+        ends.append(values(problem.params))
+    assert_close(*ends, rtol=0, atol=0)
+
+
+def lr_of_zero_moves_nothing(subject: Subject) -> None:
+    """A learning rate may be 0, and then nothing moves."""
+    problem = Problem(subject)
+    groups = [{"params": [p], "lr": 0.0} for p in problem.params]
+    before = values(problem.params)
+    problem.train(subject.make(groups), 2)
+    assert_close(values(problem.params), before, rtol=0, atol=0)
+
+
+def lr_that_is_text_is_refused(subject: Subject) -> None:
+    """A number that a configuration left as text is refused at construction."""
+    refused(lambda: subject.make([Parameter(torch.ones(2, 2))], lr="1e-3"), ValueError, TypeError)
+
+
+def construction_needs_no_values(subject: Subject) -> None:
+    """The constructor works where tensors have no values yet (FakeTensorMode)."""
+    with FakeTensorMode():
+        subject.make([Parameter(torch.ones(2, 2))])
+        subject.make([Parameter(torch.ones(2, 2))], lr=torch.tensor(1e-3))
 
 
 def groups_can_be_added(subject: Subject) -> None:

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from optimizer_subject import Problem, Subject
+from optimizer_subject import Problem, Subject, refused
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.testing import assert_close
 
 __all__ = [
+    "checkpoints_of_others_are_refused",
     "closure_is_called_once",
     "copies_are_whole",
     "names_may_come_and_go",
@@ -243,3 +244,15 @@ def state_dict_hooks_run(subject: Subject) -> None:
     assert state["extra"] == 1
     optimizer.load_state_dict(copy.deepcopy(state))
     assert calls == ["save", "loaded"]
+
+
+def checkpoints_of_others_are_refused(subject: Subject) -> None:
+    """The checkpoint of another optimizer is refused, and not found out at some later step."""
+    problem = Problem(subject)
+    optimizer = subject.make(problem.params)
+    problem.train(optimizer, 1)
+    state = copy.deepcopy(optimizer.state_dict())
+    for values_of_one in state["state"].values():
+        values_of_one.clear()
+        values_of_one["something_else"] = torch.ones(())
+    refused(lambda: optimizer.load_state_dict(state), ValueError, KeyError)
