@@ -136,7 +136,7 @@ _ROWS: Final = (
         lr=1e-4,
         form="sign",
         references=(Reference("lion_pytorch.Lion", {"betas": (0.9, 0.99), "weight_decay": 0.0}),),
-        sought=Sought(relatives=("signum",)),
+        sought=Sought(relatives=("signum", "tiger")),
         uses=frozenset({Use.PROMOTION, Use.SCALE_TEST}),
     ),
     KnownOptimizer(
@@ -249,6 +249,7 @@ _ROWS: Final = (
     KnownOptimizer(
         name="tiger",
         title="Tiger",
+        form="sign",
         references=(Reference("pytorch_optimizer.Tiger", {"beta": 0.965, "weight_decay": 0.01}),),
     ),
     KnownOptimizer(
@@ -310,6 +311,7 @@ _ROWS: Final = (
     KnownOptimizer(
         name="moonlight_muon",
         title="Moonlight's Muon",
+        form="orthogonal",
         references=(
             Reference("reference_optimizers.MoonlightMuon", {"weight_decay": 0.1}, tolerance=1e-6),
         ),

@@ -126,7 +126,7 @@ def _sign(trial: ProbeResponse) -> Fit | None:
     if read < 0.0:
         return None
     if _same_rate(read, decay):
-        return trial.result("signum", model, {"momentum": decay})
+        return trial.result("tiger" if trial.decay else "signum", model, {"momentum": decay})
     return trial.result("lion", model, _rates(trial.filter, "beta1", "beta2"))
 
 
@@ -144,6 +144,8 @@ def _same_rate(read: float, decay: float) -> bool:
     return abs(math.log((1.0 - weight) / (1.0 - decay))) <= _SAME_RATE
 
 
+_SAME_SCALE: Final = 1e-3
+"""Relative difference of the factors of two shapes that Newton-Schulz's errors may explain."""
 _ORTHOGONALIZERS: Final[tuple[tuple[float, Callable[[FloatArray], FloatArray]], ...]] = (
     (5.0, lambda x: oracle.newton_schulz(x, 5)),
     (3.0, lambda x: oracle.newton_schulz(x, 3)),
@@ -175,9 +177,13 @@ def _orthogonal(trial: ProbeResponse) -> Fit | None:
         residual = _residual(updates, scaled, signals)
         if residual <= _LOOSE:
             constants = _rates(trial.filter, "read", "momentum") | {"steps": steps}
+            sides = [0.2 * max(g.shape[-2:]) ** 0.5 for g in trial.gradients]  # Moonlight's
+            units = [s / side for s, side in zip(scales, sides, strict=True)]
+            longer_side = max(units) < (1.0 + _SAME_SCALE) * min(units)
+            name, scale = ("moonlight_muon", units[-1]) if longer_side else ("muon", scales[-1])
             if trial.decay:
-                constants["weight_decay"] = snap(rounded(trial.decay / scales[-1]))
-            return Fit("muon", constants, float(f"{scales[-1]:.6g}"), residual, _LOOSE)
+                constants["weight_decay"] = snap(rounded(trial.decay / scale))
+            return Fit(name, constants, float(f"{scale:.6g}"), residual, _LOOSE)
     return None
 
 

@@ -60,6 +60,29 @@ def test_lions_constants_are_recovered(beta1: float, beta2: float, decay: float)
     assert found.scale == pytest.approx(0.0002, rel=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("name", "body", "constants"),
+    [
+        ("tiger", "m = lerp(m, g, 0.2); s = sign(m); u = s + w * 0.3", (0.8, 0.3)),
+        (
+            "moonlight_muon",
+            "m = heavy_ball(m, g, 0.8); o = newton_schulz5(heavy_ball(m, g, 0.8));"
+            "o = rms_scale(o); u = o + w * 0.02",
+            (0.8, 0.02),
+        ),
+    ],
+)
+def test_constants_beside_a_weight_decay_are_recovered(
+    name: str, body: str, constants: tuple[float, float]
+) -> None:
+    found = recognize_rule(rule(body))
+    assert found is not None
+    assert found.name == name
+    assert found.constants["momentum"] == pytest.approx(constants[0], rel=1e-5)
+    assert found.scale == pytest.approx(1.0, rel=1e-3)
+    assert found.constants["weight_decay"] == pytest.approx(constants[1], rel=1e-3)
+
+
 def test_lion_may_read_its_new_average() -> None:
     """c m' + (1 - c) g over m' = b m + (1 - b) g reads the old average with weight c b."""
     found = recognize_rule(rule("m = lerp(m, g, 0.1); c = lerp(g, m, 0.9); u = sign(c)"))
