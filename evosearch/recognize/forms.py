@@ -179,7 +179,7 @@ def _orthogonal(trial: ProbeResponse) -> Fit | None:
             constants = _rates(trial.filter, "read", "momentum") | {"steps": steps}
             sides = [0.2 * max(g.shape[-2:]) ** 0.5 for g in trial.gradients]  # Moonlight's
             units = [s / side for s, side in zip(scales, sides, strict=True)]
-            longer_side = max(units) < (1.0 + _SAME_SCALE) * min(units)
+            longer_side = steps == 5.0 and max(units) < (1.0 + _SAME_SCALE) * min(units)
             name, scale = ("moonlight_muon", units[-1]) if longer_side else ("muon", scales[-1])
             if trial.decay:
                 constants["weight_decay"] = snap(rounded(trial.decay / scale))
