@@ -91,8 +91,8 @@ def _compared(
 
 
 def agreement(options: argparse.Namespace) -> dict[str, Any]:
-    """Compare programs with classes on two tasks."""
-    config = configure({}, (), "agreement", ["digits_mlp", "zipf_bigram"])
+    """Compare programs with classes."""
+    config = configure({}, (), "agreement", ["digits_mlp"])
     names = [name for pair in PAIRS for name in pair]
     found = _compared(names, config, seed=0, seeds=options.seeds, trials=16, constants=False)
     by_name = {c.label: c for c in found.contenders}

@@ -250,6 +250,10 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "python -m pytest -s -k floors tests/test_layering.py": NotRun("runs with all tests"),
     # Benchmarks, which have no smaller form where it says so, and examples.
     "python -m benchmarks.picture": MINUTES,
+    "python -m benchmarks.own_models speed": MINUTES,
+    "python -m benchmarks.own_models agreement": MINUTES,
+    "python -m benchmarks.own_models disguise": MINUTES,
+    "python -m benchmarks.own_models mistuned": MINUTES,
     "python -m benchmarks.adamw_in_disguise -o benchmarks/results/adamw_in_disguise.json": MINUTES,
     "python -m benchmarks.short_muon --batch 4 "
     "-o benchmarks/results/short_muon_batch4.json": MINUTES,
