@@ -265,7 +265,7 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "python -m benchmarks.gpu": NotRun("needs a GPU; tests/evosearch/training has its parts"),
     "python -m benchmarks.simplify": Slow("--random 3 --bloated 1"),
     "python -m benchmarks.simplify --lion --random 0 --bloated 0": MINUTES,
-    "python -m benchmarks.driver": Slow("--packs 20 --size 1 --repetitions 1 --window 10"),
+    "python -m benchmarks.driver": Slow("--workers 2 --packs 20 --repetitions 1"),
     "python -m benchmarks.lanes": Slow("--repetitions 1 --candidates 3 --runs 1 --tasks micro"),
     "python -m benchmarks.floor": Slow("--repetitions 1 --steps 2 --tasks micro"),
     "python -m benchmarks.kernels": Slow("--repetitions 1"),
