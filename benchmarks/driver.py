@@ -240,7 +240,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How many workers one driver keeps busy.")
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 16, 256, 1000, 4096])
     parser.add_argument("--seconds", type=float, help="a worker's time for a pack, always")
-    parser.add_argument("--packs", type=int, default=8000, help="at least four a worker are run")
+    parser.add_argument("--packs", type=int, default=8000, help="at least twelve a worker are run")
     parser.add_argument("--size", type=int, default=1, help="candidates of a pack")
     parser.add_argument("--ahead", type=float, default=1.5, help="packs in flight for each worker")
     parser.add_argument("--repetitions", type=int, default=3)
@@ -259,7 +259,7 @@ def main() -> None:
     table: list[dict[str, object]] = []
     print("workers | packs a second | workers busy | driver busy | us a pack | bytes a proposal")
     for workers in options.workers:
-        packs, window = max(options.packs, 4 * workers), math.ceil(options.ahead * workers)
+        packs, window = max(options.packs, 12 * workers), math.ceil(options.ahead * workers)
         seeds = range(options.repetitions)
         configs = [configuration(packs, options.size, window, seed) for seed in seeds]
         runs = [measure(config, workers, lasts, clock, shrink) for config in configs]
