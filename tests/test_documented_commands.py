@@ -260,6 +260,7 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "python -m benchmarks.lion_leaders -o benchmarks/results/lion_leaders.json": MINUTES,
     "python -m benchmarks.mutants": MINUTES,
     "python -m benchmarks.known_optimizers": MINUTES,
+    "python -m benchmarks.cores": MINUTES,
     "python -m benchmarks.kills": MINUTES,
     "python -m benchmarks.all_cores": Slow("--cores 1 --repetitions 1 --tasks micro"),
     "python -m benchmarks.gpu": NotRun("needs a GPU; tests/evosearch/training has its parts"),
