@@ -46,3 +46,9 @@ def test_no_name_of_a_class_means_two_things() -> None:
     paths = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
     assert len(paths) > 150
     assert homes({str(path.relative_to(ROOT)): path.read_text() for path in paths}) == {}
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """The second would not be imported, and the whole run ends before its first test."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
