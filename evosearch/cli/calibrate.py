@@ -33,6 +33,9 @@ def calibrate(
         bool, typer.Option("--fresh", help="Score the panel again instead of reading results.")
     ] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Evaluations of each, with --fresh.")] = 2,
+    seed: Annotated[
+        int, typer.Option(min=0, help="What --fresh draws seeds from; stored results have 0.")
+    ] = 0,
     results: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Where --fresh keeps what it has; read without it."),
@@ -55,7 +58,7 @@ def calibrate(
       evosearch calibrate
       evosearch calibrate --preset foretell --json
       evosearch calibrate --tasks two_sided_least_squares --plot panel.svg
-      evosearch calibrate --fresh --workers 2
+      evosearch calibrate --fresh --seed 1 --workers 2
     """
     from evosearch.studies.calibration.panel import panel
     from evosearch.studies.calibration.results import MAP, SCALE, stored
@@ -63,7 +66,7 @@ def calibrate(
 
     names = task_names(tasks)
     found = (
-        _measure(preset, names, rounds, results, workers)
+        _measure(preset, names, results, rounds=rounds, seed=seed, workers=workers)
         if fresh
         else _stored(preset, names, results)
     )
@@ -113,8 +116,10 @@ def _stored(
 def _measure(
     name: str,
     tasks: Sequence[str] | None,
-    rounds: int,
     results: Path | None,
+    *,
+    rounds: int,
+    seed: int,
     workers: int,
 ) -> Mapping[str, PanelScores]:
     from evosearch.config.preflight import check_tasks
@@ -124,7 +129,7 @@ def _measure(
 
     config = preset(name, (), tasks)
     check_tasks(config)
-    suffix = "-" + "-".join(tasks) if tasks else ""
+    suffix = "".join(f"-{part}" for part in (*(tasks or ()), *([seed] if seed else [])))
     path = results or Path("runs") / f"calibration-{name}{suffix}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     console = progress_console()
@@ -134,7 +139,7 @@ def _measure(
             config,
             executor,
             path,
-            purpose="calibration",
+            purpose=f"calibration-{seed}" if seed else "calibration",
             rounds=rounds,
             report=console.print,
         )

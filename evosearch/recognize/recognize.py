@@ -25,11 +25,14 @@ from evosearch.language.library import LIBRARY
 from evosearch.language.liveness import strip
 from evosearch.language.rule import Rule, RuleSet
 from evosearch.recognize.blackbox import Box, Filter
+from evosearch.recognize.fingerprints import FORMLESS
 from evosearch.recognize.forms import FORMS, RESIDUAL, ProbeResponse, rounded
 from evosearch.simplify.linear import snap
 
 __all__ = ["Recognition", "recognize", "recognize_rule"]
 
+_NAMES: Final[Mapping[str | None, str]] = {key: name for name, key in FORMLESS.items()}
+"""Known optimizers without a form, by fingerprint."""
 _LATE: Final = 400
 """Steps of a second look at what fits: a rule may count its steps, and change its mind."""
 
@@ -150,7 +153,7 @@ def _by_form(rule: Rule) -> Recognition | None:
 
 def _by_trajectory(rule: Rule) -> Recognition | None:
     """Return the known optimizer without a form whose updates the rule's are, on many steps."""
-    name = _fingerprints().get(rule_fingerprint(rule))
+    name = _NAMES.get(rule_fingerprint(rule))
     if name is None:
         return None
     updates, known_ones = trajectory(rule, LONG), _trajectory(name)
@@ -160,13 +163,6 @@ def _by_trajectory(rule: Rule) -> Recognition | None:
     if not (scale > 0.0 and apart <= RESIDUAL):
         return None
     return Recognition(name, {}, snap(scale), float(apart), RESIDUAL)
-
-
-@cache
-def _fingerprints() -> dict[str | None, str]:
-    """Return the known optimizers that have no form, by what they compute."""
-    formless = [name for name, row in LIBRARY.items() if not row.form]
-    return {rule_fingerprint(known(name).matrix): name for name in formless}
 
 
 @cache
