@@ -222,7 +222,7 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "evosearch calibrate --preset foretell --json": "",
     "evosearch calibrate --tasks two_sided_least_squares --plot panel.svg": "",
     "evosearch calibrate --tasks least_squares,digits_mlp,matrix_factorization": "",
-    "evosearch calibrate --fresh --seed 1 --workers 2": MINUTES,
+    "evosearch calibrate --fresh --seed 2 --workers 2": MINUTES,
     "evosearch scale muon normuon soap nadamw mars_adamw signum --workers 2 "
     "--set tasks.char_lm_scale.batch=4": MINUTES,
     "evosearch scale --plan": Slow(""),

@@ -34,8 +34,8 @@ def calibrate(
     ] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Evaluations of each, with --fresh.")] = 2,
     seed: Annotated[
-        int, typer.Option(min=0, help="What --fresh draws seeds from; stored results have 0.")
-    ] = 0,
+        int, typer.Option(min=0, help="What --fresh draws seeds from; stored results have 1.")
+    ] = 1,
     results: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Where --fresh keeps what it has; read without it."),
@@ -58,7 +58,7 @@ def calibrate(
       evosearch calibrate
       evosearch calibrate --preset foretell --json
       evosearch calibrate --tasks two_sided_least_squares --plot panel.svg
-      evosearch calibrate --fresh --seed 1 --workers 2
+      evosearch calibrate --fresh --seed 2 --workers 2
     """
     from evosearch.studies.calibration.panel import panel
     from evosearch.studies.calibration.results import MAP, SCALE, stored
@@ -129,7 +129,7 @@ def _measure(
 
     config = preset(name, (), tasks)
     check_tasks(config)
-    suffix = "".join(f"-{part}" for part in (*(tasks or ()), *([seed] if seed else [])))
+    suffix = "".join(f"-{part}" for part in (*(tasks or ()), seed))
     path = results or Path("runs") / f"calibration-{name}{suffix}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     console = progress_console()
@@ -139,7 +139,7 @@ def _measure(
             config,
             executor,
             path,
-            purpose=f"calibration-{seed}" if seed else "calibration",
+            purpose=f"calibration-{seed}",
             rounds=rounds,
             report=console.print,
         )

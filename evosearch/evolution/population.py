@@ -152,7 +152,7 @@ class Population:
             del self.fitnesses[id_]
             self._ranking.drop(id_)
             self._archive.drop(id_)
-            self._tuning.close(self.cores[id_].form)
+            self._tuning.drop(id_, self.cores[id_].form)
         for island in self._islands:
             island.discard(id_)
 

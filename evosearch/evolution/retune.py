@@ -71,6 +71,14 @@ class Retuning:
         if at < len(places) and places[at] == place:
             del places[at]
 
+    def drop(self, id_: int, key: str) -> None:
+        """Close a form of which an individual failed; without its best it is as good as new."""
+        if (known := self._forms.get(key)) is None:
+            return
+        self.close(key)
+        if known.best == id_:
+            del self._forms[key]
+
     def pick(self, largest: int, rng: Rng) -> int | None:
         """Return the best individual of the form that is worth most among those of some size.
 

@@ -90,7 +90,8 @@ def _gradients() -> tuple[tuple[Array, Array], ...]:
 def _probes() -> Probes:
     """Return probes on which each gradient comes on every step; weights stay zero."""
     stacks = tuple(np.repeat(g[None], _STEPS, axis=0) for g, _ in _gradients())
-    table = ProbeTable(stacks, tuple(map(np.zeros_like, stacks)))
+    weights, times = tuple(map(np.zeros_like, stacks)), range(1, _STEPS + 1)
+    table = ProbeTable(stacks, weights, tuple(times))
     return Probes(table, table)
 
 

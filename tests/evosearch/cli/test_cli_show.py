@@ -93,7 +93,7 @@ def test_a_file_a_name_and_standard_input_mean_the_same(evosearch, as_json, lion
 @pytest.mark.parametrize("name", FORMED)
 def test_what_is_recognized_is_shown_under_its_name(as_json, name):
     facts = as_json("show", name)
-    assert facts["recognized"].lower().startswith(name)
+    assert facts["recognized"].startswith(LIBRARY[name].title)
     assert parse_rules(facts["program"]) == known(name)
     assert [rule[-1]["sympy"].split()[0] for rule in facts["equations"].values()] == ["update"]
 

@@ -29,10 +29,10 @@ from evosearch.training.score import BOUND
 from evosearch.workers.executor import AnyJob, LocalExecutor, Timed
 
 DIGESTS: dict[object, str] = {
-    20: "be35dc90032cfcbfc96c6e30e0869ac1c99fd30ad8ad46fd20d200b199f8d32f",
-    60: "2fe82a7ea8b4ba90ce75a77cdcd52d603e93f58ce488e9e056118bcff33b7c53",
-    120: "2d6c4d352712b88b2541168ad6db8075e57caa75bf6eecfb47d93c239bc8290e",
-    "end": "b661b0d4836bfc907a8c290fe804839c9ec1180dae83d66d0939aaca2aca6a4d",
+    20: "393e3d9c347aae5bab4f0d27f19355e56bd8ffc6bb3b6e7aeaf126c98c5c8e5e",
+    60: "339c0a6ada604fba49fcac93516a99a48d17253cd77cb7a70db7da08ffcc098d",
+    120: "d183e093f3c4c8aabb13a9d2ca2d77d4d6ef7c1404698ad50c3afd4d70d48767",
+    "end": "072af774097c7e6e72d8518148c9a05e140ab0d9c75fa7858f42ad51b5af9cc3",
 }
 """After so many packs, and at the end: which one differs says how late a change shows."""
 CHANGED = "the same configuration and seed give another history"

@@ -72,10 +72,10 @@ class Isles:
 
 
 def outcomes(population: Population, pack: Pack) -> list[Outcome]:
-    """Return outcomes of which one in ten is a failure, at first or later."""
+    """Return outcomes of which one in ten is a failure at first, and later three in ten."""
     found = outcomes_of_pack(population, pack)
     for k, individual in enumerate(pack.individuals):
-        if Rng("loss", individual.id, pack.round).random() < 0.1:
+        if Rng("loss", individual.id, pack.round).random() < (0.3 if pack.confirms else 0.1):
             found[k] = Outcome(Status.TIMEOUT, "", 0, -BOUND, None, (), found[k].core)
     return found
 

@@ -84,7 +84,8 @@ def test_every_form_of_an_op_is_the_op(op: Op, every: int) -> None:
         found, expected = _exported(rules, w, gradients), _evaluated(rules.matrix, w, gradients)
         jumps = any(s.op in ("select", "sign") for s in rules.matrix.body)
         if rules.matrix.elementwise and jumps:
-            assert torch.equal(found.nan_to_num(), expected.nan_to_num()), rules
+            # A sign that is turned is seen; the last step, w - lr * u, may round otherwise.
+            torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6, equal_nan=True)
         else:  # averages round differently, and products of stacks add up in another order
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4, equal_nan=True)
 

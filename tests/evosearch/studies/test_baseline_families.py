@@ -30,7 +30,9 @@ def test_a_family_begins_with_the_library(name):
 def test_a_family_keeps_to_its_form(name):
     family = FAMILIES[name]
     forms = {"adamw": {"adam", "adamw", "rmsprop"}, "lion": {"lion", "signum"}}.get(name, {name})
-    forms |= {"momentum": {"sgd"}, "nesterov": {"sgd"}, "signum": {"signsgd"}}.get(name, set())
+    forms |= {"momentum": {"sgd"}, "nesterov": {"sgd"}, "signum": {"signsgd", "tiger"}}.get(
+        name, set()
+    )
     middle = [axis.first for axis in family.axes]
     for k, axis in enumerate(family.axes):
         if axis.name == "warm-up":  # a schedule, which no form has
