@@ -412,7 +412,7 @@ def used_as(use: Use) -> tuple[str, ...]:
 
 
 IDEAS: Final = ("orthogonalization", "preconditioner")
-"""What a search can be asked to find besides known optimizers; docs/adr/0018 says what they are."""
+"""What a search can be asked to find besides known optimizers; docs/adr/0014 says what they are."""
 
 
 def sought() -> tuple[str, ...]:

@@ -90,7 +90,7 @@ SHARE: Final = (0.02, 0.98)
 _EPS: Final = 1e-3
 """The most that a strict target adds to a denominator, for gradients of size 1."""
 _ROUNDING: Final = 1e-6
-_IDEAS: Final = "docs/adr/0018-more-targets.md"
+_IDEAS: Final = "docs/adr/0014-more-targets.md"
 
 
 def bounded(form: RecognizedRule) -> bool:
