@@ -1,4 +1,4 @@
-"""Ideas that a search can be asked to find: what they are is fixed in docs/adr/0018.
+"""Ideas that a search can be asked to find: what they are is fixed in docs/adr/0014.
 
 They are recognized by what a rule answers to one gradient that comes again and again, whose
 singular values are spread: whether it brings them together, and keeps its directions.
