@@ -32,7 +32,7 @@ def calibrate(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Score the panel again instead of reading results.")
     ] = False,
-    rounds: Annotated[int, typer.Option(min=1, help="Evaluations of each, with --fresh.")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, help="Evaluations of each, with --fresh.")] = 1,
     seed: Annotated[
         int, typer.Option(min=0, help="What --fresh draws seeds from; stored results have 1.")
     ] = 1,

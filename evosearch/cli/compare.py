@@ -111,6 +111,7 @@ def compare(
         subjects,
         tasks_config(programs, asked["tasks"], asked["settings"]),
         Conditions(asked["seeds"], asked["seed"], descent=Descent(asked["trials"], asked["fine"])),
+        command="compare",
         constants=asked["tune_constants"],
         workers=workers,
         budget=budget,

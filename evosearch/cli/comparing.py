@@ -77,6 +77,7 @@ def run_comparison(
     config: Config,
     conditions: Conditions,
     *,
+    command: str,
     constants: bool,
     workers: int,
     budget: float | None = None,
@@ -88,6 +89,7 @@ def run_comparison(
         subjects: With their labels.
         config: Its tasks.
         conditions: Seeds and trials.
+        command: Who asks, for the record of looks at held-out tasks.
         constants: Whether the optimizers' constants are tuned as AdamW's are.
         workers: Processes.
         budget: Minutes of one core that it may take; fewer trials make it fit.
@@ -123,7 +125,7 @@ def run_comparison(
         tests = f"{planned.trials} trials each; scores against tuned AdamW, one-sided t tests"
         names = [name for name, _ in optimizers]
         note_held_out(
-            "evaluate", config.task_names, texts, conditions.seeds, finalists=names, plan=tests
+            command, config.task_names, texts, conditions.seeds, finalists=names, plan=tests
         )
         return compare(
             optimizers,

@@ -70,6 +70,7 @@ def evaluate(
         [(chosen.label, chosen)],
         tasks_config([chosen], tasks, settings or []),
         Conditions(seeds, seed, descent=Descent(trials, fine)),
+        command="evaluate",
         constants=tune_constants,
         workers=workers,
     )

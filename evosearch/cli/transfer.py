@@ -71,6 +71,7 @@ def transfer(
         subjects,
         tasks_config([], task, settings or []),
         Conditions(seeds, seed, descent=Descent(trials, fine)),
+        command="transfer",
         constants=False,
         workers=workers,
         plan_only=plan,

@@ -100,22 +100,32 @@ class Concordance:
     def share(self, hard: bool = False) -> Figure:
         """Return the share of decided pairs, or of the hard ones, that scores order rightly."""
         at = self.truth.hard if hard else np.ones(len(self.truth.pairs), dtype=bool)
-        return self._estimate(lambda scores, c: _share(self._hits(scores.mean(1)), c, at))
+        return self._estimate(
+            lambda scores, drawn: _share(self._hits(scores.mean(1)), self._counts(drawn), at)
+        )
 
     def held_out_share(self, hard: bool = False) -> Figure:
         """Return the same where both members' families took no part in choosing weights."""
         at = self.truth.hard if hard else np.ones(len(self.truth.pairs), dtype=bool)
-        return self._estimate(lambda scores, c: _share(self._held_out_hits(scores, c), c, at))
+
+        def held_out(scores: np.ndarray, drawn: np.ndarray) -> float:
+            counts = self._counts(drawn)
+            return _share(self._held_out_hits(scores, counts), counts, at)
+
+        return self._estimate(held_out)
 
     def spearman(self) -> Figure:
         """Return the rank correlation of scores with the panel's order."""
-        return self._estimate(lambda scores, _: self._spearman(scores.mean(1)))
+        return self._estimate(lambda scores, drawn: self._spearman(scores.mean(1), drawn))
 
     def held_out_spearman(self) -> Figure:
         """Return the same of predictions with each member's family left out, pooled."""
-        return self._estimate(
-            lambda scores, c: self._spearman(self._held_out_predictions(scores, c))
-        )
+
+        def held_out(scores: np.ndarray, drawn: np.ndarray) -> float:
+            predictions = self._held_out_predictions(scores, self._counts(drawn))
+            return self._spearman(predictions, drawn)
+
+        return self._estimate(held_out)
 
     def agreement(self, other: Concordance) -> Figure:
         """Return the rank correlation with other scores, over the members that both have."""
@@ -160,14 +170,17 @@ class Concordance:
     def _hits(self, totals: np.ndarray) -> np.ndarray:
         return totals[self.truth.better] > totals[self.truth.worse]
 
-    def _spearman(self, totals: np.ndarray) -> float:
+    def _counts(self, drawn: np.ndarray) -> np.ndarray:
+        """Return how often each pair counts where each member was drawn so often."""
+        return (drawn[self.truth.better] * drawn[self.truth.worse]).astype(float)
+
+    def _spearman(self, totals: np.ndarray, drawn: np.ndarray) -> float:
         """Return the rank correlation, each member as often as it was drawn."""
-        order = np.repeat(self.truth.levels, self._counts)
-        drawn = np.repeat(totals, self._counts)
+        order, found_order = np.repeat(self.truth.levels, drawn), np.repeat(totals, drawn)
         known = np.isfinite(order)
         if not known.any():
             return math.nan
-        found = spearman(drawn[known].tolist(), order[known].tolist())
+        found = spearman(found_order[known].tolist(), order[known].tolist())
         return math.nan if found is None else found
 
     def _weights(self, scores: np.ndarray, counts: np.ndarray, families: set[str]) -> np.ndarray:
@@ -206,16 +219,13 @@ class Concordance:
         return predictions
 
     def _estimate(self, statistic: Callable[[np.ndarray, np.ndarray], float]) -> Figure:
-        random = np.random.default_rng(0)
-        n, truth = len(self.truth.members), self.truth
-        self._counts = np.ones(n, dtype=int)
-        value = statistic(self.scores, np.ones(len(truth.pairs)))
-        draws: list[float] = []
-        for scores in self._draws:
-            self._counts = np.bincount(random.integers(n, size=n), minlength=n)
-            counts = self._counts[truth.better] * self._counts[truth.worse]
-            draws.append(statistic(scores, counts.astype(float)))
-        self._counts = np.ones(n, dtype=int)
+        """Return a statistic of scores and of how often each member was drawn."""
+        random, n = np.random.default_rng(0), len(self.truth.members)
+        value = statistic(self.scores, np.ones(n, dtype=int))
+        draws = [
+            statistic(scores, np.bincount(random.integers(n, size=n), minlength=n))
+            for scores in self._draws
+        ]
         return _estimate(value, draws)
 
     @cached_property

@@ -111,7 +111,7 @@ def _readme(
         "error; positive is better than AdamW. Where it says so they count in steps instead: +0.1",
         "means that AdamW would need about a tenth more steps. Search tasks chose the program;",
         "select and held-out tasks did not: there, constants are frozen, seeds fresh, and learning",
-        "rates tuned for everybody alike.",
+        "rates from the same grid for everybody.",
         "",
         "Sections on a single find are as of its day. Baselines then were the best of ten",
         "settings, AdamW's first beta not below .8, and the tasks called held-out were larger",

@@ -138,3 +138,24 @@ def test_sizes_whose_forms_are_all_closed_are_not_drawn() -> None:
     tuning.put(1, Core.known(known("lion")), 0.0, first=True)
     tuning.close(form(signum(0.1)))
     assert {tuning.pick(3, Rng(k)) for k in range(20)} == {1}
+
+
+def test_a_form_whose_best_failed_is_as_good_as_new() -> None:
+    tuning = Retuning(fatigue=0.1)
+    tuning.put(0, Core.known(signum(0.1)), 0.9, first=True)
+    tuning.drop(0, Core.known(signum(0.1)).form)
+    tuning.put(1, Core.known(signum(0.3)), 0.2, first=True)
+    assert tuning.pick(9, Rng(0)) == 1
+    tuning.drop(1, Core.known(signum(0.3)).form)
+    tuning.drop(1, Core.known(signum(0.3)).form)
+    assert tuning.pick(9, Rng(0)) is None
+
+
+def test_a_form_of_which_another_than_the_best_failed_is_closed() -> None:
+    tuning = Retuning(fatigue=0.1)
+    tuning.put(0, Core.known(signum(0.1)), 0.9, first=True)
+    tuning.put(1, Core.known(signum(0.3)), 0.2, first=True)
+    tuning.drop(1, Core.known(signum(0.3)).form)
+    assert tuning.pick(9, Rng(0)) is None
+    tuning.put(2, Core.known(signum(0.2)), 1.2, first=True)
+    assert tuning.pick(9, Rng(0)) == 2
