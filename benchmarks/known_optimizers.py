@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from evosearch.equivalence.core import update_cost
+from evosearch.language.cost import update_cost
 from evosearch.language.formula import pseudo_code
 from evosearch.language.known import known
 from evosearch.language.library import LIBRARY, KnownOptimizer

@@ -133,9 +133,9 @@ def _difference(left: Rule, right: Rule, labels: tuple[str, str]) -> list[str]:
 
 def _facts(subject: NamedProgram) -> dict[str, Any]:
     """Return all there is to say about a program as plain JSON."""
-    from evosearch.equivalence.core import update_cost
     from evosearch.equivalence.fingerprint import fingerprint
     from evosearch.equivalence.sense import warnings
+    from evosearch.language.cost import update_cost
     from evosearch.language.liveness import strip_rules
     from evosearch.recognize.recognize import recognize
 

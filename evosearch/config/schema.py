@@ -98,8 +98,9 @@ class Config(Section):
             mutate(start, self.space.space(), Rng())
         except RuntimeError:
             raise ValueError(
-                "no edit of `start` stays within `space`; raise `space.max_statements` or "
-                "`space.max_states`, choose another `space.scope`, or start from something smaller"
+                "no edit of `start` stays within `space`; raise `space.max_statements`, "
+                "`space.max_states` or `space.max_cost`, choose another `space.scope`, or start "
+                "from something smaller"
             ) from None
         return self
 

@@ -53,6 +53,9 @@ class SpaceConfig(Section):
     max_states: Annotated[int, Field(ge=0)] = 2
     spare_states: Annotated[int, Field(ge=0)] = 0
     """States that a program may have beyond those, while they have no effect on its updates."""
+    max_cost: Factor | None = None
+    """Floating-point operations for each entry that an update of a 64 x 64 matrix may take; `show`
+    says it of a program. AdamW takes 18, Muon 1,952; nothing is refused unless it is set."""
     scope: Literal["both", "matrix", "single"] = "both"
     """Which rules may change: both, the matrices' alone, or a single one that serves everything."""
     edits: tuple[str, ...] = ()

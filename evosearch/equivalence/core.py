@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cache
-from typing import Final
 
 from evosearch.equivalence.shrink import shrink
-from evosearch.language.check import infer
-from evosearch.language.liveness import periods
+from evosearch.language.cost import update_cost
 from evosearch.language.parse_cache import parsed
 from evosearch.language.rule import INPUTS, Argument, Rule, RuleSet
-from primitives.shape import SCALAR, Shape
-from primitives.table import OPS
 
-__all__ = ["Core", "form", "update_cost"]
-
-_SIDE: Final = 64
+__all__ = ["Core", "form"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,28 +78,3 @@ def _blanked(rule: Rule) -> str:
         arguments = ", ".join(map(word, statement.args))
         lines.append(f"{statement.op}({arguments}) -> {word(statement.target)}")
     return "\n".join([*lines, word(rule.update)])
-
-
-def update_cost(rules: RuleSet) -> float:
-    """Return the floating-point operations an entry that one update of a matrix takes.
-
-    The matrix is 64 x 64, where products already cost more than elementwise work, as they do in the
-    models that optimizers are for.
-    """
-    results = infer(rules.matrix)
-    assert results is not None, "individuals are legal"
-    shapes = dict(INPUTS) | {state.name: state.shape for state in rules.matrix.states}
-    flops = 0.0
-    often = periods(rules.matrix)
-    for statement, result, period in zip(rules.matrix.body, results, often, strict=True):
-        op = OPS[statement.op]
-        operands = statement.args[: op.arity]
-        found = [shapes[a] if isinstance(a, str) else SCALAR for a in operands]
-        flops += _flops(statement.op, tuple(found)) / period
-        shapes[statement.target] = result
-    return flops / _SIDE**2
-
-
-@cache
-def _flops(op: str, shapes: tuple[Shape, ...]) -> float:
-    return OPS[op].work(shapes, _SIDE, _SIDE)[0]

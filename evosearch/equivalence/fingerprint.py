@@ -57,7 +57,8 @@ def fingerprint(rules: RuleSet) -> str | None:
 def rule_fingerprint(rule: Rule) -> str | None:
     """Return 16 hex digits for one rule, or None where it is no optimizer."""
     course = Course(rule)
-    if any(s.op in _FLAT and course.needs(i) for i, s in enumerate(rule.body)):
+    flat = any(s.op in _FLAT and course.needs(i) for i, s in enumerate(rule.body))
+    if flat:
         rule = strip(rule)
         course = Course(rule, LONG)
         shorter = _without_copies(rule, course) if course.reads_gradient else None
@@ -65,7 +66,7 @@ def rule_fingerprint(rule: Rule) -> str | None:
             return rule_fingerprint(shorter)
     found = _digest(course.run()) if course.reads_gradient else None
     unseen = [rule.keeps] if rule.keeps else []
-    for i, statement in enumerate(rule.body):
+    for i, statement in enumerate(rule.body) if flat else ():
         if statement.op == "every" and course.needs(i):
             period = float(statement.args[2])
             unseen += [str(period)] if period > NUMBERED else []

@@ -11,9 +11,9 @@ expressions in common.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, starmap
 from typing import Any, Final
 
 import numpy as np
@@ -103,13 +103,18 @@ class ProbeTable:
         if found is None:
             function, *arguments = expression
             columns = zip(*[argument.arrays for argument in arguments], strict=True)
-            found = ProbeValue(tuple([self.cast(function(*column)) for column in columns]))
+            found = ProbeValue(tuple(starmap(self.rounded(function), columns)))
             self._values[expression] = found
         return found
 
-    def cast(self, array: Any) -> Any:
-        """Return a result in the table's precision, which ops without a tensor do not know."""
-        return array if array.dtype == self.dtype else array.astype(self.dtype)
+    def rounded(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function with results in the table's precision.
+
+        Ops without a tensor do not know of it, and compute in float64.
+        """
+        if not self.filters:
+            return function
+        return lambda *arguments: np.asarray(function(*arguments), self.dtype)
 
     def number(self, number: float) -> ProbeValue:
         """Return a number, the same on each probe."""

@@ -250,13 +250,14 @@ class Course:
         stacks = [(slot, x) for slot, x in given if slot < self._size]
         for slot, state, _ in states:
             now[slot] = np.zeros((*table.lanes, *state.sizes(*shape)), table.dtype)
+        loop = [(slot, table.rounded(function), reads) for slot, function, reads in loop]
         history: list[list[Any]] = []
         for step in range(self.table.steps):
             now[_T] = table.times[step]
             for slot, stack in stacks:
                 now[slot] = stack[step]
             for slot, function, reads in loop:
-                now[slot] = table.cast(function(*map(now.__getitem__, reads)))
+                now[slot] = function(*map(now.__getitem__, reads))
             history.append([now[slot] for slot in slots])
             carried = [now[end] for _, _, end in states]
             for (slot, _, _), state in zip(states, carried, strict=True):

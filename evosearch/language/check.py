@@ -24,12 +24,16 @@ def infer(rule: Rule) -> Shapes | None:
     """Return the result shape of every statement, or None where the rule is not legal."""
     shapes = _inputs(rule)
     results: list[Shape] = []
-    for statement in rule.body:
-        shape = _statement_shape(statement, shapes)
-        if shape is None:
-            return None
-        shapes[statement.target] = shape
-        results.append(shape)
+    try:
+        for statement in rule.body:
+            arguments = [shapes[a] if isinstance(a, str) else None for a in statement.args]
+            shape = _applied(statement.op, tuple(arguments))
+            if shape is None:
+                return None
+            shapes[statement.target] = shape
+            results.append(shape)
+    except KeyError:
+        return None  # read before it is assigned
     if shapes.get(rule.update) not in (FULL, STEP):
         return None
     if any(shapes[state.name] != state.shape for state in rule.states):

@@ -1,4 +1,4 @@
-"""What the search may say: the ops and the limits on size and state that programs must keep."""
+"""What a search may say: ops, and limits on size, state and cost that programs must keep."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import cache, cached_property, lru_cache
 from typing import Final, Literal
 
 from evosearch.language.check import result_shape
+from evosearch.language.cost import rule_cost
 from evosearch.language.known import KNOWN, known
 from evosearch.language.liveness import strip
 from evosearch.language.rule import Rule, RuleSet
@@ -42,6 +43,9 @@ class Space:
     spare_states: int = 0
     """Parameter-sized buffers besides, that may be read as long as they have no effect: what lies
     between ``m / sqrt(v)`` and ``sign(m)`` needs one."""
+    max_cost: float | None = None
+    """Floating-point operations an entry that a rule's update of a 64 x 64 matrix may take
+    (`evosearch.language.cost`), what has no effect left out; unlimited where None."""
     scope: Scope = "both"
     """Which rules may change: both, the matrices' alone, or a single one that serves everything."""
     edits: tuple[str, ...] = ()
@@ -126,7 +130,9 @@ class Space:
         if len(rule.body) > self.max_statements:
             return False
         states = self.max_states + self.spare_states
-        return rule.state_memory <= states or strip(rule).state_memory <= states
+        if rule.state_memory > states and strip(rule).state_memory > states:
+            return False
+        return self.max_cost is None or rule_cost(strip(rule)) <= self.max_cost
 
     def contains(self, rules: RuleSet) -> bool:
         """Whether a rule set keeps the limits and uses the space's ops only."""

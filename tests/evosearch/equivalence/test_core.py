@@ -4,8 +4,9 @@ import pickle
 
 import pytest
 
-from evosearch.equivalence.core import Core, update_cost
+from evosearch.equivalence.core import Core
 from evosearch.equivalence.shrink import shrink
+from evosearch.language.cost import update_cost
 from evosearch.language.known import known
 from evosearch.language.parse import parse_rules
 from evosearch.language.rule import RuleSet

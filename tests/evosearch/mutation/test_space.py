@@ -26,6 +26,8 @@ def test_the_whole_table_is_the_default() -> None:
         (Space(max_statements=9), False),
         (Space(max_states=2), True),
         (Space(max_states=1), False),
+        (Space(max_cost=18.0), True),  # operations an entry
+        (Space(max_cost=17.0), False),
     ],
 )
 def test_limits(space: Space, holds: bool) -> None:
@@ -44,6 +46,16 @@ def test_dead_and_small_states_do_not_count() -> None:
         "    return u, m, v, r\n"
     )
     assert Space(max_states=0).holds(parse_rules(text).matrix)
+
+
+def test_what_is_dead_costs_nothing() -> None:
+    dead = (
+        "def f(w, g):\n    c = matmul(matmul(g, transpose(g)), g)\n    u = sign(g)\n    return u\n"
+    )
+    assert Space(max_cost=1.0).holds(parse_rules(dead).matrix)
+    assert not Space(max_cost=1.0).holds(
+        parse_rules(dead.replace("(g)\n    r", "(c)\n    r")).matrix
+    )
 
 
 def test_a_subset_of_ops() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from interpreter import initial_states, run
 
-from evosearch.equivalence.core import update_cost
+from evosearch.language.cost import update_cost
 from evosearch.language.liveness import periods
 from evosearch.language.parse import parse_rules
 from evosearch.training.codegen import compile_rule, source
