@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -18,6 +18,7 @@ from evosearch.language.library import Use, sought, used_as
 
 if TYPE_CHECKING:
     from evosearch.studies.rediscovery.study import Trial
+    from evosearch.studies.rediscovery.verdict import Verdict
 
 __all__ = ["rediscover"]
 
@@ -121,7 +122,7 @@ def rediscover(
     console = progress_console()
     done, lines = 0, {trial.directory: time.monotonic() for trial in trials}
 
-    def report(trial: Trial, evaluated: int, verdict: dict[str, Any] | None) -> None:
+    def report(trial: Trial, evaluated: int, verdict: Verdict | None) -> None:
         nonlocal done
         now = time.monotonic()
         if verdict is not None:
@@ -146,18 +147,18 @@ def rediscover(
     summary = summarize(study, verdicts)
     write_summary(where, summary)
     if as_json:
-        print_json(summary)
+        print_json(summary.to_json())
     else:
         write(markdown(summary).rstrip())
 
 
-def _sentence(trial: Trial, verdict: dict[str, Any]) -> str:
-    first = verdict["first"] or verdict["family_first"]
+def _sentence(trial: Trial, verdict: Verdict) -> str:
+    first = verdict.first or verdict.family_first
     if first is None:
-        found = "not found" if verdict["closest"] is None else "beaten by what is no larger"
-        return f"{trial.title}: {found}, {verdict['core_seconds']:.0f} core-seconds"
-    kind = "found" if verdict["strict"] else "family only, found"
+        found = "not found" if verdict.closest is None else "beaten by what is no larger"
+        return f"{trial.title}: {found}, {verdict.core_seconds:.0f} core-seconds"
+    kind = "found" if verdict.strict else "family only, found"
     return (
-        f"{trial.title}: {kind} after {first['evaluations']:,} evaluations, "
-        f"{first['core_seconds']:.0f} of {verdict['core_seconds']:.0f} core-seconds"
+        f"{trial.title}: {kind} after {first.evaluations:,} evaluations, "
+        f"{first.core_seconds:.0f} of {verdict.core_seconds:.0f} core-seconds"
     )

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
-from typing import Any, Self
 
 from evosearch.equivalence.core import Core
+from evosearch.storage.json_record import JsonRecord
 from evosearch.training.lr_grid import Grid
 from evosearch.training.score import BOUND
 
@@ -31,32 +30,8 @@ class Status(StrEnum):
     CRASHED = "crashed"  # its worker died, alone and on a second worker
 
 
-class _Json:
-    """The JSON form of a frozen dataclass."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain dicts, lists, strings, numbers and None."""
-        return _adapter(type(self)).dump_python(self, mode="json")
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Read what `to_json` returned.
-
-        Raises:
-            pydantic.ValidationError: The data has another form.
-        """
-        return _adapter(cls).validate_python(data)
-
-
-@cache
-def _adapter(cls: type) -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(cls)
-
-
 @dataclass(frozen=True)
-class TaskRef(_Json):
+class TaskRef(JsonRecord):
     """A task by its registered name, some of its fields replaced, and the unit of its scores."""
 
     name: str
@@ -73,7 +48,7 @@ class TaskRef(_Json):
 
 
 @dataclass(frozen=True)
-class Stage(_Json):
+class Stage(JsonRecord):
     """Tasks that are evaluated together, cheap ones in early stages."""
 
     tasks: tuple[TaskRef, ...]
@@ -82,7 +57,7 @@ class Stage(_Json):
 
 
 @dataclass(frozen=True)
-class Job(_Json):
+class Job(JsonRecord):
     """Candidates to evaluate, and everything that determines the result."""
 
     candidates: tuple[str, ...]
@@ -112,7 +87,7 @@ class Job(_Json):
 
 
 @dataclass(frozen=True)
-class TrialResult(_Json):
+class TrialResult(JsonRecord):
     """One lane's result."""
 
     lr: float
@@ -126,7 +101,7 @@ class TrialResult(_Json):
 
 
 @dataclass(frozen=True)
-class TaskResult(_Json):
+class TaskResult(JsonRecord):
     """A candidate's results on one task and seed."""
 
     task: str
@@ -141,7 +116,7 @@ class TaskResult(_Json):
 
 
 @dataclass(frozen=True)
-class Outcome(_Json):
+class Outcome(JsonRecord):
     """What is known of one candidate after a job."""
 
     status: Status

@@ -22,6 +22,7 @@ from evosearch.config.schema import preset
 from evosearch.errors import EvosearchError, UsageError
 from evosearch.storage.atomic_write import write_atomic
 from evosearch.studies.discoveries.provenance import provenance
+from evosearch.studies.rediscovery.summary import StudySummary, counts_table, markdown_table
 
 __all__ = ["add", "main", "regenerate"]
 
@@ -55,7 +56,9 @@ def regenerate(folder: Path) -> list[Path]:
         UsageError: A provenance file is not one.
     """
     records = {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
-    studies = [_read(path) for path in sorted((folder / "studies").glob("*.json"))]
+    studies = [
+        StudySummary.from_json(_read(path)) for path in sorted((folder / "studies").glob("*.json"))
+    ]
     scales = [_read(path) for path in sorted((folder / "scale").glob("*.json"))]
     together = [_read(path) for path in sorted((folder / "comparisons").glob("*.json"))]
     texts = {f"{name}.py": _export(name, record) for name, record in records.items()}
@@ -95,9 +98,8 @@ def _readme(
     records: Mapping[str, JsonObject],
     together: Sequence[JsonObject],
     scales: Sequence[JsonObject],
-    studies: Sequence[JsonObject],
+    studies: Sequence[StudySummary],
 ) -> str:
-    from evosearch.studies.rediscovery.summary import counts_table
     from evosearch.studies.scale.table import markdown
 
     lines = [
@@ -129,8 +131,8 @@ def _readme(
     for scale in scales:
         lines += [*markdown(scale), ""]
     for study in studies:
-        lines += [f"## Rediscovery: {study['target'].capitalize()} from {study['start']}", ""]
-        lines += [f"Seeds {_range(study['seed_numbers'])}; `{study['definition']}`.", ""]
+        lines += [f"## Rediscovery: {study.target.capitalize()} from {study.start}", ""]
+        lines += [f"Seeds {_range(study.seed_numbers)}; `{study.definition}`.", ""]
         lines += [*counts_table(study), ""]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -139,7 +141,6 @@ def _together(comparison: JsonObject, records: Mapping[str, JsonObject]) -> list
     """Return the lines of a section on all finds against tuned baselines."""
     from evosearch.language.library import LIBRARY
     from evosearch.studies.promote import BASELINES
-    from evosearch.studies.rediscovery.summary import markdown_table
 
     tasks = [task for names in comparison["splits"].values() for task in names]
     columns = ["find", "in its search"]
@@ -171,7 +172,6 @@ def _together(comparison: JsonObject, records: Mapping[str, JsonObject]) -> list
 def _section(name: str, record: JsonObject) -> list[str]:
     from evosearch.language.library import LIBRARY
     from evosearch.studies.promote import BASELINES
-    from evosearch.studies.rediscovery.summary import markdown_table
 
     candidate, promotion = record["candidate"], record["promotion"]
     known = f"; recognized as {candidate['recognized']}" if candidate["recognized"] else ""

@@ -9,17 +9,17 @@ many of them before it decides anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from evosearch.language.library import LIBRARY, Sought
 from evosearch.language.rule import Rule, RuleSet
-from evosearch.runs.candidate import Candidate
 from evosearch.runs.run import Run
 from evosearch.storage.journal import read
 from evosearch.studies.rediscovery.ideas import CONDITION, orthogonalization, preconditioner
 from evosearch.studies.rediscovery.reevaluate import Reevaluation
+from evosearch.studies.rediscovery.verdict import JudgedCandidate, Moment, Rival, Verdict
 from evosearch.studies.statistics import CONFIDENCE
 from evosearch.workers.executor import Executor
 
@@ -149,14 +149,20 @@ TARGETS: Final = {
 
 
 def judge(
-    run: Run, target: Target, executor: Executor, recognizer: Recognizer | None = None
-) -> dict[str, Any]:
-    """Return the verdict on a finished run, as plain JSON.
+    run: Run,
+    target: Target,
+    executor: Executor,
+    *,
+    arm: str = "",
+    recognizer: Recognizer | None = None,
+) -> Verdict:
+    """Return the verdict on a finished run.
 
     Args:
         run: A finished run.
         target: What is looked for.
         executor: Where further rounds are computed.
+        arm: The arm of a study that the run belongs to, if it does.
         recognizer: What names a rule, in place of the target's.
     """
     config = run.config
@@ -166,31 +172,31 @@ def judge(
     )
     strict, family = hearing.try_(target.strict), hearing.try_(target.family)
     leader = hearing.leader()
-    best = next((h for h in strict.hits if h == leader), None)
     history = run.history
-    return {
-        "format": FORMAT,
-        "target": target.name,
-        "seed": config.seed,
-        "level": CONFIDENCE,
-        "seeds_per_task": (count - 1) * config.evaluation.seeds,
-        "strict": bool(strict.hits),
-        "family": bool(family.hits),
-        "best": best is not None,
-        "hit": hearing.describe(next(iter(strict.hits), None)),
-        "family_hit": hearing.describe(next(iter(family.hits), None)),
-        "closest": None if strict.hits else hearing.describe(next(iter(strict.front), None)),
-        "first": _when(run, strict.first),
-        "family_first": _when(run, family.first),
-        "recognized": len(strict.ids),
-        "leader": hearing.describe(leader),
-        "rivals": hearing.rivals_of(next(iter(strict.hits or strict.front), None), strict.ids),
-        "proposals": history.proposals,
-        "evaluations": len(history.candidates),
-        "core_seconds": round(history.worker_seconds, 1),
-        "verdict_core_seconds": round(hearing.rounds.seconds, 1),
-        "digest": run.digest(),
-    }
+    return Verdict(
+        format=FORMAT,
+        target=target.name,
+        arm=arm,
+        seed=config.seed,
+        level=CONFIDENCE,
+        seeds_per_task=(count - 1) * config.evaluation.seeds,
+        strict=bool(strict.hits),
+        family=bool(family.hits),
+        best=leader in strict.hits,
+        recognized=len(strict.ids),
+        first=None if strict.first is None else _when(run, strict.first),
+        family_first=None if family.first is None else _when(run, family.first),
+        hit=hearing.describe_first(strict.hits),
+        family_hit=hearing.describe_first(family.hits),
+        closest=None if strict.hits else hearing.describe_first(strict.front),
+        leader=None if leader is None else hearing.describe(leader),
+        rivals=hearing.rivals_of(next(iter(strict.hits or strict.front), None), strict.ids),
+        proposals=history.proposals,
+        evaluations=len(history.candidates),
+        core_seconds=round(history.worker_seconds, 1),
+        verdict_core_seconds=round(hearing.rounds.seconds, 1),
+        digest=run.digest(),
+    )
 
 
 def _recognize() -> Recognizer:
@@ -239,42 +245,49 @@ class _Judge:
             self.rounds.advance(top)
         return None
 
-    def rivals_of(self, id_: int | None, kin: Collection[int]) -> list[dict[str, Any]]:
-        """Describe the best programs of any size that are ahead of a candidate in the mean."""
-        rivals: list[dict[str, Any]] = []
+    def rivals_of(self, id_: int | None, kin: Collection[int]) -> tuple[Rival, ...]:
+        """Return the best programs of any size that are ahead of a candidate in the mean."""
         if id_ is None:
-            return rivals
+            return ()
+        rivals: list[Rival] = []
         for candidate in self.rounds.ranking():
             if candidate.id in kin or not self.rounds.complete(candidate.id):
                 continue
             lead = self.rounds.ahead(candidate.id, id_)
             if lead.mean > 0.0 and len(rivals) < _RIVALS:
-                row = self.describe(candidate.id)
-                assert row is not None
-                paired = {"ahead": lead.mean, "ahead_se": lead.error, "beyond": lead.beyond()}
-                rivals.append(row | paired | {"smaller": self._fits(candidate.id, id_)})
-        return rivals
+                rivals.append(
+                    Rival(
+                        **vars(self.describe(candidate.id)),
+                        ahead=lead.mean,
+                        ahead_se=lead.error,
+                        beyond=lead.beyond(),
+                        smaller=self._fits(candidate.id, id_),
+                    )
+                )
+        return tuple(rivals)
 
-    def describe(self, id_: int | None) -> dict[str, Any] | None:
-        """Return a candidate as plain JSON."""
-        if id_ is None:
-            return None
+    def describe_first(self, ids: Sequence[int]) -> JudgedCandidate | None:
+        """Return the first of some candidates as a record; None where there are none."""
+        return self.describe(ids[0]) if ids else None
+
+    def describe(self, id_: int) -> JudgedCandidate:
+        """Return a candidate as a record."""
         candidate = self.rounds.candidates[id_]
         form = self._forms[id_]
-        simplified = self._simplify(id_)
-        return {
-            "id": id_,
-            "form": form.name if form else None,
-            "constants": {k: float(v) for k, v in form.constants.items()} if form else {},
-            "residual": float(form.residual) if form else None,
-            "score": candidate.score,
-            "score_se": candidate.error,
-            "rounds": candidate.rounds,
-            "statements": self._size(id_),
-            "state_memory": self._memory(id_),
-            "program": candidate.program_text,
-            "simplified": str(simplified),
-        }
+        assert candidate.score is not None  # as of all that are judged
+        return JudgedCandidate(
+            id=id_,
+            form=form.name if form else None,
+            constants={k: float(v) for k, v in form.constants.items()} if form else {},
+            residual=float(form.residual) if form else None,
+            score=candidate.score,
+            score_se=candidate.error,
+            rounds=candidate.rounds,
+            statements=self._size(id_),
+            state_memory=self._memory(id_),
+            program=candidate.program_text,
+            simplified=str(self._simplify(id_)),
+        )
 
     def _front(self, kin: Collection[int]) -> list[int]:
         """Return those that no other of them beats at its size and state, all fully evaluated."""
@@ -345,10 +358,8 @@ class _Judge:
         return self._simplified[id_]
 
 
-def _when(run: Run, id_: int | None) -> dict[str, Any] | None:
+def _when(run: Run, id_: int) -> Moment:
     """Return what had been spent when a candidate's pack was committed."""
-    if id_ is None:
-        return None
     proposals = evaluations = 0
     seconds = 0.0
     for record in (record.body for record in read(run.directory)):
@@ -358,11 +369,5 @@ def _when(run: Run, id_: int | None) -> dict[str, Any] | None:
             evaluations += len(record["candidates"])
             if any(row["id"] == id_ for row in record["candidates"]):
                 break
-    candidate: Candidate = run.candidate(id_)
-    return {
-        "id": id_,
-        "mutation": candidate.mutation,
-        "proposals": proposals,
-        "evaluations": evaluations,
-        "core_seconds": round(seconds, 1),
-    }
+    mutation = run.candidate(id_).mutation
+    return Moment(id_, mutation, proposals, evaluations, round(seconds, 1))

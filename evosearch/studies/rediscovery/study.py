@@ -30,6 +30,7 @@ from evosearch.runs.history import History
 from evosearch.runs.run import Observe, Run
 from evosearch.storage.atomic_write import write_atomic
 from evosearch.studies.rediscovery.criterion import FORMAT, TARGETS, judge
+from evosearch.studies.rediscovery.verdict import Verdict
 from evosearch.workers.executor import LocalExecutor, Timed
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Trial:
         """What to call it in a line of progress."""
         return f"{self.arm}, seed {self.config.seed}"
 
-    def verdict(self) -> dict[str, Any] | None:
+    def verdict(self) -> Verdict | None:
         """Return its verdict, or None where there is none yet.
 
         Raises:
@@ -92,10 +93,10 @@ class Trial:
                 "repeat the options that it was started with, or choose another --dir"
             )
         try:
-            verdict = json.loads((self.directory / _VERDICT).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            kept = json.loads((self.directory / _VERDICT).read_text(encoding="utf-8"))
+            return Verdict.from_json(kept) if kept.get("format") == FORMAT else None
+        except (OSError, ValueError):  # none yet, or it was cut short
             return None
-        return verdict if verdict["format"] == FORMAT else None
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ class Metered(LocalExecutor):
         return result, seconds
 
 
-def run_trial(trial: Trial, observe: Observe = lambda _: None) -> dict[str, Any]:
+def run_trial(trial: Trial, observe: Observe = lambda _: None) -> Verdict:
     """Run one trial to its end, or from where it was stopped, and return its verdict.
 
     Args:
@@ -213,17 +214,17 @@ def run_trial(trial: Trial, observe: Observe = lambda _: None) -> dict[str, Any]
         started = (trial.directory / "journal").is_dir()
         run = Run.open(trial.directory) if started else Run.create(trial.directory, trial.config)
         executor = Metered()
-        verdict = judge(run.search(executor, observe), TARGETS[trial.target], executor)
-        verdict["arm"] = trial.arm
-        write_atomic(trial.directory / _VERDICT, json.dumps(verdict, indent=1) + "\n")
+        finished = run.search(executor, observe)
+        verdict = judge(finished, TARGETS[trial.target], executor, arm=trial.arm)
+        write_atomic(trial.directory / _VERDICT, json.dumps(verdict.to_json(), indent=1) + "\n")
     return verdict
 
 
-ReportTrial = Callable[[Trial, int, dict[str, Any] | None], None]
+ReportTrial = Callable[[Trial, int, Verdict | None], None]
 """Is told of a trial: how many candidates it has evaluated, and its verdict once it is there."""
 
 
-def run_trials(trials: Sequence[Trial], workers: int, report: ReportTrial) -> list[dict[str, Any]]:
+def run_trials(trials: Sequence[Trial], workers: int, report: ReportTrial) -> list[Verdict]:
     """Run all trials, `workers` of them at a time, and return their verdicts in order.
 
     Args:
@@ -235,12 +236,12 @@ def run_trials(trials: Sequence[Trial], workers: int, report: ReportTrial) -> li
         UsageError: A directory holds a run of another configuration.
         RunError: A trial failed; the others' results are kept.
     """
-    verdicts: dict[Path, dict[str, Any]] = {}
+    verdicts: dict[Path, Verdict] = {}
 
-    def take(trial: Trial, verdict: dict[str, Any] | None) -> None:
+    def take(trial: Trial, verdict: Verdict | None) -> None:
         if verdict is not None:
             verdicts[trial.directory] = verdict
-            report(trial, verdict["evaluations"], verdict)
+            report(trial, verdict.evaluations, verdict)
 
     for trial in trials:
         take(trial, trial.verdict())

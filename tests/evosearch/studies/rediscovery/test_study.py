@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,13 @@ from evosearch.studies.rediscovery.study import (
     Study,
     run_trials,
 )
-from evosearch.studies.rediscovery.summary import markdown, summarize, write_summary
+from evosearch.studies.rediscovery.summary import (
+    StudySummary,
+    markdown,
+    summarize,
+    write_summary,
+)
+from evosearch.studies.rediscovery.verdict import JudgedCandidate, Moment, Rival, Verdict
 from primitives.table import OPS
 
 TINY = (
@@ -138,8 +145,10 @@ def test_every_seed_is_a_run_with_a_verdict(study):
         assert run.state == "finished"
         assert run.config == trial.config
         assert len(run.history.candidates) == trial.config.budget.evaluations
-        assert verdict["arm"] == trial.arm
-        assert json.loads((trial.directory / "verdict.json").read_text()) == verdict
+        assert verdict.arm == trial.arm
+        kept = json.loads((trial.directory / "verdict.json").read_text())
+        assert kept == verdict.to_json()
+        assert Verdict.from_json(kept) == verdict
 
 
 def test_constants_arms_mutate_constants_alone(study):
@@ -174,8 +183,8 @@ def test_an_interrupted_seed_goes_on_where_it_stopped(study, tmp_path):
         Run.create(trial.directory, trial.config).search(observe=kill)
     assert trial.verdict() is None
     (verdict,) = run_trials([trial], 1, lambda *_: None)
-    assert verdict["digest"] == verdicts[0]["digest"]
-    assert verdict["leader"] == verdicts[0]["leader"]
+    assert verdict.digest == verdicts[0].digest
+    assert verdict.leader == verdicts[0].leader
 
 
 def test_another_configuration_in_the_directory_is_refused(study):
@@ -187,40 +196,37 @@ def test_another_configuration_in_the_directory_is_refused(study):
 
 
 def told(arm, seed, seconds, *, strict, best=False):
-    """Return the parts of a verdict that the summary reads."""
-    cost = {"id": 5, "proposals": 10 * seconds, "evaluations": seconds, "core_seconds": seconds}
-    shown = {
-        "id": 5,
-        "form": "muon",
-        "constants": {"momentum": 0.9},
-        "score": 0.5,
-        "score_se": None,
-        "statements": 2,
-        "state_memory": 1,
-        "program": "def a(w, g):\n    return g\n",
-        "simplified": "def a(w, g):\n    return g\n",
-    }
-    rival = {**shown, "id": 9, "ahead": 0.1, "ahead_se": 0.02, "beyond": True, "smaller": False}
-    return {
-        "arm": arm,
-        "seed": seed,
-        "strict": strict,
-        "family": strict,
-        "best": best,
-        "recognized": int(strict),
-        "first": cost if strict else None,
-        "family_first": cost if strict else None,
-        "hit": shown if strict else None,
-        "family_hit": shown if strict else None,
-        "closest": None,
-        "leader": shown if best else rival,
-        "rivals": [] if best else [rival],
-        "proposals": 100,
-        "evaluations": 50,
-        "core_seconds": 60.0,
-        "verdict_core_seconds": 1.0,
-        "digest": "0" * 64,
-    }
+    """Return a verdict."""
+    cost = Moment(5, "insert", 10 * seconds, seconds, seconds)
+    text = "def a(w, g):\n    return g\n"
+    shown = JudgedCandidate(5, "muon", {"momentum": 0.9}, 0.0, 0.5, None, 3, 2, 1, text, text)
+    rival = Rival(
+        **vars(replace(shown, id=9)), ahead=0.1, ahead_se=0.02, beyond=True, smaller=False
+    )
+    return Verdict(
+        arm=arm,
+        seed=seed,
+        strict=strict,
+        family=strict,
+        best=best,
+        recognized=int(strict),
+        first=cost if strict else None,
+        family_first=cost if strict else None,
+        hit=shown if strict else None,
+        family_hit=shown if strict else None,
+        closest=None,
+        leader=shown if best else rival,
+        rivals=() if best else (rival,),
+        proposals=100,
+        evaluations=50,
+        core_seconds=60.0,
+        verdict_core_seconds=1.0,
+        digest="0" * 64,
+        format=2,
+        target="muon",
+        level=0.95,
+        seeds_per_task=8,
+    )
 
 
 def test_counts_medians_and_intervals(tmp_path):
@@ -233,16 +239,19 @@ def test_counts_medians_and_intervals(tmp_path):
         told("random", 3, 0, strict=False),
     ]
     summary = summarize(study, verdicts)
-    assert [summary[key] for key in ("seeds", "strict", "family", "best")] == [4, 3, 3, 1]
-    assert summary["strict_interval"] == pytest.approx([0.3006, 0.9544], abs=1e-4)
-    assert summary["median_core_seconds"] == 25.0  # of 10, 20, 30 and forever
-    control = summary["controls"]["random"]
-    assert (control["seeds"], control["strict"], control["median_core_seconds"]) == (1, 0, None)
-    assert (control["found_after"], control["strict_within"]) == ([], 0)
-    assert summary["found_after"] == [10, 20, 30]
-    assert control["p_within"] == pytest.approx(0.4)  # 3 of 4 against 0 of 1
+    found = summary.evolution
+    assert (found.seeds, found.strict, found.family, found.best) == (4, 3, 3, 1)
+    assert found.strict_interval == pytest.approx((0.3006, 0.9544), abs=1e-4)
+    assert found.median_core_seconds == 25.0  # of 10, 20, 30 and forever
+    control = summary.controls["random"]
+    assert (control.seeds, control.strict, control.median_core_seconds) == (1, 0, None)
+    assert (control.found_after, control.strict_within) == ((), 0)
+    assert found.found_after == (10, 20, 30)
+    assert control.p_within == pytest.approx(0.4)  # 3 of 4 against 0 of 1
     write_summary(tmp_path, summary)
-    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    kept = json.loads((tmp_path / "summary.json").read_text())
+    assert StudySummary.from_json(kept) == summary
+    assert (kept["strict"], kept["controls"]["random"]["seeds"]) == (3, 1)
     text = (tmp_path / "summary.md").read_text()
     assert text == markdown(summary)
     assert "3 of 4 (30% to 95%) seeds found it" in text
@@ -280,8 +289,6 @@ def test_seeds_side_by_side_give_the_same_verdicts(study, tmp_path):
     _, verdicts = study
     again = tiny_study(tmp_path, control_seeds=(0,))
     found = run_trials(again.trials(), 2, lambda *_: None)
-    timed = {"core_seconds", "verdict_core_seconds", "first", "family_first"}
+    timed = {"core_seconds": 0.0, "verdict_core_seconds": 0.0, "first": None, "family_first": None}
     for old, new in zip(verdicts, found, strict=True):
-        assert {k: v for k, v in old.items() if k not in timed} == {
-            k: v for k, v in new.items() if k not in timed
-        }
+        assert replace(old, **timed) == replace(new, **timed)
