@@ -45,12 +45,12 @@ TINY = (
     "baseline.weight_decay=[0.0]",
     "elites.rounds=2",
     "elites.final=2",
-    "budget.evaluations=6",
-    "budget.pack=3",
+    "budget.evaluations=4",
+    "budget.pack=2",
 )
 
 
-def tiny_study(directory, budget=6, **fields):
+def tiny_study(directory, budget=4, **fields):
     config = preset("rediscover-muon", (*TINY, f"budget.evaluations={budget}"))
     fields = {"seeds": (0, 1), "control_seeds": (), **fields}
     return Study(target="muon", directory=directory, config=config, **fields)
