@@ -139,7 +139,10 @@ def sensitivity_chart(curves: Sequence[Curve]) -> str:
 
 def _metric(curves: Sequence[Curve], high: float | None) -> ChartAxis:
     """Return the axis of a task's metric; its unit has no room there."""
-    return ChartAxis(curves[0].metric.partition(" (")[0] if curves else "", high=high)
+    lowest = min((low for curve in curves for _, low, _ in curve.spread()), default=0.0)
+    # Of a loss that falls to a fraction the end, which counts, would be a flat line at the bottom.
+    log = high is not None and 0 < 4 * lowest < high
+    return ChartAxis(curves[0].metric.partition(" (")[0] if curves else "", log=log, high=high)
 
 
 def _train(label: str, text: str, ref: TaskRef, run: Run) -> Curve | None:

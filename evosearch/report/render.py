@@ -57,8 +57,6 @@ _EDGE: Final = (
 )
 _TITLES: Final = {"statements": "by size", "state_memory": "by state", "cost": "by operations"}
 
-Sections = Iterable[tuple[str, str, Iterable[str]]]
-
 
 def render(run: Run, live: str = "") -> str:
     """Return the page as HTML.
@@ -69,11 +67,11 @@ def render(run: Run, live: str = "") -> str:
     """
     best, once = run.top(_LISTED, confirmed=True), run.top(_LISTED, confirmed=False)
     chosen = recommend([*best, *once])
-    sections = [part for part in _sections(run, best, once, chosen) if part[2]]
+    sections = [part for part in _sections(run, best, once, chosen) if part[-1]]
     parts = [
         f"<h1>evosearch: {escape(run.directory.name)}</h1>",
-        navigation((name, title) for name, title, _ in sections),
-        *(section(*part) for part in sections),
+        navigation((name, short) for name, short, _, _ in sections),
+        *(section(name, title, parts) for name, _, title, parts in sections),
     ]
     return page(f"evosearch: {run.directory.name}", parts, live)
 
@@ -83,7 +81,8 @@ def _sections(
     best: Sequence[Candidate],
     once: Sequence[Candidate],
     chosen: Recommendation | None,
-) -> Iterable[tuple[str, str, list[str]]]:
+) -> Iterable[tuple[str, str, str, list[str]]]:
+    """Yield each section's name, its short and its whole title, and what is in it."""
     scored = Scored.of(run.history)
     whole = scored.whole()
     fronts = {by: [int(whole.ids[i]) for i in whole.front(by)] for by in COSTS}
@@ -94,21 +93,31 @@ def _sections(
         shown = {winner.id: winner, **shown}
         shown |= {id_: run.candidate(id_) for id_ in fronts["statements"] if id_ not in shown}
         curves = read_curves(run, winner)
-        yield "found", "What was found", [*_found(run, chosen)]
-        yield "real", "Is it real?", [*_real(run, winner)]
-        yield "training", "How it trains", [*_training(run, winner, curves)]
-        yield "update", "What the update does", [*_update(winner)]
+        yield "found", "Found", "What was found", [*_found(run, chosen)]
+        yield "real", "Is it real?", "Is it real?", [*_real(run, winner)]
+        yield "training", "Training", "How it trains", [*_training(run, winner, curves)]
+        yield "update", "Update", "What the update does", [*_update(winner)]
     else:
-        yield "found", "What was found", [paragraph("No candidate has a score yet.", lead=True)]
-    yield "front", "The front", [*_front(run, scored, whole, fronts, chosen)]
+        yield (
+            "found",
+            "Found",
+            "What was found",
+            [paragraph("No candidate has a score yet.", lead=True)],
+        )
+    yield "front", "Front", "The front", [*_front(run, scored, whole, fronts, chosen)]
     if chosen is not None:
-        yield "descent", "Where it comes from", [*_descent(run, chosen.candidate)]
-        yield "simplified", "What can be left out", [*_certificate(run, chosen.candidate)]
-    yield "search", "How the search went", [*_search(run, whole, chosen)]
-    yield "fame", "Hall of fame", [*_fame(run, best, once, shown)]
-    yield "programs", "Programs", [p for c in shown.values() for p in _in_full(run, c)]
-    yield "compared", "What it was compared with", [*_baselines(run)]
-    yield "made", "How it was made", [*_manifest(run)]
+        yield "descent", "Descent", "Where it comes from", [*_descent(run, chosen.candidate)]
+        yield (
+            "simplified",
+            "Simplified",
+            "What can be left out",
+            [*_certificate(run, chosen.candidate)],
+        )
+    yield "search", "Search", "How the search went", [*_search(run, whole, chosen)]
+    yield "fame", "Hall of fame", "Hall of fame", [*_fame(run, best, once, shown)]
+    yield "programs", "Programs", "Programs", [p for c in shown.values() for p in _in_full(run, c)]
+    yield "compared", "AdamW", "What it was compared with", [*_baselines(run)]
+    yield "made", "Manifest", "How it was made", [*_manifest(run)]
 
 
 def _found(run: Run, chosen: Recommendation) -> Iterable[str]:
@@ -178,7 +187,8 @@ def _real(run: Run, c: Candidate) -> Iterable[str]:
         )
     )
     yield checks(rows)
-    caption = f"{c.seeds} seeds a task; the whole score is {score_text(picked.mean, picked.se)}."
+    caption = f"{c.seeds} seeds a task; the whole score is {score_text(picked.mean, picked.se)}. "
+    caption += "Small: on the seeds that picked it. Large: on fresh seeds."
     yield figure(task_chart(first, fresh), caption)
 
 
@@ -424,7 +434,12 @@ def _fame(
     once: Sequence[Candidate],
     shown: Mapping[int, Candidate],
 ) -> Iterable[str]:
-    yield from hall_of_fame(run, best, once, shown)
+    yield from hall_of_fame(run, best, (), shown)
+    if best and once:
+        seen = "".join(hall_of_fame(run, (), once, shown))
+        yield f"<details><summary>The best that were seen once</summary>{seen}</details>"
+    else:
+        yield from hall_of_fame(run, (), once, shown)
     if best:
         yield paragraph(
             "Later seeds: the score without the first evaluation, which picked the candidate out "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -78,7 +79,7 @@ def section(name: str, title: str, parts: Iterable[str]) -> str:
 
 
 def navigation(entries: Iterable[tuple[str, str]]) -> str:
-    """Return links to sections, given as names and titles."""
+    """Return links to sections, given as names and short titles."""
     links = (f'<a href="#{escape(name)}">{escape(title)}</a>' for name, title in entries)
     return f"<nav>{''.join(links)}</nav>"
 
@@ -106,9 +107,12 @@ def cards(entries: Iterable[tuple[str, str]]) -> str:
 
 
 def checks(entries: Iterable[tuple[bool | None, str]]) -> str:
-    """Return a list of what holds, what does not, and what nobody knows yet (None)."""
+    """Return a list of what holds, what does not, and what nobody knows yet (None).
+
+    What stands `between backticks` is set as code.
+    """
     kinds = {True: "yes", False: "no", None: "open"}
-    parts = (f'<li class="{kinds[holds]}">{escape(text)}</li>' for holds, text in entries)
+    parts = (f'<li class="{kinds[holds]}">{_words(text)}</li>' for holds, text in entries)
     return f'<ul class="checks">{"".join(parts)}</ul>'
 
 
@@ -119,9 +123,12 @@ def heading(level: int, text: str, name: str = "") -> str:
 
 
 def paragraph(text: str, note: bool = False, *, lead: bool = False) -> str:
-    """Return a paragraph; a note is less prominent than others, a lead more."""
+    """Return a paragraph; a note is less prominent than others, a lead more.
+
+    What stands `between backticks` is set as code.
+    """
     kind = ' class="note"' if note else ' class="lead"' if lead else ""
-    return f"<p{kind}>{escape(text)}</p>"
+    return f"<p{kind}>{_words(text)}</p>"
 
 
 def code(text: str, name: str = "") -> str:
@@ -174,6 +181,11 @@ def table(
     titles = row(columns, "th") if head else ""
     body = "".join(row(cells, "td") for cells in rows)
     return f'<div class="wide"><table>{titles}{body}</table></div>'
+
+
+def _words(text: str) -> str:
+    """Return a sentence as HTML, with code where it says so."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _cell(cell: str | Markup) -> str:

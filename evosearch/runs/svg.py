@@ -90,12 +90,13 @@ def chart(
     if not xs:
         return _EMPTY
     named = [line for line in lines if line.name]
-    frame = _Frame(_scale(x, xs), _scale(y, ys), _MARGIN + (_LEGEND if named else 0))
+    legend = _legend_rows(named)
+    frame = _Frame(_scale(x, xs), _scale(y, ys), _MARGIN + _LEGEND * len(legend))
     parts = [*frame.axes(x, y), *(_line(frame, line) for line in lines)]
     order = {"point": 0, "once": 1, "front": 2, "best": 3}
     parts += [_point(frame, p) for p in sorted(points, key=lambda p: order[p.kind])]
     parts += _labels([(p.label, frame.x(p.x), frame.y(p.y)) for p in points if p.label])
-    parts += _legend(named)
+    parts += _legend(legend)
     return _svg(f"{y.label} over {x.label}", _HEIGHT, parts)
 
 
@@ -168,13 +169,28 @@ def _line(frame: _Frame, line: ChartLine) -> str:
     return f'{area}<path class="line {line.kind}" d="{path}">{title}</path>'
 
 
-def _legend(lines: Sequence[ChartLine]) -> Iterable[str]:
-    """Yield the names of lines in a row above the frame, each after a piece of its line."""
-    at = float(_LEFT)
+def _legend_rows(lines: Sequence[ChartLine]) -> list[list[tuple[float, ChartLine]]]:
+    """Return the rows of a legend: where each line's entry begins."""
+    rows: list[list[tuple[float, ChartLine]]] = []
+    at = math.inf
     for line in lines:
-        yield f'<path class="line {line.kind}" d="M{at:.1f} 11h16"/>'
-        yield f'<text class="key" x="{at + 21:.1f}" y="15">{escape(line.name)}</text>'
-        at += 38 + _LETTER * len(line.name)
+        width = 42 + _LETTER * len(line.name)
+        if at + width > _WIDTH:
+            at = float(_LEFT)
+            rows.append([])
+        rows[-1].append((at, line))
+        at += width
+    return rows
+
+
+def _legend(rows: Sequence[Sequence[tuple[float, ChartLine]]]) -> Iterable[str]:
+    """Yield the names of lines above the frame, each after a piece of its line."""
+    for number, row in enumerate(rows):
+        y = 11 + _LEGEND * number
+        for at, line in row:
+            yield f'<path class="line {line.kind}" d="M{at:.1f} {y}h16"/>'
+            name = escape(line.name)
+            yield f'<text class="key" x="{at + 21:.1f}" y="{y + 4}">{name}</text>'
 
 
 def _labels(labels: Sequence[tuple[str, float, float]]) -> list[str]:
