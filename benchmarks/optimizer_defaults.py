@@ -5,14 +5,14 @@ net, a vision transformer and a language model of a million parameters from scra
 defaults and with all their rates times powers of 3, on a linear schedule to zero. Factors are
 added until the best has a worse one on either side. Reported is the decrease of the training loss
 with the defaults, as a share of the decrease that the best of these rates gives; 0.9 and more is
-what a default has to reach.
+what a default has to reach. With several seeds their means count.
 
-What is measured is kept in `benchmarks/results/optimizer_defaults.json`, and not measured again as
-long as the formula and the defaults stay the same. With `--write` the table in `docs/export.md` is
-replaced.
+Each training is kept in a file when it ends, and not repeated as long as the formula and the
+defaults stay the same; so an interrupted run goes on where it was, and a second seed is added to
+the first. With `--write` the table in `docs/export.md` is replaced.
 
     python benchmarks/optimizer_defaults.py
-    python benchmarks/optimizer_defaults.py short_muon lion --write
+    python benchmarks/optimizer_defaults.py short_muon lion --seeds 2 --write
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import argparse
 import hashlib
 import inspect
 import json
+import lzma
 import re
 import sys
 import warnings
@@ -37,6 +38,7 @@ from evosearch.export import export
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "optimizer_defaults.json"
+TEXT = ROOT / "proxy_tasks" / "data" / "python_stdlib.txt.xz"
 PAGE = ROOT / "docs" / "export.md"
 BEGIN, END = "<!-- defaults -->", "<!-- end of defaults -->"
 BRED = 10
@@ -62,9 +64,8 @@ def digits(batch: int) -> Batch:
 
 
 def text(batch: int, length: int) -> Batch:
-    """Return a sampler of this project's documentation, byte by byte."""
-    pages = sorted((ROOT / "docs").glob("*.md"))
-    data = torch.tensor(list(b"".join(page.read_bytes() for page in pages)))
+    """Return a sampler of Python's standard library, byte by byte."""
+    data = torch.tensor(list(lzma.decompress(TEXT.read_bytes())))
 
     def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         starts = torch.randint(len(data) - length - 1, (batch, 1), generator=generator)
@@ -117,22 +118,19 @@ def conv_net() -> nn.Module:
 def problems() -> dict[str, tuple[Callable[[], nn.Module], Batch]]:
     """Return models and data by name."""
     return {
-        "conv net": (conv_net, digits(64)),
-        "ViT": (lambda: Transformer(nn.Conv2d(1, 64, 4, 4), 16, 64, 4, 10), digits(64)),
-        "LM, 1 M": (lambda: Transformer(nn.Embedding(256, 144), 32, 144, 4, 256), text(8, 32)),
+        "conv net": (conv_net, digits(32)),
+        "ViT": (lambda: Transformer(nn.Conv2d(1, 64, 4, 4), 16, 64, 4, 10), digits(32)),
+        "LM, 1 M": (lambda: Transformer(nn.Embedding(256, 144), 32, 144, 4, 256), text(4, 32)),
     }
 
 
 def decrease(
-    cls: type[torch.optim.Optimizer],
-    make: Callable[[], nn.Module],
-    draw: Batch,
-    factor: float,
-    steps: int,
+    cls: type[torch.optim.Optimizer], title: str, *, factor: float, steps: int, seed: int
 ) -> float:
     """Return by how much training makes the loss smaller; nothing, where it diverges."""
-    torch.manual_seed(0)
-    generator = torch.Generator().manual_seed(1)
+    make, draw = problems()[title]
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed + 1)
     model = make()
     optimizer = cls(model.named_parameters())
     for group in optimizer.param_groups:
@@ -154,21 +152,17 @@ def decrease(
     return max(0.0, losses[0] - sum(losses[-steps // 10 :]) / len(losses[-steps // 10 :]))
 
 
-def tuned(decreases: Callable[[float], float]) -> dict[str, float]:
-    """Return the decrease at each factor that was tried, by the factor's power of 3."""
-    reached: dict[int, float] = {}
-
-    def tried(power: int) -> float:
-        if power not in reached:
-            reached[power] = decreases(3.0**power)
-        return reached[power]
-
+def climb(mean: Callable[[int], float]) -> list[int]:
+    """Return the powers of 3 that were tried, up from 0 until neither neighbour is better."""
+    tried: dict[int, float] = {}
     best = 0
     while True:
-        near = [k for k in (best, best - 1, best + 1) if abs(k) <= WIDEST]
-        better = max(near, key=tried)
+        for power in (best, best - 1, best + 1):
+            if abs(power) <= WIDEST and power not in tried:
+                tried[power] = mean(power)
+        better = max(tried, key=lambda power: tried[power])
         if better == best:
-            return {str(power): reached[power] for power in sorted(reached)}
+            return sorted(tried)
         best = better
 
 
@@ -193,51 +187,73 @@ def optimizer(source: str | None) -> type[torch.optim.Optimizer]:
     return getattr(module, module.__all__[0])
 
 
-def measured(title: str, source: str | None, steps: int, known: dict) -> dict[str, float]:
-    """Return the decreases on a problem: those of before, if the file is the same."""
-    cls = optimizer(source)
-    defaults = str(inspect.signature(cls.__init__))
-    formula = re.findall(r"^ {8}\S.*", str(cls.__doc__).partition("Args:")[0], re.MULTILINE)
-    rule = formula if source else torch.__version__
-    digest = hashlib.sha256(f"{rule}{defaults}{steps}".encode()).hexdigest()[:16]
-    if known.get("digest") != digest:
-        known.clear()
-        known |= {"digest": digest, "steps": steps}
-    make, draw = problems()[title]
-    if title not in known:
-        known[title] = tuned(lambda factor: decrease(cls, make, draw, factor, steps))
-    return known[title]
+class Results:
+    """Decreases by file, problem, power of 3 and seed, kept in a JSON file.
+
+    Args:
+        path: the file, which need not exist.
+        steps: of a training.
+        seeds: how many trainings each rate gets.
+    """
+
+    def __init__(self, path: Path, steps: int, seeds: int) -> None:
+        self._path, self._steps, self._seeds = path, steps, seeds
+        self._known: dict[str, dict] = {}
+        if path.exists():
+            self._known = json.loads(path.read_text(encoding="utf-8"))
+
+    def of(self, name: str, source: str | None, title: str) -> dict[int, float]:
+        """Return the mean decrease at each factor that was tried, by the factor's power of 3."""
+        cls = optimizer(source)
+        digest = self._digest(cls, source)
+        if self._known.get(name, {}).get("digest") != digest:
+            self._known[name] = {"digest": digest, "steps": self._steps}
+        found = self._known[name].setdefault(title, {})
+
+        def mean(power: int) -> float:
+            decreases = found.setdefault(str(power), [])
+            while len(decreases) < self._seeds:
+                how = {"factor": 3.0**power, "steps": self._steps, "seed": len(decreases)}
+                decreases.append(decrease(cls, title, **how))
+                self._path.write_text(json.dumps(self._known, indent=1) + "\n", encoding="utf-8")
+            return sum(decreases[: self._seeds]) / self._seeds
+
+        return {power: mean(power) for power in climb(mean)}
+
+    def _digest(self, cls: type[torch.optim.Optimizer], source: str | None) -> str:
+        """Return a digest of what a training depends on besides the problem and the seed."""
+        defaults = str(inspect.signature(cls.__init__))
+        formula = re.findall(r"^ {8}\S.*", str(cls.__doc__).partition("Args:")[0], re.MULTILINE)
+        rule = formula if source else torch.__version__
+        return hashlib.sha256(f"{rule}{defaults}{self._steps}".encode()).hexdigest()[:16]
 
 
-def row(name: str, reached: dict[str, dict[str, float]]) -> str:
+def row(name: str, reached: list[dict[int, float]]) -> str:
     """Return a line of the table."""
     cells = []
-    for decreases in reached.values():
+    for decreases in reached:
         best = max(decreases, key=lambda power: decreases[power])
-        share = decreases["0"] / decreases[best] if decreases[best] else 0.0
-        cells.append(f"{share:.2f} (best at {3.0 ** int(best):.2g})")
+        share = decreases[0] / decreases[best] if decreases[best] else 0.0
+        cells.append(f"{share:.2f} (best at {3.0**best:.2g})")
     return f"| {name} | {' | '.join(cells)} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", help="files; all by default")
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the file that keeps them")
     parser.add_argument("--write", action="store_true", help="into docs/export.md")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     warnings.simplefilter("ignore")
-    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    results = Results(options.results, options.steps, options.seeds)
     lines = [f"| file | {' | '.join(problems())} |", f"|---|{'---|' * len(problems())}"]
     print("\n".join(lines))
     for name, source in sources(options.names).items():
-        known = results.setdefault(name, {})
-        reached = {}
-        for title in problems():
-            reached[title] = measured(title, source, options.steps, known)
-            RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        lines.append(row(name, reached))
+        lines.append(row(name, [results.of(name, source, title) for title in problems()]))
         print(lines[-1], flush=True)
     if options.write:
         page = PAGE.read_text(encoding="utf-8")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,37 @@ HOLDS = (
     "proxy_tasks/data/python_stdlib.txt.xz",
 )
 """Of each kind of file that is no module of the package, one."""
+INTERNAL = """
+optimizer = Muon(model.parameters(), lr=0.02, momentum=0.95,
+                 backup_adamw_lr=3e-4, backup_adamw_betas=(0.90, 0.95), backup_adamw_wd=0.01)
+"""
+EXTERNAL = """
+muon_params = [p for p in model.parameters() if p.ndim >= 2 and p.size(0) < 10000]
+adamw_params = [p for p in model.parameters() if not (p.ndim >= 2 and p.size(0) < 10000)]
+optimizer = [Muon(muon_params, lr=0.02, momentum=0.95),
+             torch.optim.AdamW(adamw_params, lr=3e-4, betas=(0.90, 0.95), weight_decay=0.01)]
+"""
+"""How the README of Muon calls it, by itself and beside AdamW; the export page has `use_muon`."""
+TRAINING = """
+import torch
+from torch import nn
+from discovered.muon import Muon
+
+torch.manual_seed(0)
+x = torch.randn(256, 8)
+y = (x @ torch.randn(8, 4)).argmax(1)
+model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 4))
+{snippet}
+losses = []
+for _ in range(100):
+    loss = nn.functional.cross_entropy(model(x), y)
+    losses.append(loss.item())
+    model.zero_grad()
+    loss.backward()
+    for one in optimizer if isinstance(optimizer, list) else [optimizer]:
+        one.step()
+assert losses[-1] < 0.9 * losses[0], losses[::20]
+"""
 
 pytestmark = pytest.mark.slow
 
@@ -65,10 +98,12 @@ def test_it_holds_what_is_no_module(wheel: Path) -> None:
     assert {n.partition("/")[2] for n in names if n.startswith("discovered/")} >= tracked
 
 
-def test_its_commands_run_where_there_is_no_checkout(installed: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def python(installed: Path, tmp_path: Path) -> Callable[..., str]:
+    """Runs the interpreter in an empty folder, with the installed packages."""
     environment = {**os.environ, "PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"}
 
-    def python(*words: str) -> str:
+    def run(*words: str) -> str:
         done = subprocess.run(
             [sys.executable, *words],
             cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
@@ -76,6 +111,27 @@ def test_its_commands_run_where_there_is_no_checkout(installed: Path, tmp_path: 
         assert done.returncode == 0, (words, done.stderr)
         return done.stdout
 
+    return run
+
+
+def recipes() -> list[str]:
+    """Return the ways to make an optimizer: of the README of Muon, and of the export page."""
+    page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert any("use_muon=True" in block for block in blocks)
+    return [INTERNAL, EXTERNAL, *(block for block in blocks if "optimizer = " in block)]
+
+
+@pytest.mark.parametrize("recipe", recipes())
+def test_optimizers_train_as_they_are_called_elsewhere(
+    recipe: str, python: Callable[..., str]
+) -> None:
+    python("-c", TRAINING.replace("{snippet}", recipe))
+
+
+def test_its_commands_run_where_there_is_no_checkout(
+    installed: Path, python: Callable[..., str], tmp_path: Path
+) -> None:
     def evosearch(*words: str) -> str:
         return python("-m", "evosearch", *words)
 

@@ -25,6 +25,8 @@ __all__ = ["export", "simplify"]
 
 CERTIFICATES: Final = "certificates"
 """The folder of a run that holds the certificates of simplified candidates."""
+_MEASURED: Final = Path("runs") / "measured"
+"""Where comparisons are kept that were trained before."""
 
 _WRITERS: Final = {
     "torch": "export",
@@ -63,10 +65,11 @@ def simplify(
 ) -> None:
     """Simplify a program step by step, and say why each step is allowed.
 
-    By exact laws, checked on probes, in about a second. With --measure, what is left out or rounded
-    is then trained against the original on fresh seeds of the run's tasks (of cheap ones, for a
+    By exact laws, checked on probes, in seconds. With --measure, what is left out or rounded is
+    then trained against the original on fresh seeds of the run's tasks (of cheap ones, for a
     program without a run), and stays out if nothing is lost beyond a margin; this takes minutes to
-    hours, of which --budget sets the most. With -o, write the simplified program's text to a
+    hours, of which --budget sets the most. What was trained is kept in runs/measured, so that the
+    same command goes on after an interruption. With -o, write the simplified program's text to a
     file, which all commands read. The certificate of a candidate's program is kept in its run.
 
     Examples:
@@ -161,15 +164,17 @@ def _simplified(program: RuleSet, details: dict[str, Any]) -> tuple[RuleSet, dic
 def _noninferiority_test(subject: NamedProgram, tasks: str | None) -> NoninferiorityTest:
     """Return how changes are measured: as the run measured, if there is one."""
     from evosearch.cli.tasks import tasks_config
-    from evosearch.config.preflight import check_tasks
-    from evosearch.studies.noninferiority import NoninferiorityTest
+    from evosearch.config.preflight import check_task, check_tasks
+    from evosearch.studies.kept_scores import KeptScores
+    from evosearch.studies.noninferiority import NoninferiorityTest, cheap_tasks
 
     if subject.run is None and tasks is None:
-        return NoninferiorityTest()
+        imprints = {str(ref): check_task(ref.name, ref.overrides) for ref in cheap_tasks()}
+        return NoninferiorityTest(kept=KeptScores(_MEASURED, imprints))
     config = tasks_config([subject], tasks, ())
-    check_tasks(config)
+    kept = KeptScores(_MEASURED, check_tasks(config))
     refs = tuple(map(config.task, config.task_names))
-    return NoninferiorityTest(tasks=refs, grid=config.evaluation.grid())
+    return NoninferiorityTest(tasks=refs, grid=config.evaluation.grid(), kept=kept)
 
 
 def _keep(folder: Path, id_: int, certificate: dict[str, Any]) -> None:

@@ -11,7 +11,6 @@ hyperparameter, and small tasks say nothing about how much of it a large one nee
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -23,6 +22,7 @@ from evosearch.simplify.certificate import PairedTest, Simplified, Step
 from evosearch.simplify.graph import Graph, Terms, read, substitute
 from evosearch.simplify.probe import deviation, probe, run
 from evosearch.simplify.schedule import write
+from evosearch.studies.kept_scores import PairedScores
 from evosearch.studies.noninferiority import NoninferiorityTest
 from primitives.op import Constant
 from primitives.table import OPS
@@ -32,6 +32,8 @@ __all__ = ["approximate", "round_to"]
 _CONFIRMATIONS: Final = 3
 """Proposals a round that are tested after the screening."""
 _MOST_DIGITS: Final = 3
+_TOGETHER: Final = 8
+"""Proposals that are screened at once: what an interruption loses, and how often progress shows."""
 
 Report = Callable[[str], None]
 
@@ -57,7 +59,7 @@ def approximate(
     Args:
         simplified: what the exact steps led to.
         test: the tasks, seeds, margin and budget.
-        progress: called with a line of text before each round of tests.
+        progress: called with a line of text before each round of tests, and within it.
     """
     search = _Search(simplified, test, progress)
     search.leave_out()
@@ -76,22 +78,28 @@ class _Search:
         self._next = 0
         self._spent = 0
         self._rounds = 0
-        self._start = time.monotonic()
+        self._seconds = 0.0
         self._tried: set[str] = {str(self.anchor)}
         self._trail: list[tuple[RuleSet, int]] = []
 
     def leave_out(self) -> None:
         """Replace values by their operands as long as that does no harm."""
-        while self._round("without", list(_ablations(self.current))):
+        while self._round("leave out", list(_ablations(self.current))):
             pass
 
     def round_constants(self) -> None:
         """Round all constants as far as possible at once, then each on its own."""
         for digits in range(1, _MOST_DIGITS + 1):
-            if self._round(f"{digits} digits", list(_rounded(self.current, digits))):
+            what = f"all constants to {digits} digit{'s' if digits > 1 else ''}"
+            if self._round(what, list(_rounded(self.current, digits))):
                 break
         while self._round("single constants", list(_rounded_one(self.current))):
             pass
+
+    def _most_rounds(self) -> int:
+        """Return how many rounds there may be: one for each statement, constant and rounding."""
+        constants = sum(len(_constants(s.args)) for _, r in _labelled(self.anchor) for s in r.body)
+        return self.anchor.size + _MOST_DIGITS + constants
 
     def _round(self, what: str, proposals: list[_Change]) -> bool:
         """Test proposals, the most promising first; return whether one was accepted."""
@@ -100,18 +108,20 @@ class _Search:
         if not proposals or self._spent >= self.test.budget:
             return False
         self._rounds += 1
-        proposed = f"{len(proposals)} proposals against the exact result"
-        self.progress(f"round {self._rounds}, {what}: {proposed}; {self._left()}")
+        rounds = f"round {self._rounds} of at most {self._most_rounds()}"
+        self.progress(f"{rounds}, {what}: {len(proposals)} proposals; {self._left()}")
         screened = self._screen(proposals)
         hopeful: list[_Change] = []
-        for proposal, test in zip(proposals, screened, strict=True):
+        for proposal, test in zip(proposals, screened, strict=False):  # as far as the budget goes
             if test.difference > -self.test.margin:
                 hopeful.append(proposal)
             else:
                 self._reject(proposal, test)
-        order = {id(p): -t.difference for p, t in zip(proposals, screened, strict=True)}
+        order = {id(p): -t.difference for p, t in zip(proposals, screened, strict=False)}
         hopeful.sort(key=lambda p: (p.size, order[id(p)]))
         for proposal in hopeful[:_CONFIRMATIONS]:
+            if self._spent >= self.test.budget:
+                return False
             test = self._decide(proposal.rules)
             if test.low > -self.test.margin:
                 self._trail.append((self.current, len(self.steps)))
@@ -128,22 +138,31 @@ class _Search:
         text = f"{self._spent:,} of at most {self.test.budget:,} trainings"
         if not self._spent:
             return text
-        seconds = time.monotonic() - self._start
-        left = seconds / self._spent * max(0, self.test.budget - self._spent)
+        left = self._seconds / self._spent * max(0, self.test.budget - self._spent)
         return f"{text}, at most {left / 60:.0f} minutes more"
 
     def _screen(self, proposals: list[_Change]) -> list[PairedTest]:
         replicates = range(self._next, self._next + self.test.screening)
         self._next += self.test.screening
         texts = [str(p.rules) for p in proposals]
-        compared = self.test.compare(str(self.anchor), texts, replicates)
-        self._spent += sum(c.trainings for c in compared)
-        return [self.test.judge(c) for c in compared]
+        tests: list[PairedTest] = []
+        while len(tests) < len(texts) and self._spent < self.test.budget:
+            some = texts[len(tests) : len(tests) + _TOGETHER]
+            compared = self.test.compare(str(self.anchor), some, replicates)
+            tests += map(self.test.judge, compared)
+            self._spend(*compared)
+            if len(tests) < len(texts):
+                self.progress(f"  {len(tests)} of {len(texts)} screened; {self._left()}")
+        return tests
 
     def _decide(self, rules: RuleSet) -> PairedTest:
         test, self._next = self.test.decide(str(self.anchor), str(rules), self._next)
-        self._spent += test.trainings
+        self._spend(test)
         return test
+
+    def _spend(self, *costs: PairedScores | PairedTest) -> None:
+        self._spent += sum(cost.trainings for cost in costs)
+        self._seconds += sum(cost.seconds for cost in costs)
 
     def _reject(self, proposal: _Change, test: PairedTest) -> None:
         lost = test.high < -self.test.margin
@@ -156,7 +175,7 @@ class _Search:
         from evosearch.recognize.recognize import recognize
 
         while self.current != self.anchor:
-            self.progress("confirmation on fresh seeds")
+            self.progress(f"confirmation on fresh seeds; {self._left()}")
             if self._confirm():
                 break
         steps = (*self.simplified.steps, *self.steps)

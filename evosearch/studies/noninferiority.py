@@ -7,13 +7,14 @@ else uses. The score of a seed is the logarithm of the ratio of their excess los
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Final
 
 from evosearch.errors import DataError, UsageError
 from evosearch.simplify.certificate import PairedTest
+from evosearch.studies.kept_scores import KeptScores, PairedScores
 from evosearch.studies.statistics import difference
 from evosearch.training.evaluate import evaluate, evaluate_baseline
 from evosearch.training.job import Job, Outcome, Stage, Status, TaskRef
@@ -21,7 +22,7 @@ from evosearch.training.lr_grid import Grid
 from evosearch.training.score import BOUND
 from evosearch.training.seeds import derive
 
-__all__ = ["NoninferiorityTest", "PairedScores", "cheap_tasks"]
+__all__ = ["NoninferiorityTest", "cheap_tasks"]
 
 _ERROR: Final = 0.05
 """How likely an end of the interval may be on the wrong side of the truth at any of the looks."""
@@ -37,23 +38,6 @@ def cheap_tasks() -> tuple[TaskRef, ...]:
         for name, spec in TASKS.items()
         if spec.split in (Split.SEARCH, Split.SELECT) and spec.task.size is TaskSize.MICRO
     )
-
-
-@dataclass(frozen=True)
-class PairedScores:
-    """A program's scores against an anchor."""
-
-    scores: Mapping[str, tuple[float, ...]]
-    """Task to the score of each seed."""
-    trainings: int
-    seconds: float
-
-    def joined(self, more: PairedScores) -> PairedScores:
-        """Return both together; the seeds must be different ones."""
-        tasks = [task for task in more.scores if not self.scores or task in self.scores]
-        scores = {task: (*self.scores.get(task, ()), *more.scores[task]) for task in tasks}
-        trainings, seconds = self.trainings + more.trainings, self.seconds + more.seconds
-        return PairedScores(scores, trainings, seconds)
 
 
 @dataclass(frozen=True)
@@ -74,6 +58,8 @@ class NoninferiorityTest:
     """Whatever it is, seeds are not those of any search."""
     budget: int = 200_000
     """Training runs that may be spent."""
+    kept: KeptScores | None = None
+    """Where comparisons are read that were made before, and kept when they are made."""
 
     def __post_init__(self) -> None:
         counts = min(self.seeds, self.screening, 2 * self.blocks)
@@ -99,6 +85,24 @@ class NoninferiorityTest:
         Raises:
             UsageError: The anchor trains on none of the tasks.
         """
+        if self.kept is None:
+            return self._trained(anchor, programs, replicates)
+        key = {
+            "programs": [anchor, *programs],
+            "tasks": [asdict(task) for task in self.tasks],
+            "seeds": [self.run_seed, *replicates],
+            "grid": asdict(self.grid),
+        }
+        found = self.kept.read(key)
+        if found is None:
+            found = self._trained(anchor, programs, replicates)
+            self.kept.write(key, found)
+        return found
+
+    def _trained(
+        self, anchor: str, programs: Sequence[str], replicates: Sequence[int]
+    ) -> list[PairedScores]:
+        """Return the scores, by training."""
         start = time.process_time()
         references: dict[str, tuple[float, ...]] = {}
         tasks: list[TaskRef] = []

@@ -1,6 +1,10 @@
 """Measured simplification: harmless things go, what matters stays, and every test is on record."""
 
 import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -8,6 +12,7 @@ from evosearch.errors import UsageError
 from evosearch.language.parse import parse_rules
 from evosearch.simplify import Simplified, simplify
 from evosearch.studies.ablate import approximate, round_to
+from evosearch.studies.kept_scores import KeptScores, PairedScores
 from evosearch.studies.noninferiority import NoninferiorityTest, cheap_tasks
 from evosearch.training.job import TaskRef
 from evosearch.training.lr_grid import Grid
@@ -70,6 +75,80 @@ def test_the_story_tells_the_cost(result: Simplified) -> None:
     assert "Tasks: varying_batch, varying_batch_wide[steps=300]" in story
     assert "This is Lion with β = (0.9, 0.95)." in story
     json.dumps(result.to_json(), allow_nan=False)
+
+
+class _Killed(Exception):
+    pass
+
+
+@dataclass(frozen=True)
+class Invented(NoninferiorityTest):
+    """A test whose scores follow from the text of a program and the seed, without training."""
+
+    trained: list[str] = field(default_factory=list)
+    """Every program that would have been trained."""
+
+    def _trained(
+        self, anchor: str, programs: Sequence[str], replicates: Sequence[int]
+    ) -> list[PairedScores]:
+        del anchor
+        self.trained.extend(programs)
+        return [
+            PairedScores({"invented": tuple(map(self._score(text), replicates))}, 10, 2.0)
+            for text in programs
+        ]
+
+    def _score(self, text: str) -> Callable[[int], float]:
+        level = crc32(text.encode()) % 7 / 10 - 0.4
+        return lambda seed: level + crc32(f"{text}{seed}".encode()) % 100 / 1000
+
+
+def test_killed_and_started_again_it_ends_the_same_and_trains_nothing_twice(
+    tmp_path: Path,
+) -> None:
+    exact = simplify(parse_rules(RAW))
+    whole = Invented()
+    undisturbed = approximate(exact, whole)
+    kept = Invented(kept=KeptScores(tmp_path / "measured", {}))
+    told: list[str] = []
+
+    def kill(text: str) -> None:
+        told.append(text)
+        if len(told) == 2:
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        approximate(exact, kept, kill)
+    assert approximate(exact, kept, told.append) == undisturbed
+    assert kept.trained == whole.trained
+    assert told[0].startswith("round 1 of at most 10, leave out: ")
+    assert "minutes more" in told[-1]
+    other = Invented(kept=KeptScores(tmp_path / "measured", {"invented": {"data": "other"}}))
+    approximate(exact, other)
+    assert other.trained == whole.trained, "what was measured on other data does not count"
+
+
+@pytest.mark.slow
+def test_real_trainings_are_read_as_they_were(result: Simplified, tmp_path: Path) -> None:
+    exact = simplify(parse_rules(RAW))
+    kept = replace(QUICK, kept=KeptScores(tmp_path / "measured", {}))
+    first = approximate(exact, kept)
+    assert _timeless(first) == _timeless(result)
+    assert approximate(exact, kept) == first
+
+
+def _timeless(found: Simplified) -> list[object]:
+    """Return the steps, without the seconds that their tests took."""
+    tests = [s.test and replace(s.test, seconds=0.0) for s in found.steps]
+    return [replace(s, test=test) for s, test in zip(found.steps, tests, strict=True)]
+
+
+@pytest.mark.parametrize("budget", [10, 60])
+def test_its_budget_is_the_most_that_is_trained(budget: int) -> None:
+    test = Invented(budget=budget)
+    approximate(simplify(parse_rules(RAW)), test)
+    begun = 10 * (8 + test.blocks)  # one screening, or one test; and the confirmation
+    assert budget <= 10 * len(test.trained) < budget + 2 * begun
 
 
 def test_without_a_budget_nothing_is_trained() -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from evosearch.errors import UsageError
-from evosearch.studies.noninferiority import NoninferiorityTest, PairedScores
+from evosearch.studies.kept_scores import PairedScores
+from evosearch.studies.noninferiority import NoninferiorityTest
 
 SPREADS = {"steady": 0.1, "middling": 0.3, "noisy": 0.6}
 
