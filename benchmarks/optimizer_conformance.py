@@ -1,6 +1,6 @@
 """Which of PyTorch's demands on an optimizer are met: by every exported one, and by references.
 
-The checks are those of `tests/export/optimizer_checks.py`. With `--write` the table in
+The checks are those of `tests/evosearch/export/optimizer_checks.py`. With `--write` the table in
 `docs/export.md` is replaced; the last line is one JSON object with the number of checks passed.
 
     python benchmarks/optimizer_conformance.py [--write]
@@ -26,19 +26,21 @@ BEGIN, END = "<!-- conformance -->", "<!-- end of conformance -->"
 
 
 def subjects() -> dict[str, list[Any]]:
-    """Return the optimizers of each column: all exported ones, and four references."""
+    """Return the optimizers of each column: exported ones in two, and four references."""
     tests = ROOT / "tests"
     sys.path[:0] = [str(ROOT), str(tests / "evosearch" / "export"), str(tests / "support")]
     import lion_pytorch
     import muon
     from optimizer_subject import Subject
 
-    exported = importlib.import_module("test_export_conformance").SUBJECTS
+    tests_of_exports = importlib.import_module("test_export_conformance")
+    exported, others = tests_of_exports.SUBJECTS, tests_of_exports.OTHERS
     adamw = [{"lr": 0.01}, {"lr": 0.01, "weight_decay": 0.1}, {"lr": 0.01, "maximize": True}]
     momentum, betas = [{"momentum": -0.5}], [{"betas": (1.5, 0.9)}]
     plain = [{"lr": 0.01}, {"lr": 0.01, "weight_decay": 0.1}]
     return {
         f"exported ({len(exported)})": exported,
+        f"other known ({len(others)})": others,
         "torch.optim.AdamW": [Subject(torch.optim.AdamW, adamw, errors=betas)],
         "lion-pytorch": [Subject(lion_pytorch.Lion, plain, errors=betas)],
         "torch.optim.Muon": [Subject(torch.optim.Muon, plain, errors=momentum, matrices_only=True)],
