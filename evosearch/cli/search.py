@@ -35,6 +35,7 @@ from evosearch.workers.start import start_workers
 
 if TYPE_CHECKING:
     from evosearch.config.schema import Config
+    from evosearch.runs.front import Recommendation
     from evosearch.workers.executor import Executor
 
 __all__ = ["resume", "search"]
@@ -316,14 +317,16 @@ def _configuration(
 
 
 def _report(run: Run, as_json: bool) -> None:
-    """Print the hall of fame and what to do next."""
-    best = run.top(10)
+    """Print the candidate to use, in the form to read, the hall of fame, and what to do next."""
+    best, recommended = run.top(10), run.recommend()
     directory = shlex.quote(str(run.directory))
-    id_ = best[0].id if best else 0
+    id_ = recommended.candidate.id if recommended else 0
     commands = [
-        f"evosearch show {directory} {id_}",
+        f"evosearch evaluate {directory} {id_} --seeds 8",
         f"evosearch simplify {directory} {id_}",
-        f"evosearch export {directory} {id_} -o optimizer.py",
+        f"evosearch export {directory} {id_} --simplified -o optimizer.py",
+        f"evosearch show {directory} {id_}",
+        f"evosearch report {directory}",
     ]
     if as_json:
         print_json(
@@ -332,6 +335,7 @@ def _report(run: Run, as_json: bool) -> None:
                 "state": run.state,
                 "evaluations": len(run.history.candidates),
                 "digest": run.digest(),
+                "recommended": id_ if recommended else None,
                 "top": [candidate.to_json() for candidate in best],
                 "next": commands if best else [],
             }
@@ -344,12 +348,43 @@ def _report(run: Run, as_json: bool) -> None:
     if rate is not None:
         known = f"{rate:.1%} of them computed something known"
         write(f"Proposed  {history.proposals:,} programs, {known}")
-    if not best:
+    if recommended is None:
         write("No candidate has a score yet.")
         return
     first = score_text(best[0].score, best[0].error)
     write(f"Best      {first}: log of {run.config.unit}\n")
     print_hall_of_fame(best)
+    _print_recommended(recommended)
     write("\nNext:")
-    for command in commands:
-        write(f"  {command}")
+    for command, purpose in zip(commands, _PURPOSES, strict=True):
+        write(f"  {command:{max(map(len, commands))}}   {purpose}")
+
+
+_PURPOSES: Final = (
+    "against AdamW tuned on seeds that no search uses",
+    "why each step of the simplification is allowed",
+    "as a torch.optim.Optimizer, in one file",
+    "its equations, and what it descends from",
+    "the whole run as a page",
+)
+"""What the commands after a search are for, in their order."""
+
+
+def _print_recommended(recommended: Recommendation) -> None:
+    """Print which candidate to use, why, and its program simplified by exact laws."""
+    from evosearch.recognize.recognize import recognize
+    from evosearch.simplify import simplify
+
+    candidate = recommended.candidate
+    simplified = simplify(candidate.program, recognize=recognize)
+    write(f"\nUse candidate {candidate.id}: {recommended.reason}.")
+    scores = [
+        f"{score_text(score.mean, score.se)} on {task.partition('[')[0]}"
+        for task, score in candidate.task_scores().items()
+    ]
+    write(f"Its scores: {', '.join(scores)}.")
+    known = simplified.recognition or "none of the known optimizers"
+    write(f"It is {known}. Simplified, {simplified.program.size} statements:\n")
+    text = str(simplified.program.renamed(candidate.name)).rstrip()
+    for line in text.splitlines():
+        write(f"  {line}" if line else "")

@@ -179,6 +179,17 @@ class Candidate:
         return {task: mean_score(values) for task, values in scores.items()}
 
     @property
+    def worst(self) -> tuple[str, Score]:
+        """The task on which its score is lowest, and that score; of a candidate with a score."""
+        return min(self.task_scores().items(), key=lambda item: item[1].mean)
+
+    @property
+    def ahead_everywhere(self) -> bool:
+        """Whether it is ahead of AdamW on each of its tasks, beyond two standard errors."""
+        scores = self.task_scores().values()
+        return bool(scores) and all(s.se is not None and s.mean > 2.0 * s.se for s in scores)
+
+    @property
     def rates(self) -> tuple[float | None, float | None]:
         """Its best learning rates, for matrices and for the rest; the middle of its measurements.
 

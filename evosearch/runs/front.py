@@ -105,9 +105,11 @@ def front(run: Run, by: str = "statements") -> list[Candidate]:
 
 
 def recommend(best: Sequence[Candidate]) -> Recommendation | None:
-    """Return the smallest candidate whose score cannot be told from the best's.
+    """Return the candidate to use: the smallest that cannot be told from the best.
 
-    That is the rule of one standard error: within it the best is luck as likely as not, and a
+    The best is, of the confirmed that are ahead of AdamW on each task beyond two standard errors,
+    the one whose worst task is best; where there is none, the one with the best mean over tasks.
+    Then follows the rule of one standard error: within it the best is luck as likely as not, and a
     smaller program is easier to understand and to trust.
 
     Args:
@@ -119,17 +121,34 @@ def recommend(best: Sequence[Candidate]) -> Recommendation | None:
     if not first.confirmed or first.error is None:
         reason = "it has the best score, but nobody was confirmed on seeds of their own yet"
         return Recommendation(first, reason)
+    rivals = [c for c in best if c.confirmed and c.tier == first.tier]
+    if everywhere := [c for c in rivals if c.ahead_everywhere]:
+        return _smallest_ahead(everywhere)
     assert first.score is not None
-    near = [
-        c
-        for c in best
-        if c.confirmed and c.tier == first.tier and (c.score or 0) >= first.score - first.error
-    ]
+    near = [c for c in rivals if (c.score or 0) >= first.score - first.error]
     chosen = min(near, key=lambda c: (c.statements, -(c.score or 0)))
+    nobody = "; none is ahead of AdamW on each task beyond two standard errors"
     if chosen.statements == first.statements:
-        return Recommendation(
-            first, "it is confirmed and best, and nothing smaller is within one standard error"
-        )
+        reason = "it is confirmed and best, and nothing smaller is within one standard error"
+        return Recommendation(first, reason + nobody)
     told = f"#{first.id}, {score_text(first.score, first.error)}"
     reason = f"it is the smallest within one standard error of the best ({told})"
-    return Recommendation(chosen, reason)
+    return Recommendation(chosen, reason + nobody)
+
+
+def _smallest_ahead(candidates: Sequence[Candidate]) -> Recommendation:
+    """Return the smallest whose worst task is within one standard error of the best worst task."""
+    first = max(candidates, key=lambda c: c.worst[1].mean)
+    task, least = first.worst
+    enough = least.mean - (least.se or 0.0)
+    near = [c for c in candidates if c.worst[1].mean >= enough]
+    chosen = min(near, key=lambda c: (c.statements, -c.worst[1].mean))
+    where = "it is confirmed, ahead of AdamW on each task beyond two standard errors"
+    if chosen.statements == first.statements:
+        return Recommendation(first, f"{where}, and its worst task is the best of all such")
+    told = f"#{first.id}, {score_text(least.mean, least.se)} on {task.partition('[')[0]}"
+    return Recommendation(
+        chosen,
+        f"{where}, and the smallest whose worst task is within one standard error of the best "
+        f"worst task of all such ({told})",
+    )

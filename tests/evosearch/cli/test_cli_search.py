@@ -14,8 +14,10 @@ from cli_runs import SETTINGS
 
 from evosearch.cli.interrupt import interruptible
 from evosearch.config.schema import preset
+from evosearch.language.parse import parse_rules
 from evosearch.runs import manifest
 from evosearch.runs.run import Run
+from evosearch.simplify import simplify
 from evosearch.storage.journal import read
 from evosearch.storage.seal import candidates
 
@@ -56,8 +58,15 @@ def test_search_prints_the_hall_of_fame_and_what_to_do_next(here, evosearch, sma
     assert run.digest() == Run.open(small_run).digest()
     best = run.top(1)[0]
     assert any(line.startswith(f"   1   {best.id:>2}   {best.score:+.3f}") for line in lines)
-    for command in ("show", "simplify", "export"):
-        assert any(f"evosearch {command} runs/smoke-0 {best.id}" in line for line in lines)
+    chosen = run.recommend()
+    assert f"Use candidate {chosen.candidate.id}: {chosen.reason}." in lines
+    for command in ("evaluate", "show", "simplify", "export"):
+        named = f"evosearch {command} runs/smoke-0 {chosen.candidate.id}"
+        assert any(named in line for line in lines)
+    shown = "\n".join(line.removeprefix("  ") for line in lines)
+    text = shown[shown.index("def evolved_") : shown.index("\n\nNext:")]
+    simplified = simplify(chosen.candidate.program).program
+    assert parse_rules(text) == simplified.renamed(chosen.candidate.name)
     assert "cache hits" in result.stderr
     assert f"best {best.score:+.3f}" in result.stderr
 
