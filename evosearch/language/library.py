@@ -276,11 +276,13 @@ _ROWS: Final = (
         name="lars",
         title="LARS",
         class_name="LARS",
+        lr=1.0,
         references=(Reference("pytorch_optimizer.LARS", {"weight_decay": 0.01, "momentum": 0.9}),),
     ),
     KnownOptimizer(
         name="prodigy",
         title="Prodigy (per matrix)",
+        lr=1.0,
         references=(
             Reference(
                 "reference_optimizers.ProdigyPerMatrix", {"betas": (0.9, 0.999)}, tolerance=1e-9

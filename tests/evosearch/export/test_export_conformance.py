@@ -25,10 +25,10 @@ from evosearch.language.rule import RuleSet
 DISCOVERED = Path(__file__).parents[3] / "discovered"
 
 
-def _subject(cls: type[Optimizer], rules: RuleSet) -> Subject:
+def _subject(cls: type[Optimizer], rules: RuleSet, rate: float = RATE) -> Subject:
     """Return an exported optimizer with a handful of ways to call it."""
     arguments = inspect.signature(cls.__init__).parameters
-    plain = {name: RATE for name in arguments if name == "lr" or name.endswith("_lr")}
+    plain = {name: rate for name in arguments if name == "lr" or name.endswith("_lr")}
     extras = [{"weight_decay": 0.1}, {"maximize": True}, {"foreach": True}, {"foreach": False}]
     return Subject(
         cls,
@@ -47,7 +47,12 @@ _SELDOM = [name for name in KNOWN if name not in _OFTEN]
 
 def _exported(programs: Iterable[RuleSet]) -> list[Subject]:
     """Return what programs are exported as, with rates that suit the checks."""
-    return [_subject(optimizer_of(rules, lr=RATE, rest_lr=RATE), rules) for rules in programs]
+    rates = {"lars": 1.0, "prodigy": 1.0}  # whose steps are short by themselves
+    subjects = []
+    for rules in programs:
+        rate = rates.get(rules.name, RATE)
+        subjects.append(_subject(optimizer_of(rules, lr=rate, rest_lr=rate), rules, rate))
+    return subjects
 
 
 def _discovered() -> list[Subject]:

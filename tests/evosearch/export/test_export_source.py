@@ -144,6 +144,48 @@ def test_files_are_short(name: str, most: int) -> None:
     assert len(export(known(name)).splitlines()) <= most
 
 
+PARTS = (
+    ("__init__",),
+    ("add_param_group", "_options", "_refuse", "_share"),
+    ("_is_matrix", "_matrix", "_name"),
+    ("_check",),
+    ("__setstate__",),
+    ("step", "_batches"),
+    (
+        *("_update", "_update_matrices", "_update_others"),
+        *("_newton_schulz", "_quintic", "_scale", "_descend"),
+    ),
+    ("_view", "_stack", "_like"),
+)
+"""The functions of an exported file, as `docs/export.md` counts their lines."""
+
+
+def _lines_by_part(name: str) -> list[int]:
+    """Return the lines of a file's head, of its documentation, of its parts, between and all."""
+    text = export(known(name))
+    tree = ast.parse(text)
+    (cls,) = (node for node in tree.body if isinstance(node, ast.ClassDef))
+    first, *methods = cls.body
+    sizes: dict[str, int] = {}
+    for node in (*methods, *tree.body):
+        if isinstance(node, ast.FunctionDef):
+            start = min(n.lineno for n in (node, *node.decorator_list))
+            sizes[node.name] = node.end_lineno - start + 1
+    assert sizes.keys() <= {function for part in PARTS for function in part}
+    counts = [cls.lineno - 1, first.end_lineno - first.lineno + 1]
+    counts += [sum(sizes.get(function, 0) for function in part) for part in PARTS]
+    total = len(text.splitlines())
+    return [*counts, total - sum(counts), total]
+
+
+def test_the_page_says_what_each_part_costs() -> None:
+    page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    table = page.partition("<!-- lines -->")[2].partition("<!-- end of lines -->")[0]
+    rows = [line.split("|")[2:-1] for line in table.strip().splitlines()[2:]]
+    columns = [list(map(int, column)) for column in zip(*rows, strict=True)]
+    assert columns == [_lines_by_part(name) for name in ("lion", "adamw", "muon")]
+
+
 def test_formulas_do_not_move_past_assignments() -> None:
     """What is computed before a state changes is not written after it."""
     text = "def f(w, g, m):\n    c = lerp(m, g, 0.1)\n    m = lerp(m, g, 0.01)\n    u = sign(c)\n"
