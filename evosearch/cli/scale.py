@@ -6,8 +6,9 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from evosearch.studies.scale.lane import Lane, LaneResult
     from evosearch.studies.scale.lr_search import TaskScores
     from evosearch.studies.scale.protocol import ScaleTest
+    from evosearch.studies.scale.summary import ScaleSummary
 
 __all__ = ["scale"]
 
@@ -137,7 +139,7 @@ def scale(
         )
         raise typer.Exit(INTERRUPTED) from None
     if as_json:
-        print_json(summary)
+        print_json(summary.to_json())
     else:
         _print(summary)
 
@@ -167,14 +169,13 @@ def _finalist(word: str) -> tuple[str, str]:
 
 def _cost(test: ScaleTest, small: Config | None, where: Path) -> str:
     """Return how large the test is and what it costs, in words."""
-    from evosearch.studies.scale.lr_search import largest
     from evosearch.studies.scale.protocol import cost
+    from evosearch.studies.scale.result import searched
     from evosearch.studies.scale.table import size
 
     task, found = test.problem, cost(test, where)
     parameters = sum(parameter.numel for parameter in task.parameters)
-    searched = small and dict(zip(("parameters", "steps"), largest(small), strict=True))
-    scale = size({"parameters": parameters, "steps": task.steps, "search": searched})
+    scale = size(parameters, task.steps, None if small is None else searched(small))
     on = "1 tuning seed" if test.tuning_seeds == 1 else f"{test.tuning_seeds} tuning seeds"
     each = found.seconds.values()
     searching = ", and some for the search's tasks" if small else ""
@@ -195,7 +196,7 @@ def _measure(
     *,
     workers: int,
     at: Sequence[float],
-) -> dict[str, Any]:
+) -> ScaleSummary:
     """Train what is missing and return the result."""
     from evosearch.runs.manifest import versions
     from evosearch.storage.atomic_write import write_atomic
@@ -217,8 +218,8 @@ def _measure(
     contestants = run(test, where, workers=workers, report=report)
     kept = {k: v for k, v in versions().items() if k in ("python", "torch")}
     summary = summarize(test, contestants, scores, small, at)
-    summary |= {"look": count, "versions": kept}
-    write_atomic(where / "result.json", text(summary))
+    summary = replace(summary, look=count, versions=kept)
+    write_atomic(where / "result.json", text(summary.to_json()))
     return summary
 
 
@@ -268,7 +269,7 @@ def _look(test: ScaleTest, by_label: Mapping[str, str], where: Path) -> int:
     return count
 
 
-def _print(summary: dict[str, Any]) -> None:
+def _print(summary: ScaleSummary) -> None:
     from evosearch.studies.scale.paired import sentence
     from evosearch.studies.scale.table import (
         COLUMNS,
@@ -280,12 +281,12 @@ def _print(summary: dict[str, Any]) -> None:
         unsettled,
     )
 
-    write(f"{summary['task']}: {size(summary)}\n")
+    write(f"{summary.task}: {size(summary.parameters, summary.steps, summary.search)}\n")
     for share in shares(summary):
         write(f"Speed-up to AdamW's value after {float(share):.0%} of its steps\n")
         table(COLUMNS, rows(summary, share), left=WORDS)
         write()
     for said in filter(None, (unsettled(summary), sentence(summary))):
         write(f"{said}\n")
-    if summary["search"]:
+    if summary.search:
         write(correlation(summary))

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from torch.nn import functional
+from typer.testing import CliRunner
 
 import evosearch
+from evosearch.cli.main import app
 from evosearch.errors import DataError, UsageError
 from proxy_tasks.data.cache import TaskDataError
 from proxy_tasks.user_tasks import VARIABLE, own_tasks, read_tasks
@@ -83,7 +85,10 @@ TASKS = {"broken": Broken()}
 """
 
 
-def command(words, files):
+def command(*words, files=None):
+    """Run a command; in a process of its own where the environment names files, which it reads."""
+    if files is None:
+        return CliRunner().invoke(app, [str(word) for word in words])
     return subprocess.run(
         [sys.executable, "-m", "evosearch", *words],
         env={**os.environ, VARIABLE: str(files)},
@@ -93,19 +98,21 @@ def command(words, files):
     )
 
 
-def test_the_template_is_a_task_and_a_file_is_named_once(tmp_path):
+def test_the_template_is_a_task_and_a_file_is_named_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     file = tmp_path / "my_task.py"
-    words = ["new", "task", "-o", str(file)]
-    assert command(words, EXAMPLE).returncode == 0
-    again = command(words, EXAMPLE)
-    assert again.returncode == 2
+    assert command("new", "task", "-o", file).exit_code == 0
+    again = command("new", "task", "-o", file)
+    assert again.exit_code == 2
     assert "expected a new file" in again.stderr
-    done = command(["doctor", "--tasks", f"{file},{file.name}", "--json"], file)
+    done = command("doctor", "--tasks", f"{file},other.py", "--json")
     assert "expected a file of tasks" in done.stderr
-    done = command(["doctor", "--tasks", str(file), "--json"], file)
-    (row,) = [c for c in json.loads(done.stdout)["checks"] if c["name"].startswith("task ")]
-    assert row["name"] == "task my_task"
-    assert "1 of them hidden matrices; a candidate, 30 runs of 100 steps, takes" in row["found"]
+    for name in (file, file.name):
+        done = command("doctor", "--tasks", name, "--json")
+        (row,) = [c for c in json.loads(done.stdout)["checks"] if c["name"].startswith("task ")]
+        assert row["name"] == "task my_task"
+        assert "1 of them hidden matrices; a candidate, 30 runs of 100 steps, takes" in row["found"]
+    assert os.environ[VARIABLE] == str(file)
 
 
 def test_a_notebook_has_tasks_that_only_its_process_knows():
@@ -127,17 +134,21 @@ def test_a_notebook_has_tasks_that_only_its_process_knows():
         evosearch.preset("smoke", tasks=[clash])
 
 
-def test_the_commands_know_them(tmp_path):
-    done = command(["tasks", "--json"], EXAMPLE)
+def test_the_commands_know_those_of_the_environment():
+    done = command("tasks", "--json", files=EXAMPLE)
     (row,) = [row for row in json.loads(done.stdout) if row["name"] == "diabetes"]
     assert row["parameters"] == 32 * 10 + 32 + 32
+
+
+def test_a_task_that_raises_and_a_file_without_one_end_a_command_with_a_sentence(tmp_path):
     file = tmp_path / "broken.py"
     file.write_text(RAISES)
-    done = command(["evaluate", "lion", "--tasks", "broken"], file)
-    assert done.returncode == 2
+    done = command("evaluate", "lion", "--tasks", file)
+    assert done.exit_code == 2
     assert "task `broken` raised RuntimeError: shapes do not fit" in done.stderr
     assert "Traceback" not in done.stderr
     file.write_text("TASKS = {}\n")
-    done = command(["tasks"], file)
+    done = command("tasks", files=file)
     assert done.returncode == 2
     assert "to define TASKS" in done.stderr
+    assert "Traceback" not in done.stderr

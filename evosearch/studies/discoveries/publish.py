@@ -16,19 +16,22 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from evosearch.config.schema import preset
 from evosearch.errors import EvosearchError, UsageError
 from evosearch.storage.atomic_write import write_atomic
+from evosearch.storage.json_record import JsonRecord
 from evosearch.studies.discoveries.provenance import provenance
 from evosearch.studies.rediscovery.summary import StudySummary, counts_table, markdown_table
+from evosearch.studies.scale.summary import ScaleSummary
 
 __all__ = ["add", "main", "regenerate"]
 
 FOLDER: Final = Path("discovered")
 _SPLITS: Final = ("select", "held-out")
 
+R = TypeVar("R", bound=JsonRecord)
 JsonObject = Mapping[str, Any]
 """A provenance file or a result, as plain JSON."""
 
@@ -56,10 +59,8 @@ def regenerate(folder: Path) -> list[Path]:
         UsageError: A provenance file is not one.
     """
     records = {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
-    studies = [
-        StudySummary.from_json(_read(path)) for path in sorted((folder / "studies").glob("*.json"))
-    ]
-    scales = [_read(path) for path in sorted((folder / "scale").glob("*.json"))]
+    studies = _records(folder / "studies", StudySummary)
+    scales = _records(folder / "scale", ScaleSummary)
     together = [_read(path) for path in sorted((folder / "comparisons").glob("*.json"))]
     texts = {f"{name}.py": _export(name, record) for name, record in records.items()}
     texts["README.md"] = _readme(records, together, scales, studies)
@@ -73,6 +74,17 @@ def _read(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {path}: {error}") from None
+
+
+def _records(folder: Path, kind: type[R]) -> list[R]:
+    """Return the records in a folder's files, in the order of their names."""
+    records: list[R] = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            records.append(kind.from_json(_read(path)))
+        except (LookupError, ValueError) as error:
+            raise UsageError(f"expected {path} to hold a {kind.__name__}: {error}") from None
+    return records
 
 
 def _export(name: str, record: JsonObject) -> str:
@@ -97,7 +109,7 @@ def _origin(record: JsonObject) -> str:
 def _readme(
     records: Mapping[str, JsonObject],
     together: Sequence[JsonObject],
-    scales: Sequence[JsonObject],
+    scales: Sequence[ScaleSummary],
     studies: Sequence[StudySummary],
 ) -> str:
     from evosearch.studies.scale.table import markdown

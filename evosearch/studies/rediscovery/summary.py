@@ -75,7 +75,7 @@ class ControlSummary(ArmSummary):
 
 
 @dataclass(frozen=True)
-class StudySummary:
+class StudySummary(JsonRecord):
     """The sum of a study."""
 
     target: str

@@ -8,16 +8,12 @@ AdamW is what scores refer to; what has to be beaten is the baseline that is bes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from evosearch.studies.scale.summary import ScaleRow, ScaleSummary
 from evosearch.studies.statistics import Difference, difference, holm
 
-__all__ = ["Lead", "Summary", "best_baseline", "leads", "sentence"]
-
-Summary = Mapping[str, Any]
-"""What `evosearch.studies.scale.result.summarize` returned."""
+__all__ = ["Lead", "best_baseline", "leads", "sentence"]
 
 
 @dataclass(frozen=True)
@@ -31,18 +27,21 @@ class Lead:
     """One-sided, corrected for all the optimizers that are compared (Holm)."""
 
 
-def best_baseline(summary: Summary) -> str:
+def best_baseline(summary: ScaleSummary) -> str:
     """Return the label of the baseline that ends lowest in the mean."""
-    rows = summary["optimizers"]
-    ended = [label for label, row in rows.items() if row["baseline"] and row["end"] is not None]
-    return min(ended, key=lambda label: rows[label]["end"][0])
+    ended = {
+        label: row.end[0]
+        for label, row in summary.optimizers.items()
+        if row.baseline and row.end is not None
+    }
+    return min(ended, key=ended.__getitem__)
 
 
-def leads(summary: Summary) -> list[Lead]:
+def leads(summary: ScaleSummary) -> list[Lead]:
     """Return the lead of every optimizer that is no baseline and did not diverge, largest first."""
-    rows = summary["optimizers"]
+    rows = summary.optimizers
     theirs = _ends(rows[best_baseline(summary)])
-    finalists = [label for label, row in rows.items() if not row["baseline"] and row["end"]]
+    finalists = [label for label, row in rows.items() if not row.baseline and row.end]
     lower = [
         difference([[a - b for a, b in zip(theirs, _ends(rows[label]), strict=True)]])
         for label in finalists
@@ -52,7 +51,7 @@ def leads(summary: Summary) -> list[Lead]:
     return sorted(found, key=lambda lead: -lead.lower.mean)
 
 
-def sentence(summary: Summary) -> str:
+def sentence(summary: ScaleSummary) -> str:
     """Return in words who ends lower than the best baseline; empty where nobody was compared."""
     found = leads(summary)
     if not found:
@@ -67,12 +66,12 @@ def sentence(summary: Summary) -> str:
     who = "; ".join(said) if said else "nobody ends lower beyond the error"
     best = best_baseline(summary)
     text = f"Against {best}, the best of the baselines, paired by seed, one-sided: {who}."
-    if not summary.get("constants_tuned", False) and said:
+    if not summary.constants_tuned and said:
         text += (
             " Learning rates alone were tuned: a lead may be a constant that nobody tried, which "
             "`--tune-constants` shows."
         )
-    if summary["optimizers"][best]["edge"]:
+    if summary.optimizers[best].edge:
         text += (
             f" But {best} is best at the edge of what was tried and may do better: give all more "
             "`--trials` before you believe a lead."
@@ -80,5 +79,5 @@ def sentence(summary: Summary) -> str:
     return text
 
 
-def _ends(row: Mapping[str, Any]) -> list[float]:
-    return [curve[-1] for curve in row["curves"]]
+def _ends(row: ScaleRow) -> list[float]:
+    return [end for *_, end in row.curves if end is not None]

@@ -49,7 +49,11 @@ def shell(line, **options):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device here")
 @pytest.mark.parametrize(
-    "words", ["show lion", pytest.param("tasks --json", marks=pytest.mark.slow)]
+    "words",
+    [
+        "primitives",
+        *(pytest.param(w, marks=pytest.mark.slow) for w in ("show lion", "tasks --json")),
+    ],
 )
 def test_a_full_disk_behind_stdout_is_no_defect(words):
     done = shell(f"evosearch {words} > /dev/full")
@@ -60,7 +64,7 @@ def test_a_full_disk_behind_stdout_is_no_defect(words):
 
 
 def test_a_closed_stdout_is_no_defect():
-    done = shell("evosearch show lion >&-")
+    done = shell("evosearch primitives lerp >&-")
     assert (done.returncode, done.stderr) == (
         1,
         "evosearch: results go to stdout, which is closed\n",

@@ -39,15 +39,16 @@ def home(tmp_path: Path, monkeypatch) -> Path:
 
 
 @contextmanager
-def listening(reply: bytes) -> Iterator[int]:
-    """Answer one connection with these bytes."""
+def listening(reply: bytes, times: int = 1) -> Iterator[int]:
+    """Answer so many connections with these bytes."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(4096)
-                connection.sendall(reply)
+            for _ in range(times):
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(reply)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -102,16 +103,29 @@ def test_a_token_that_lies_around_does_not_matter_where_none_is_asked_for() -> N
         assert not [finding for finding in others if finding.mark == "problem"]
 
 
+def refused(address: str, home: Path) -> None:
+    """Check what is said where a cluster refuses the token that lies there, and where none does."""
+    token = home / ".ray" / "auth_token"
+    with pytest.raises(ClusterError, match=r"refuses the token from .*auth_token"):
+        RayExecutor(1, address)
+    token.unlink()
+    with pytest.raises(ClusterError, match="asks for a token, and there is none here"):
+        RayExecutor(1, address)
+
+
+def test_a_cluster_that_refuses_a_token_is_told_from_one_that_asks_for_one(home: Path) -> None:
+    refusal = SETTINGS + b"\0\0\x10\1\5\0\0\0\1@\x0bgrpc-status\x0216"
+    with listening(refusal, times=3) as port:  # without a token, with one, without
+        refused(f"127.0.0.1:{port}", home)
+
+
 @pytest.mark.ray
+@pytest.mark.slow  # the test above, and the one of a private cluster, which has a token
 def test_a_cluster_that_asks_for_a_token_gets_the_right_one_or_says_what_is_wrong(
     home: Path, monkeypatch
 ) -> None:
     with ray_head(TOKEN) as head:
-        with pytest.raises(ClusterError, match=r"refuses the token from .*auth_token"):
-            RayExecutor(1, head.address)
-        (home / ".ray" / "auth_token").unlink()
-        with pytest.raises(ClusterError, match="asks for a token, and there is none here"):
-            RayExecutor(1, head.address)
+        refused(head.address, home)
         monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
         assert evaluate_on(head) == []
         assert "RAY_AUTH_MODE" not in os.environ

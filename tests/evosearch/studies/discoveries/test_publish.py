@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,13 @@ from told_scores import Teller, told_run
 from evosearch.language.known import known
 from evosearch.studies.discoveries.publish import main, regenerate
 from evosearch.studies.promote import BASELINES
+from evosearch.studies.scale.summary import (
+    Correlation,
+    ScaleRow,
+    ScaleSummary,
+    SearchedTasks,
+    Speedup,
+)
 
 ADAMW = str(known("adamw"))
 BLOATED_LION = """\
@@ -128,19 +136,45 @@ def test_an_empty_record_is_an_empty_package(tmp_path):
 
 def test_the_page_has_a_section_for_each_scale_test(folder):
     discover(folder)
-    row = {"baseline": True, "edge": False, "end": [2.0, 0.1], "difference": [0.0, 0.0]}
-    row |= {"score": [0.0, 0.0], "search": [0.0, 0.01], "curves": [[3.0, 1.9], [3.0, 2.1]]}
-    row |= {"speedup": {"1": {"value": 1.0, "reached": True, "interval": [1.0, 1.0]}}}
-    worse = row | {"baseline": False, "edge": True, "difference": [0.3, 0.02], "score": [-0.1, 0.0]}
-    worse |= {"speedup": {"1": {"value": 0.7, "reached": False, "interval": [0.6, 0.8]}}}
-    worse |= {"curves": [[3.0, 2.2], [3.0, 2.4]]}
-    scale = {"task": "large", "parameters": 9, "steps": 8, "seeds": 5, "trials": 7, "look": 3}
-    scale |= {"core_seconds": 120}
-    scale |= {"search": {"tasks": ["digits_mlp"], "unit": "nats", "parameters": 3, "steps": 4}}
-    scale |= {"optimizers": {"adamw": row, "lion": worse}}
-    scale |= {"rank_correlation": {"value": -0.5, "interval": [-1.0, 0.5], "optimizers": 2}}
+    row = ScaleRow(
+        program="",
+        baseline=True,
+        tuning=(),
+        best=0,
+        edge=False,
+        curves=((3.0, 1.9), (3.0, 2.1)),
+        score=(0.0, 0.0),
+        end=(2.0, 0.1),
+        difference=(0.0, 0.0),
+        speedup={"1": Speedup(1.0, True, (1.0, 1.0))},
+        search=(0.0, 0.01),
+        search_scores={},
+    )
+    worse = replace(
+        row,
+        baseline=False,
+        edge=True,
+        curves=((3.0, 2.2), (3.0, 2.4)),
+        score=(-0.1, 0.0),
+        difference=(0.3, 0.02),
+        speedup={"1": Speedup(0.7, False, (0.6, 0.8))},
+    )
+    scale = ScaleSummary(
+        task="large",
+        parameters=9,
+        steps=8,
+        search=SearchedTasks(("digits_mlp",), "nats", 3, 4),
+        seed=0,
+        seeds=5,
+        trials=7,
+        core_seconds=120,
+        evaluated_after=(4, 8),
+        optimizers={"adamw": row, "lion": worse},
+        rank_correlation=Correlation(-0.5, (-1.0, 0.5), 2),
+        look=3,
+    )
     (folder / "scale").mkdir()
-    (folder / "scale" / "large.json").write_text(json.dumps(scale))
+    (folder / "scale" / "large.json").write_text(json.dumps(scale.to_json()))
     assert main(["--folder", str(folder)]) == 0
     page = (folder / "README.md").read_text()
     assert "search: the log of nats, on digits_mlp" in page
@@ -153,3 +187,11 @@ def test_the_page_has_a_section_for_each_scale_test(folder):
     before = files_of(folder)
     assert main(["--folder", str(folder)]) == 0
     assert files_of(folder) == before
+
+
+def test_a_file_of_another_form_is_named(folder, capsys):
+    discover(folder)
+    (folder / "studies").mkdir()
+    (folder / "studies" / "lion.json").write_text('{"target": "lion"}')
+    assert main(["--folder", str(folder)]) == 2
+    assert "lion.json to hold a StudySummary" in capsys.readouterr().err

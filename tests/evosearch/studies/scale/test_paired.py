@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from scipy import stats
 from test_protocol import CURVES, SEARCH, told
@@ -33,13 +35,13 @@ def test_a_lead_is_over_the_best_baseline_and_paired_by_seed():
 
 def test_a_baseline_at_the_edge_of_what_was_tried_is_no_baseline_yet():
     summary = told(CURVES | {"sgd": CURVES["adamw"]}, SEARCH | {"sgd": 0.0})
-    assert "edge" not in sentence(summary | _edge(summary, lion=False, adamw=True))
-    assert "But lion is best at the edge" in sentence(summary | _edge(summary, lion=True))
+    assert "edge" not in sentence(_edge(summary, lion=False, adamw=True))
+    assert "But lion is best at the edge" in sentence(_edge(summary, lion=True))
 
 
 def _edge(summary, **edges):
-    found = summary["optimizers"]
-    return {"optimizers": found | {k: found[k] | {"edge": edge} for k, edge in edges.items()}}
+    changed = {k: replace(summary.optimizers[k], edge=edge) for k, edge in edges.items()}
+    return replace(summary, optimizers={**summary.optimizers, **changed})
 
 
 def test_without_finalists_nobody_leads():

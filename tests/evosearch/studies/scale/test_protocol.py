@@ -17,6 +17,7 @@ from evosearch.studies.compare import tunable
 from evosearch.studies.scale.lane import Lane, LaneResult, train_lane
 from evosearch.studies.scale.protocol import ScaleTest, cost, run
 from evosearch.studies.scale.result import summarize
+from evosearch.studies.scale.summary import ScaleSummary, Speedup
 from evosearch.studies.scale.table import correlation, markdown, rows
 from evosearch.training.evaluate import compile_text
 from evosearch.training.job import TaskRef
@@ -208,7 +209,9 @@ def told(curves, search, *, at=(1.0,)):
                 results[lane.file] = LaneResult(pairs, 1.0)
     scores = {label: {"a": [score, score]} for label, score in search.items()}
     summary = summarize(test, contestants, scores, preset("smoke"), at)
-    return json.loads(json.dumps(summary, allow_nan=False)) | {"look": 4}
+    kept = json.loads(json.dumps(summary.to_json(), allow_nan=False))
+    assert ScaleSummary.from_json(kept) == summary
+    return replace(summary, look=4)
 
 
 CURVES = {
@@ -221,23 +224,23 @@ SEARCH = {"adamw": 0.0, "lion": 0.4, "momentum": 0.1}
 
 def test_the_summary_is_what_the_curves_say():
     summary = told(CURVES, SEARCH, at=(1.0, 0.5))
-    lion, momentum = (summary["optimizers"][name] for name in ("lion", "momentum"))
-    assert lion["speedup"]["1"] == {"value": 1.5, "reached": True, "interval": [1.5, 1.5]}
+    lion, momentum = (summary.optimizers[name] for name in ("lion", "momentum"))
+    assert lion.speedup["1"] == Speedup(1.5, True, (1.5, 1.5))
     # AdamW's loss after 22.5 steps, 3.5, is higher than Lion's first value.
-    assert lion["speedup"]["0.5"]["value"] == pytest.approx(22.5 / 15)
+    assert lion.speedup["0.5"].value == pytest.approx(22.5 / 15)
     # It ends at 3.1 in the mean, which AdamW reaches after 28.5 of 45 steps.
-    assert momentum["speedup"]["1"]["value"] == pytest.approx(28.5 / 45, abs=1e-4)
-    assert not momentum["speedup"]["1"]["reached"]
+    assert momentum.speedup["1"].value == pytest.approx(28.5 / 45, abs=1e-4)
+    assert not momentum.speedup["1"].reached
     differences = [1.0, 1.1, 1.2]
-    assert momentum["difference"][0] == pytest.approx(1.1)
-    assert momentum["difference"][1] == pytest.approx(stats.sem(differences), rel=1e-4)
+    assert momentum.difference[0] == pytest.approx(1.1)
+    assert momentum.difference[1] == pytest.approx(stats.sem(differences), rel=1e-4)
     logs = [math.log(a[-1] / b[-1]) for a, b in zip(CURVES["adamw"], CURVES["lion"], strict=True)]
-    assert lion["score"] == pytest.approx([sum(logs) / 3, stats.sem(logs)], rel=1e-4)
-    found = summary["rank_correlation"]
-    scores = [0.0, lion["score"][0], momentum["score"][0]]
-    assert found["value"] == pytest.approx(stats.spearmanr([0.0, 0.4, 0.1], scores)[0])
-    assert found["optimizers"] == 3
-    assert found["interval"] == [-1.0, 1.0]
+    assert lion.score == pytest.approx((sum(logs) / 3, stats.sem(logs)), rel=1e-4)
+    found = summary.rank_correlation
+    scores = [0.0, lion.score[0], momentum.score[0]]
+    assert found.value == pytest.approx(stats.spearmanr([0.0, 0.4, 0.1], scores)[0])
+    assert found.optimizers == 3
+    assert found.interval == (-1.0, 1.0)
 
 
 def test_what_diverges_comes_last_and_says_so():
@@ -246,7 +249,7 @@ def test_what_diverges_comes_last_and_says_so():
     table = rows(summary)
     assert [row[0] for row in table] == ["lion", "adamw", "momentum"]
     assert table[-1][1] == "diverged"
-    assert summary["optimizers"]["momentum"]["score"][0] == -10.0
+    assert summary.optimizers["momentum"].score[0] == -10.0
 
 
 def test_without_adamw_there_is_nothing_to_say():
