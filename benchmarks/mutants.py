@@ -1,6 +1,6 @@
 """Mutants: lines of the search's core are changed on purpose, and tests that pass all the same.
 
-    python -m benchmarks.mutants [--count 300] [--seed 0] [--only TEXT] [--list]
+    python -m benchmarks.mutants [--count 300] [--seed 0] [--only TEXT] [--since REV] [--list]
 
 A mutant is one small change of one line: a comparison, a bound, a sign, a condition, a default, a
 statement that is left out. Of all that can be made of the modules in TARGETS a sample is drawn by
@@ -29,6 +29,7 @@ import random
 import resource
 import select
 import signal
+import subprocess
 import sys
 import time
 import tomllib
@@ -231,10 +232,10 @@ def _source(module: str) -> Path:
     return ROOT / (module.replace(".", "/") + ".py")
 
 
-def mutants(module: str) -> Iterator[Mutant]:
-    """Yield all mutants of a module."""
+def mutants(module: str, text: str | None = None) -> Iterator[Mutant]:
+    """Yield all mutants of a module, as it is or as its text once was."""
     seen: Counter[tuple[str, str, str]] = Counter()
-    tree = ast.parse(_source(module).read_text(encoding="utf-8"))
+    tree = ast.parse(text or _source(module).read_text(encoding="utf-8"))
     for place, (where, node) in enumerate(_places(tree)):
         if isinstance(node, ast.Assign) and where.endswith("__init__"):
             continue  # left out, an attribute is missed at once: too easy to kill
@@ -242,6 +243,17 @@ def mutants(module: str) -> Iterator[Mutant]:
             reads = where, _text(node), _text(other)
             yield Mutant(module, *reads, seen[reads], getattr(node, "lineno", 0), place, choice)
             seen[reads] += 1
+
+
+def keys_at(revision: str) -> set[str]:
+    """Return the keys of all mutants that a revision of the repository had."""
+    keys: set[str] = set()
+    for module in TARGETS:
+        path = _source(module).relative_to(ROOT)
+        command = ["git", "show", f"{revision}:{path}"]
+        text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        keys |= {mutant.key for mutant in mutants(module, text)}
+    return keys
 
 
 def code(mutant: Mutant) -> CodeType:
@@ -426,14 +438,17 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="those whose key contains this; writes no page")
+    parser.add_argument(
+        "--since", metavar="REV", help="those that a revision did not have; writes no page"
+    )
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
     parser.add_argument("--results", type=Path, default=ROOT / "build" / "mutants.jsonl")
     options = parser.parse_args()
     every = [mutant for module in TARGETS for mutant in mutants(module)]
     in_order = random.Random(options.seed).sample(every, len(every))
-    sample = in_order[: options.count]  # in the order drawn: the first of them are a sample too
-    if options.only:
-        sample = [mutant for mutant in every if options.only in mutant.key]
+    known = keys_at(options.since) if options.since else set[str]()
+    asked = [m for m in in_order if options.only in m.key and m.key not in known]
+    sample = asked[: options.count]  # in the order drawn: the first of them are a sample too
     if options.list:
         print("\n".join(mutant.key for mutant in sample))
         return 0
@@ -454,7 +469,7 @@ def main() -> int:
             )
         drawn.append((mutant, fate))
     print(f"{sum(fate.survived for _, fate in drawn)} of {len(drawn)} survived")
-    if options.only:
+    if options.only or options.since:
         return 0
     PAGE.write_text(text := page(drawn, every, options.seed), encoding="utf-8")
     return 1 if "no reason is known" in text else 0

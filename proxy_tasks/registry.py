@@ -31,7 +31,7 @@ from proxy_tasks.tasks.token_lm import TokenLM
 from proxy_tasks.tasks.two_sided_least_squares import TwoSidedLeastSquares
 from proxy_tasks.tasks.varying_batch import VaryingBatch
 from proxy_tasks.tasks.zipf_bigram import ZipfBigram
-from proxy_tasks.user_tasks import name_file, own_tasks, read_tasks
+from proxy_tasks.user_tasks import files, name_file, own_tasks, read_tasks
 
 __all__ = ["HELD_OUT", "TASKS", "TaskSpec", "add", "add_file", "get", "refuse_held_out"]
 
@@ -139,12 +139,13 @@ def add_file(path: Path) -> tuple[str, ...]:
     Raises:
         TaskDataError: It is missing, raises, or does not define what it should.
     """
-    if not name_file(path):
-        here = path.resolve()
+    here = path.resolve()
+    if here in [file.resolve() for file in files()]:
         return tuple(n for n, s in _INDEX.items() if s.file and s.file.resolve() == here)
     found = read_tasks(path)
     for name, task in found.items():
         _add(_INDEX, TaskSpec(name, Split.SEARCH, task, True, path))
+    name_file(here)
     return tuple(found)
 
 

@@ -55,13 +55,9 @@ def files() -> list[Path]:
     return [Path(name).expanduser() for name in names]
 
 
-def name_file(path: Path) -> bool:
-    """Name a file in the environment, for workers as well; return whether it was not named yet."""
-    known = files()
-    if path.resolve() in [file.resolve() for file in known]:
-        return False
-    os.environ[VARIABLE] = os.pathsep.join(map(str, [*known, path.resolve()]))
-    return True
+def name_file(path: Path) -> None:
+    """Name a file in the environment, for workers as well."""
+    os.environ[VARIABLE] = os.pathsep.join(map(str, [*files(), path]))
 
 
 def read_tasks(path: Path) -> dict[str, Task]:

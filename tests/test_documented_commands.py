@@ -439,7 +439,7 @@ def listed(kind: type) -> list[str]:
     return [command for command, how in LISTED.items() if isinstance(how, kind)]
 
 
-PROCESSES = ("evosearch search --preset quickstart", "evosearch evaluate lion", "README.md")
+PROCESSES = ("evosearch search --preset quickstart", "README.md")
 """What computes in processes of its own, as it does for a user; one of each kind is enough."""
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 from typer.testing import CliRunner
+from workers_here import compute_here
 
 import evosearch
 from evosearch.cli.main import app
@@ -140,7 +141,10 @@ def test_the_commands_know_those_of_the_environment():
     assert row["parameters"] == 32 * 10 + 32 + 32
 
 
-def test_a_task_that_raises_and_a_file_without_one_end_a_command_with_a_sentence(tmp_path):
+def test_a_task_that_raises_and_a_file_without_one_end_a_command_with_a_sentence(
+    tmp_path, monkeypatch
+):
+    compute_here(monkeypatch)
     file = tmp_path / "broken.py"
     file.write_text(RAISES)
     done = command("evaluate", "lion", "--tasks", file)
