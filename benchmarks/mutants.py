@@ -52,7 +52,10 @@ _SEARCH: Final = tuple(
     for name in ("pinned_history", "population_fitness", "population", "records")
 )
 TARGETS: Final = {
-    "evosearch.evolution.population": (*_SEARCH, f"{_EVOLUTION}/test_loop.py"),
+    "evosearch.evolution.population": (
+        *_SEARCH,
+        *(f"{_EVOLUTION}/test_{name}.py" for name in ("archive", "donors", "enumeration", "loop")),
+    ),
     "evosearch.evolution.fitness": (f"{_EVOLUTION}/test_fitness.py", *_SEARCH),
     "evosearch.evolution.retune": (f"{_EVOLUTION}/test_retune.py", *_SEARCH),
     "evosearch.evolution.island": (f"{_EVOLUTION}/test_island.py", *_SEARCH),
