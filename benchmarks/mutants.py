@@ -54,7 +54,7 @@ _SEARCH: Final = tuple(
 TARGETS: Final = {
     "evosearch.evolution.population": (
         *_SEARCH,
-        *(f"{_EVOLUTION}/test_{name}.py" for name in ("archive", "donors", "enumeration", "loop")),
+        *(f"{_EVOLUTION}/test_{name}.py" for name in ("archive", "donors", "loop")),
     ),
     "evosearch.evolution.fitness": (f"{_EVOLUTION}/test_fitness.py", *_SEARCH),
     "evosearch.evolution.retune": (f"{_EVOLUTION}/test_retune.py", *_SEARCH),

@@ -45,8 +45,8 @@ def status(run: RunPath, as_json: AsJson = False) -> None:
                 "faults": history.faults,
                 "worker_seconds": history.worker_seconds,
                 "baselines": {
-                    task: {"program": record["program"], "values": record["values"]}
-                    for task, record in history.baselines.items()
+                    task: {"program": baseline.program, "values": list(baseline.values)}
+                    for task, baseline in history.baselines.items()
                 },
                 "best": best.to_json() if best else None,
             }

@@ -85,8 +85,8 @@ def train_curves(
     curves: list[Curve] = []
     for ref in (ref for tier in config.tiers_of_tasks() for ref in tier):
         entries = [(f"#{candidate.id}", candidate.program_text)]
-        if (record := run.history.baselines.get(str(ref))) is not None:
-            entries.append(("AdamW", record["program"]))
+        if (baseline := run.history.baselines.get(str(ref))) is not None:
+            entries.append(("AdamW", baseline.program))
         entries += [(name.capitalize(), str(known(name))) for name in BASELINES]
         for label, text in entries:
             report(f"training {label} on {ref.name}")

@@ -45,7 +45,7 @@ from evosearch.runs.html import (
 )
 from evosearch.runs.progress import duration, score_text
 from evosearch.runs.run import Run
-from evosearch.training.score import Score, mean_score
+from evosearch.training.score import Score
 
 __all__ = ["render"]
 
@@ -169,7 +169,7 @@ def _real(run: Run, c: Candidate) -> Iterable[str]:
         rows.append((None, f"On {', '.join(edges)} {_EDGE}."))
     else:
         rows.append((True, "Its best learning rates lie inside the grids that were tried."))
-    lucky = sorted(t for t, r in run.history.baselines.items() if r["edge"])
+    lucky = sorted(task for task, adamw in run.history.baselines.items() if adamw.edge)
     if lucky:
         rows.append(
             (
@@ -216,9 +216,9 @@ def _training(run: Run, c: Candidate, curves: Sequence[Curve]) -> Iterable[str]:
     for task in tasks:
         at = [i for i, name in enumerate(trials["task"]) if name == task]
         columns = {name: [values[i] for i in at] for name, values in trials.items()}
-        record = run.history.baselines.get(task)
-        ends = [v for v in record["values"] if v is not None] if record else []
-        reference = mean_score(ends).mean if ends else None
+        baseline = run.history.baselines.get(task)
+        ends = None if baseline is None else baseline.mean
+        reference = None if ends is None else ends.mean
         charts.append(figure(rate_chart("end value", columns, reference), task))
     yield f'<div class="grid2">{"".join(charts)}</div>'
     if not by_task:
@@ -477,14 +477,14 @@ def _in_full(run: Run, candidate: Candidate) -> Iterable[str]:
 
 def _baselines(run: Run) -> Iterable[str]:
     rows: list[tuple[str, ...]] = []
-    for task, record in run.history.baselines.items():
-        values = [v for v in record["values"] if v is not None]
-        edge = "at the grid's edge" if record["edge"] else ""
-        rows.append((task, _plain(mean_score(values)), str(len(values)), edge))
+    for task, baseline in run.history.baselines.items():
+        edge = "at the grid's edge" if baseline.edge else ""
+        ends = "not finite" if baseline.mean is None else _plain(baseline.mean)
+        rows.append((task, ends, str(len(baseline.finite)), edge))
     columns = ("task", "end value of AdamW ± se", "seeds", "flag")
     yield table(columns, rows, text=("task", "flag"))
-    for task, record in run.history.baselines.items():
-        yield details(f"AdamW on {task}", record["program"])
+    for task, baseline in run.history.baselines.items():
+        yield details(f"AdamW on {task}", baseline.program)
 
 
 def _manifest(run: Run) -> Iterable[str]:

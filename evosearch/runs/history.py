@@ -14,6 +14,7 @@ from typing import Any, Self
 from evosearch.errors import CorruptArchive, UsageError
 from evosearch.runs.candidate import Candidate
 from evosearch.runs.candidates import CandidateMap
+from evosearch.runs.recorded_baseline import RecordedBaseline
 from evosearch.storage.journal import scan
 from evosearch.storage.schema import CARRIERS, FINISHED, Counts, require_layout
 
@@ -25,7 +26,7 @@ class History:
 
     Attributes:
         candidates: By id.
-        baselines: AdamW's record on each task.
+        baselines: AdamW on each task.
         counts: What the records add up to besides.
     """
 
@@ -36,7 +37,7 @@ class History:
         counts: Counts | None = None,
     ) -> None:
         self.candidates = candidates or CandidateMap()
-        self.baselines: dict[str, Mapping[str, Any]] = {}
+        self.baselines: dict[str, RecordedBaseline] = {}
         self.counts = counts or Counts()
         for record in records:
             self.take(record)
@@ -67,7 +68,7 @@ class History:
             for record in beginning if known is not None else ():
                 if record.kind == "reference":
                     require_layout(record)
-                    history.baselines[record.body["task"]] = record.body
+                    history._take_baseline(record.body)
         for record in records:
             if until is not None and record.sequence > until:
                 break
@@ -81,7 +82,11 @@ class History:
         if record["kind"] in CARRIERS:
             self._take_pack(record)
         elif record["kind"] == "reference":
-            self.baselines[record["task"]] = record
+            self._take_baseline(record)
+
+    def _take_baseline(self, record: Mapping[str, Any]) -> None:
+        baseline = RecordedBaseline.of(record)
+        self.baselines[baseline.task] = baseline
 
     def _take_pack(self, record: Mapping[str, Any]) -> None:
         for row in record["candidates"]:

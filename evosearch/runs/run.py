@@ -322,10 +322,9 @@ class Run:
             DataError: They are not.
         """
         imprints = check_tasks(self.config)
-        for task, record in history.baselines.items():
-            before = record.get("info", {}).get("imprint")  # older runs have none
-            if before is not None and task in imprints:
-                require_same(task, before, imprints[task], "this run")
+        for task, baseline in history.baselines.items():
+            if baseline.imprint is not None and task in imprints:
+                require_same(task, baseline.imprint, imprints[task], "this run")
         return imprints
 
 

@@ -47,7 +47,7 @@ class Reevaluation:
         self.seconds = 0.0
         """Time that workers spent on further rounds."""
         self._executor = executor
-        self._recorded = {task: str(r["program"]) for task, r in run.history.baselines.items()}
+        self._recorded = {task: b.program for task, b in run.history.baselines.items()}
         self._numbers = 0
 
     def complete(self, id_: int) -> bool:

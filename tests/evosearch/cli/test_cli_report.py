@@ -11,6 +11,7 @@ from evosearch.report.render import render
 from evosearch.runs.candidate_excerpt import candidate_excerpt
 from evosearch.runs.history import History
 from evosearch.runs.html import asset, table
+from evosearch.runs.recorded_baseline import RecordedBaseline
 from evosearch.runs.run import Run
 from evosearch.runs.svg import ChartAxis, ChartLine, ChartPoint, chart
 
@@ -78,8 +79,7 @@ def test_whatever_a_run_says_is_text(small_run):
         history.candidates.put(replace(candidate, mutation=HOSTILE, message=HOSTILE, id=id_))
     hostile = Run(Path(f"/runs/{HOSTILE.replace('/', '')[:99]}"), run.manifest, history)
     best = run.recommend().candidate
-    told = {HOSTILE: {"program": HOSTILE, "values": [1.0], "edge": True}}
-    history.baselines.update(told)
+    history.baselines[HOSTILE] = RecordedBaseline(HOSTILE, HOSTILE, (1.0,), True, None)
     hostile.evaluations = run.evaluations
     page = Page(render(hostile))
     assert page.scripts == [asset("page.js")]

@@ -79,8 +79,8 @@ def test_a_run_whose_text_was_exchanged_is_refused(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run.search(observe=stop)
     before = run.digest()
-    imprint = Run.open(run.directory).history.baselines[str(config.task("char_lm"))]["info"]
-    assert imprint["imprint"] == check_tasks(config)[str(config.task("char_lm"))]
+    task = str(config.task("char_lm"))
+    assert Run.open(run.directory).history.baselines[task].imprint == check_tasks(config)[task]
     text.write_text("another text, of another kind. " * 5000)
     corpus.cache_clear()
     with pytest.raises(DataError, match=r"is not what this run compares with: its data: \w{12}"):
