@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from evosearch.errors import UsageError
+from evosearch.studies.discoveries.find import (
+    Ancestor,
+    ExportedFind,
+    Find,
+    FoundCandidate,
+    PromotedFind,
+    PromotionResult,
+    SourceRun,
+)
+from evosearch.studies.rediscovery.verdict import Verdict
 
 __all__ = ["provenance"]
 
@@ -18,10 +26,10 @@ def provenance(
     *,
     name: str,
     program: str | None = None,
-    promotion: Mapping[str, Any] | None = None,
+    promotion: PromotionResult | None = None,
     note: str = "",
-) -> dict[str, Any]:
-    """Return where a candidate comes from and what is known of it, as plain JSON.
+) -> Find:
+    """Return where a candidate comes from and what is known of it.
 
     Args:
         run_directory: Its run.
@@ -50,53 +58,48 @@ def provenance(
     else:
         final = parse_rules(program)
     texts = {candidate.genome_text, candidate.program_text, str(simplified.program), str(final)}
-    verdict = run_directory / "verdict.json"
-    return {
-        "note": note,
-        "run": {
-            "manifest": {k: v for k, v in run.manifest.items() if k not in ("kind", "command")},
-            "digest": run.digest(),
-            "evaluations": len(run.history.candidates),
-            "proposals": run.history.proposals,
-        },
-        "candidate": candidate.to_json() | {"seeds": candidate.seeds},
-        "verdict": json.loads(verdict.read_text(encoding="utf-8")) if verdict.is_file() else None,
-        "lineage": [
-            {
-                "id": ancestor.id,
-                "parents": list(ancestor.parents),
-                "mutation": ancestor.mutation,
-                "score": ancestor.score,
-                "program": ancestor.program_text,
-            }
-            for ancestor in run.history.ancestors(id_)
-        ],
-        "simplification": [
+    manifest = {k: v for k, v in run.manifest.items() if k not in ("kind", "command")}
+    return Find(
+        note=note,
+        run=SourceRun(manifest, run.digest(), len(run.history.candidates), run.history.proposals),
+        candidate=FoundCandidate.from_json(candidate.to_json() | {"seeds": candidate.seeds}),
+        verdict=_verdict(run_directory / "verdict.json"),
+        lineage=tuple(
+            Ancestor(c.id, c.parents, c.mutation, c.score, c.program_text)
+            for c in run.history.ancestors(id_)
+        ),
+        simplification=tuple(
             f"{step.stage}: {step.identity} ({step.licence})" for step in simplified.accepted
-        ],
-        "export": {"program": str(final.renamed(name)), "lr": lr, "rest_lr": rest_lr},
-        "promotion": None if promotion is None else _promoted(promotion, texts),
-    }
+        ),
+        export=ExportedFind(str(final.renamed(name)), lr, rest_lr),
+        promotion=None if promotion is None else _promoted(promotion, texts),
+    )
 
 
-def _promoted(promotion: Mapping[str, Any], texts: set[str]) -> dict[str, Any]:
+def _verdict(path: Path) -> Verdict | None:
+    """Return the verdict that lies beside a run, if one does."""
+    if not path.is_file():
+        return None
+    return Verdict.from_json(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _promoted(promotion: PromotionResult, texts: set[str]) -> PromotedFind:
     """Return what a promotion says of one program."""
-    labels = [label for label, text in promotion["programs"].items() if text in texts]
+    labels = [label for label, text in promotion.programs.items() if text in texts]
     if len(labels) != 1:
-        found = ", ".join(promotion["programs"])
+        found = ", ".join(promotion.programs)
         raise UsageError(
             f"expected the program once among the promotion's finalists, found {found}"
         )
     (label,) = labels
-    kept = ("seed", "seeds", "splits", "look", "settings")
-    return {
-        **{key: promotion[key] for key in kept},
-        "totals": promotion["totals"][label],
-        "scores": promotion["scores"][label],
-        "tests": [
-            {key: value for key, value in row.items() if key != "finalist"}
-            for row in promotion["tests"]
-            if row["finalist"] == label
-        ],
-        "finalists": len(promotion["programs"]),
-    }
+    return PromotedFind(
+        seed=promotion.seed,
+        seeds=promotion.seeds,
+        splits=promotion.splits,
+        look=promotion.look,
+        settings=promotion.settings,
+        totals=promotion.totals[label],
+        scores=promotion.scores[label],
+        tests=tuple(row.result for row in promotion.tests if row.finalist == label),
+        finalists=len(promotion.programs),
+    )

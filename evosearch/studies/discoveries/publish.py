@@ -14,14 +14,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from evosearch.config.schema import preset
 from evosearch.errors import EvosearchError, UsageError
 from evosearch.storage.atomic_write import write_atomic
 from evosearch.storage.json_record import JsonRecord
+from evosearch.studies.discoveries.find import (
+    BaselineResult,
+    Find,
+    FoundCandidate,
+    PromotionResult,
+    ScoreEntry,
+)
 from evosearch.studies.discoveries.provenance import provenance
 from evosearch.studies.rediscovery.summary import StudySummary, counts_table, markdown_table
 from evosearch.studies.scale.summary import ScaleSummary
@@ -32,11 +39,9 @@ FOLDER: Final = Path("discovered")
 _SPLITS: Final = ("select", "held-out")
 
 R = TypeVar("R", bound=JsonRecord)
-JsonObject = Mapping[str, Any]
-"""A provenance file or a result, as plain JSON."""
 
 
-def add(folder: Path, name: str, record: JsonObject) -> Path:
+def add(folder: Path, name: str, find: Find) -> Path:
     """Write a provenance file and return where it is.
 
     Raises:
@@ -45,7 +50,7 @@ def add(folder: Path, name: str, record: JsonObject) -> Path:
     if not name.isidentifier() or not name.islower():
         raise UsageError(f"expected a name in lower case such as `my_lion`, found `{name}`")
     path = folder / f"{name}.json"
-    write_atomic(path, json.dumps(record, indent=1) + "\n")
+    write_atomic(path, json.dumps(find.to_json(), indent=1) + "\n")
     return path
 
 
@@ -58,59 +63,57 @@ def regenerate(folder: Path) -> list[Path]:
     Raises:
         UsageError: A provenance file is not one.
     """
-    records = {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
+    finds = _records(folder, Find)
     studies = _records(folder / "studies", StudySummary)
     scales = _records(folder / "scale", ScaleSummary)
-    together = [_read(path) for path in sorted((folder / "comparisons").glob("*.json"))]
-    texts = {f"{name}.py": _export(name, record) for name, record in records.items()}
-    texts["README.md"] = _readme(records, together, scales, studies)
+    together = _records(folder / "comparisons", PromotionResult)
+    texts = {f"{name}.py": _export(name, find) for name, find in finds.items()}
+    texts["README.md"] = _readme(finds, together.values(), scales.values(), studies.values())
     for name, text in texts.items():
         write_atomic(folder / name, text)
     return [folder / name for name in texts]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _records(folder: Path, kind: type[R]) -> dict[str, R]:
+    """Return the records in a folder's files by their names, in order."""
+    return {path.stem: _read(path, kind) for path in sorted(folder.glob("*.json"))}
+
+
+def _read(path: Path, kind: type[R]) -> R:
+    """Return the record in a file.
+
+    Raises:
+        UsageError: There is none.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from None
+        return kind.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, LookupError, ValueError) as error:
+        raise UsageError(f"expected {path} to hold a {kind.__name__}: {error}") from None
 
 
-def _records(folder: Path, kind: type[R]) -> list[R]:
-    """Return the records in a folder's files, in the order of their names."""
-    records: list[R] = []
-    for path in sorted(folder.glob("*.json")):
-        try:
-            records.append(kind.from_json(_read(path)))
-        except (LookupError, ValueError) as error:
-            raise UsageError(f"expected {path} to hold a {kind.__name__}: {error}") from None
-    return records
-
-
-def _export(name: str, record: JsonObject) -> str:
+def _export(name: str, find: Find) -> str:
     from evosearch.export import export
     from evosearch.language.parse import parse_rules
 
-    rules = parse_rules(record["export"]["program"])
-    found = (record["export"]["lr"], record["export"]["rest_lr"])
-    return export(rules, name=name, provenance=f"{_origin(record)}.", found=found)
+    rules = parse_rules(find.export.program)
+    found = (find.export.lr, find.export.rest_lr)
+    return export(rules, name=name, provenance=f"{_origin(find)}.", found=found)
 
 
-def _origin(record: JsonObject) -> str:
-    manifest = record["run"]["manifest"]
-    config = manifest["config"]
+def _origin(find: Find) -> str:
+    config = find.run.manifest["config"]
     start = config["start"].partition("(")[0].removeprefix("def ").strip()
     return (
-        f"Candidate {record['candidate']['id']} of {record['run']['evaluations']:,}, "
+        f"Candidate {find.candidate.id} of {find.run.evaluations:,}, "
         f"found from {start} with seed {config['seed']}"
     )
 
 
 def _readme(
-    records: Mapping[str, JsonObject],
-    together: Sequence[JsonObject],
-    scales: Sequence[ScaleSummary],
-    studies: Sequence[StudySummary],
+    finds: Mapping[str, Find],
+    together: Iterable[PromotionResult],
+    scales: Iterable[ScaleSummary],
+    studies: Iterable[StudySummary],
 ) -> str:
     from evosearch.studies.scale.table import markdown
 
@@ -137,9 +140,9 @@ def _readme(
         "",
     ]
     for comparison in together:
-        lines += [*_together(comparison, records), ""]
-    for name, record in records.items():
-        lines += _section(name, record)
+        lines += [*_together(comparison, finds), ""]
+    for name, find in finds.items():
+        lines += _section(name, find)
     for scale in scales:
         lines += [*markdown(scale), ""]
     for study in studies:
@@ -149,31 +152,31 @@ def _readme(
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _together(comparison: JsonObject, records: Mapping[str, JsonObject]) -> list[str]:
+def _together(comparison: PromotionResult, finds: Mapping[str, Find]) -> list[str]:
     """Return the lines of a section on all finds against tuned baselines."""
     from evosearch.language.library import LIBRARY
     from evosearch.studies.promote import BASELINES
 
-    tasks = [task for names in comparison["splits"].values() for task in names]
+    tasks = [task for names in comparison.splits.values() for task in names]
     columns = ["find", "in its search"]
     columns += [f"{LIBRARY[b].title}, {task}" for b in BASELINES for task in tasks]
-    found = {(f["finalist"], f["baseline"]): f for f in comparison["tests"]}
+    found = {(f.finalist, f.baseline): f for f in comparison.tests}
     rows = []
-    for label in comparison["programs"]:
+    for label in comparison.programs:
         name = label.removesuffix(" as found")
-        cells = [label, _score(records[name]["candidate"]) if name in records else ""]
+        cells = [label, _score(finds[name].candidate) if name in finds else ""]
         for baseline in BASELINES:
-            leads = found[label, baseline]["tasks"]
-            cells += [_number(leads[t]["ahead"], leads[t]["ahead_se"]) for t in tasks]
+            leads = found[label, baseline].tasks
+            cells += [_number(leads[t].ahead, leads[t].ahead_se) for t in tasks]
         rows.append(cells)
-    settings = ", ".join(f"`{setting}`" for setting in comparison["settings"])
+    settings = ", ".join(f"`{setting}`" for setting in comparison.settings)
     return [
         "## All finds against tuned baselines",
         "",
         "By how much the log excess loss is below that of AdamW, Lion and Muon, mean ± standard "
-        f"error over {comparison['seeds']} fresh seeds, paired. Finds keep their constants; the "
+        f"error over {comparison.seeds} fresh seeds, paired. Finds keep their constants; the "
         "baselines' are tuned on each task, and everybody's learning rates, with "
-        f"{comparison['trials']} trials each on other seeds ({settings}). Beside it the score that "
+        f"{comparison.trials} trials each on other seeds ({settings}). Beside it the score that "
         "each had in its search, on that search's tasks, where AdamW had fewer constants to "
         "choose from.",
         "",
@@ -181,46 +184,42 @@ def _together(comparison: JsonObject, records: Mapping[str, JsonObject]) -> list
     ]
 
 
-def _section(name: str, record: JsonObject) -> list[str]:
+def _section(name: str, find: Find) -> list[str]:
     from evosearch.language.library import LIBRARY
     from evosearch.studies.promote import BASELINES
 
-    candidate, promotion = record["candidate"], record["promotion"]
-    known = f"; recognized as {candidate['recognized']}" if candidate["recognized"] else ""
-    lines = [f"## {name}", "", f"{_origin(record)}{known}."]
-    lines += [record["note"]] if record["note"] else []
-    bred, program = candidate["genome"].rstrip(), record["export"]["program"].rstrip()
+    candidate, promotion = find.candidate, find.promotion
+    known = f"; recognized as {candidate.recognized}" if candidate.recognized else ""
+    lines = [f"## {name}", "", f"{_origin(find)}{known}."]
+    lines += [find.note] if find.note else []
+    bred, program = candidate.genome.rstrip(), find.export.program.rstrip()
     if bred != program:
         lines += ["", "As bred:", "", "```python", bred, "```", "", "Simplified:"]
     lines += ["", "```python", program, "```", ""]
-    unit = ", in steps" if record["run"]["manifest"]["config"].get("elasticity") else ""
-    searched = [f"search{unit}", str(candidate["seeds"]), _score(candidate)]
+    unit = ", in steps" if find.run.manifest["config"].get("elasticity") else ""
+    searched = [f"search{unit}", str(candidate.seeds), _score(candidate)]
     rows = [[*searched, *[""] * len(BASELINES)]]
-    for split in _SPLITS if promotion else ():
-        total = promotion["totals"].get(split)
+    for split in _SPLITS:
+        if promotion is None:
+            break
+        total = promotion.totals.get(split)
         if total is not None:
-            tests = [_test(f) for f in promotion["tests"] if f["split"] == split]
-            rows.append(
-                [
-                    _kind(split, promotion["splits"][split]),
-                    str(promotion["seeds"]),
-                    _score(total),
-                    *tests,
-                ]
-            )
+            tests = [_test(result) for result in promotion.tests if result.split == split]
+            kind = _kind(split, promotion.splits[split])
+            rows.append([kind, str(promotion.seeds), _score(total), *tests])
     columns = ("tasks", "seeds", "score", *(f"against {LIBRARY[name].title}" for name in BASELINES))
     lines += [*markdown_table(columns, rows), ""]
     if promotion:
         tasks = [
             f"{_kind(split, tasks)}: {', '.join(tasks)}"
-            for split, tasks in promotion["splits"].items()
+            for split, tasks in promotion.splits.items()
         ]
-        settings = promotion["settings"]
+        settings = promotion.settings
         changed = f", with {', '.join(f'`{setting}`' for setting in settings)}" if settings else ""
         lines += [
             f"Tasks of {'; '.join(tasks)}{changed}. One-sided paired tests against "
-            f"baselines, Holm over {len(BASELINES) * promotion['finalists']} comparisons; look "
-            f"{promotion['look']} at tasks that searches do not see.",
+            f"baselines, Holm over {len(BASELINES) * promotion.finalists} comparisons; look "
+            f"{promotion.look} at tasks that searches do not see.",
             "",
         ]
     return lines
@@ -235,21 +234,21 @@ def _kind(split: str, tasks: Sequence[str]) -> str:
     return Split.LARGER.value if copies else split
 
 
-def _test(finding: Mapping[str, Any]) -> str:
+def _test(result: BaselineResult) -> str:
     """Return a comparison in a cell: the lead, the corrected p value and the outcome."""
     from evosearch.studies.promote import LEVEL
 
     outcome = "undecided"
-    if finding["better"]:
+    if result.better:
         outcome = "**better**"
-    elif 1.0 - finding["p"] < LEVEL:
+    elif 1.0 - result.p < LEVEL:
         outcome = "worse"
-    lead = _number(finding["ahead"], finding["ahead_se"])
-    return f"{lead}, p {finding['p_holm']:.2g}: {outcome}"
+    lead = _number(result.ahead, result.ahead_se)
+    return f"{lead}, p {result.p_holm:.2g}: {outcome}"
 
 
-def _score(row: Mapping[str, Any]) -> str:
-    return _number(row["score"], row["score_se"])
+def _score(row: FoundCandidate | ScoreEntry) -> str:
+    return _number(row.score, row.score_se)
 
 
 def _number(mean: float, error: float | None) -> str:
@@ -279,8 +278,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "add":
             program = options.program.read_text(encoding="utf-8") if options.program else None
-            promotion = _read(options.promotion) if options.promotion else None
-            record = provenance(
+            promotion = _read(options.promotion, PromotionResult) if options.promotion else None
+            find = provenance(
                 options.run,
                 options.id,
                 name=options.name,
@@ -288,7 +287,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 promotion=promotion,
                 note=options.note,
             )
-            add(options.folder, options.name, record)
+            add(options.folder, options.name, find)
         for path in regenerate(options.folder):
             print(path)
     except (EvosearchError, OSError) as error:
