@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from evosearch.studies.calibration.scoring import PanelScores
+    from evosearch.studies.calibration.summary import CalibrationSummary
 
 __all__ = ["calibrate"]
 
@@ -71,15 +72,14 @@ def calibrate(
         else _stored(preset, names, results)
     )
     others, scale = {} if names else stored(MAP) or {}, stored(SCALE) or {}
-    figures = summarize(found, panel(), others=others, scale=scale)
-    summary = {"preset": None if names else preset, **figures}
+    summary = summarize(found, panel(), others=others, scale=scale)
     if plot is not None:
         try:
             plot.write_text(_drawn(summary), encoding="utf-8")
         except OSError as error:
             raise UsageError(f"cannot write {plot}: {error}") from None
     if as_json:
-        print_json(summary)
+        print_json({"preset": None if names else preset, **summary.to_json()})
     else:
         _print(summary)
 
@@ -147,65 +147,74 @@ def _measure(
     return found
 
 
-def _print(summary: Mapping[str, Any]) -> None:
-    counts = summary["counts"]
+def _print(summary: CalibrationSummary) -> None:
+    counts, tasks = summary.counts, summary.tasks
     write(
-        f"{counts['members']} known optimizers, {counts['decided']} pairs decided at scale, "
-        f"{counts['hard']} of them hard; on {', '.join(t['task'] for t in summary['tasks'])}\n"
+        f"{counts.members} known optimizers, {counts.decided} pairs decided at scale, "
+        f"{counts.hard} of them hard; on {', '.join(t.task for t in tasks)}\n"
     )
     rows = [
-        (label, *(_figure(summary, name) for name in names))
-        for label, names in (
-            ("rank correlation (Spearman)", ("fitted_spearman", "held_out_spearman")),
-            ("decided pairs in order", ("decided_pairs_fitted", "decided_pairs")),
-            ("hard pairs in order", ("hard_pairs_fitted", "hard_pairs")),
-        )
+        (
+            "rank correlation (Spearman)",
+            _figure(summary.fitted_spearman, summary.fitted_spearman_interval),
+            _figure(summary.held_out_spearman, summary.held_out_spearman_interval),
+        ),
+        (
+            "decided pairs in order",
+            _figure(summary.decided_pairs_fitted, summary.decided_pairs_fitted_interval),
+            _figure(summary.decided_pairs, summary.decided_pairs_interval),
+        ),
+        (
+            "hard pairs in order",
+            _figure(summary.hard_pairs_fitted, summary.hard_pairs_fitted_interval),
+            _figure(summary.hard_pairs, summary.hard_pairs_interval),
+        ),
     ]
     table(("", "as it is", "families left out"), rows, left=("",))
     write()
     rows = [
-        (s["source"], f"{s['right']} of {s['pairs']}", _interval(s, "spearman"))
-        for s in summary["sources"]
-        if s["pairs"]
+        (s.source, f"{s.right} of {s.pairs}", _figure(s.spearman, s.spearman_interval))
+        for s in summary.sources
+        if s.pairs
     ]
     table(("source", "pairs", "Spearman"), rows, left=("source",))
     write()
     rows = [
         (
-            t["task"],
-            t["steps"],
-            t["batch"] or "",
-            f"{t['right']} of {t['pairs']}",
-            f"{t['hard_right']} of {t['hard']}",
-            _interval(t, "spearman"),
+            t.task,
+            t.steps,
+            t.batch or "",
+            f"{t.right} of {t.pairs}",
+            f"{t.hard_right} of {t.hard}",
+            _figure(t.spearman, t.spearman_interval),
         )
-        for t in (*summary["tasks"], *summary["map"])
+        for t in (*tasks, *summary.map)
     ]
     table(("task", "steps", "batch", "pairs", "hard", "Spearman"), rows, left=("task",))
-    if summary["misjudged"]:
-        worst = [f"{m['member']} ({m['wrong']} of {m['pairs']})" for m in summary["misjudged"][:6]]
+    if summary.misjudged:
+        worst = [f"{m.member} ({m.wrong} of {m.pairs})" for m in summary.misjudged[:6]]
         write(f"\nMisjudged most, by pairs: {', '.join(worst)}")
-    for task in summary["scale"] or ():
+    for task in summary.scale or ():
         write(
-            f"\nRank correlation with {task['task']}, over {len(task['members'])} of them: "
-            f"{_interval(summary, 'scale_spearman')}"
+            f"\nRank correlation with {task.task}, over {len(task.members)} of them: "
+            f"{_figure(summary.scale_spearman, summary.scale_spearman_interval)}"
         )
 
 
-def _drawn(summary: Mapping[str, Any]) -> str:
+def _drawn(summary: CalibrationSummary) -> str:
     """Return an SVG file: each member's rank at scale against its score, misjudged ones marked."""
     from evosearch.runs.svg import ChartAxis, ChartPoint, chart
 
-    wrong = {m["member"] for m in summary["misjudged"]}
+    wrong = {m.member for m in summary.misjudged}
     points = [
         ChartPoint(
             x=rank,
-            y=summary["members"][name],
-            title=f"{name}: rank {rank} at scale, score {summary['members'][name]:+.2f}",
+            y=summary.members[name],
+            title=f"{name}: rank {rank} at scale, score {summary.members[name]:+.2f}",
             kind="best" if name in wrong else "front",
             label=name,
         )
-        for rank, name in enumerate(reversed(summary["order"]), start=1)
+        for rank, name in enumerate(reversed(summary.order), start=1)
     ]
     axes = ChartAxis("rank at scale, best right"), ChartAxis("score against AdamW", level=0.0)
     head, _, rest = chart(*axes, points).partition(">")
@@ -217,12 +226,7 @@ def _drawn(summary: Mapping[str, Any]) -> str:
     return f"{head}{space}>{style}{rest}\n"
 
 
-def _figure(summary: Mapping[str, Any], name: str) -> str:
-    return _interval({name: summary[name], **summary}, name)
-
-
-def _interval(row: Mapping[str, Any], name: str) -> str:
-    value, interval = row[name], row[f"{name}_interval"]
-    if value is None:
+def _figure(value: float | None, interval: tuple[float, float] | None) -> str:
+    if value is None or interval is None:
         return ""
     return f"{value:.2f} ({interval[0]:.2f} to {interval[1]:.2f})"

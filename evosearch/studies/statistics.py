@@ -15,6 +15,7 @@ import numpy as np
 __all__ = [
     "CONFIDENCE",
     "Difference",
+    "Interval",
     "difference",
     "fisher",
     "holm",
@@ -26,6 +27,9 @@ __all__ = [
 
 CONFIDENCE: Final = 0.95
 """Confidence at which one program is said to be better than another, one-sided."""
+
+Interval = tuple[float, float]
+"""The ends of an interval of 95 %."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ __all__ = [
     "TaskLead",
 ]
 
-Bounds = tuple[float | None, float | None]
+Ends = tuple[float | None, float | None]
+"""Of an interval of 95 %; None where it has none."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class TaskLead(JsonRecord):
 
     ahead: float
     ahead_se: float | None
-    interval: Bounds | None = None
+    interval: Ends | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +57,8 @@ class BaselineResult(JsonRecord):
     ahead: float
     """The mean lead over these tasks."""
     ahead_se: float | None
-    interval: Bounds | None = None
-    interval_over_tasks: Bounds | None = None
+    interval: Ends | None = None
+    interval_over_tasks: Ends | None = None
     pairs: int
     """Pairs of seeds."""
     p: float

@@ -15,7 +15,7 @@ from evosearch.storage.json_record import JsonRecord
 from evosearch.studies.rediscovery.criterion import TARGETS
 from evosearch.studies.rediscovery.study import EVOLUTION, Study
 from evosearch.studies.rediscovery.verdict import JudgedCandidate, SeedResult, Verdict
-from evosearch.studies.statistics import fisher, wilson
+from evosearch.studies.statistics import Interval, fisher, wilson
 
 __all__ = [
     "ArmSummary",
@@ -30,8 +30,6 @@ __all__ = [
 
 _SHARES: Final = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 """Of evolution's budget, at which hits are shown."""
-
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from evosearch.studies.scale.protocol import BASELINES, Contestant, ScaleTest
 from evosearch.studies.scale.statistics import bootstrap, speedup
 from evosearch.studies.scale.summary import (
     Correlation,
-    Pair,
+    MeanAndError,
     ScaleRow,
     ScaleSummary,
     SearchedTasks,
@@ -156,12 +156,12 @@ def _trial(contestant: Contestant, place: Place, found: float) -> tuple[float | 
     return _rounded([*space.constants(place), rates.matrix, rates.rest, found])
 
 
-def _pair_of(values: Sequence[float]) -> Pair | None:
+def _pair_of(values: Sequence[float]) -> MeanAndError | None:
     """Return a mean and its standard error; None where not all values are finite."""
     return _pair(mean_score(values)) if all(map(math.isfinite, values)) else None
 
 
-def _pair(score: Score) -> Pair:
+def _pair(score: Score) -> MeanAndError:
     """Return a mean and its standard error."""
     return _five_digits(score.mean), _digits(score.se)
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from evosearch.storage.json_record import JsonRecord
 
-__all__ = ["Correlation", "Pair", "ScaleRow", "ScaleSummary", "SearchedTasks", "Speedup"]
+__all__ = ["Correlation", "MeanAndError", "ScaleRow", "ScaleSummary", "SearchedTasks", "Speedup"]
 
-Pair = tuple[float, float | None]
+MeanAndError = tuple[float, float | None]
 """A mean and its standard error."""
 
 
@@ -65,15 +65,15 @@ class ScaleRow(JsonRecord):
     """Which constants and rates that holds of; tests before November 2026 lack it."""
     curves: tuple[tuple[float | None, ...], ...]
     """Loss by seed and evaluation; None where not finite. Empty where it failed."""
-    score: Pair
+    score: MeanAndError
     """Log of AdamW's excess loss over its own."""
-    end: Pair | None
+    end: MeanAndError | None
     """None where it diverged."""
-    difference: Pair | None
+    difference: MeanAndError | None
     """Its end value minus AdamW's."""
     speedup: Mapping[str, Speedup]
     """By the share of AdamW's steps whose loss is the target."""
-    search: Pair | None
+    search: MeanAndError | None
     """Score on the search's tasks; None without a search, or where it failed there."""
     search_scores: Mapping[str, tuple[float | None, ...]]
     """By task and seed."""

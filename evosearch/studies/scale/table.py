@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from evosearch.studies.scale.paired import sentence
-from evosearch.studies.scale.summary import Pair, ScaleSummary, SearchedTasks, Speedup
+from evosearch.studies.scale.summary import MeanAndError, ScaleSummary, SearchedTasks, Speedup
 
 __all__ = [
     "COLUMNS",
@@ -145,7 +145,7 @@ def _speedup(found: Speedup) -> str:
     return f"{text} ({low:.2f} to {high:.2f})"
 
 
-def _number(pair: Pair | None, form: str) -> str:
+def _number(pair: MeanAndError | None, form: str) -> str:
     if pair is None:
         return ""
     mean, error = pair

@@ -1,5 +1,6 @@
 """Concordance of made-up scores, whose figures are known."""
 
+import json
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ from evosearch.studies.calibration import concordance
 from evosearch.studies.calibration.concordance import Concordance
 from evosearch.studies.calibration.panel import levels, panel
 from evosearch.studies.calibration.scoring import MemberScores, PanelScores, load, store
-from evosearch.studies.calibration.summary import summarize
+from evosearch.studies.calibration.summary import CalibrationSummary, summarize
 
 PANEL = panel()
 
@@ -108,8 +109,9 @@ def test_scores_survive_their_file(tmp_path):
 def test_the_summary_has_what_is_asked_of_it():
     summary = summarize({"told": task("told", truth)}, PANEL)
     for name in ("fitted_spearman", "held_out_spearman", "decided_pairs", "hard_pairs"):
-        low, high = summary[f"{name}_interval"]
-        assert low <= summary[name] <= high
-    assert len(summary["pairs"]) == summary["counts"]["decided"]
-    wrong = [p for p in summary["pairs"] if not p["right"]]
-    assert sum(m["wrong"] for m in summary["misjudged"]) == 2 * len(wrong)
+        low, high = getattr(summary, f"{name}_interval")
+        assert low <= getattr(summary, name) <= high
+    assert len(summary.pairs) == summary.counts.decided
+    wrong = [pair for pair in summary.pairs if not pair.right]
+    assert sum(member.wrong for member in summary.misjudged) == 2 * len(wrong)
+    assert CalibrationSummary.from_json(json.loads(json.dumps(summary.to_json()))) == summary
