@@ -167,8 +167,13 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "evosearch diff adamw runs/quickstart-0:42": "",
     "evosearch lineage runs/quickstart-0 42": "",
     "evosearch report runs/quickstart-0": "",
-    "evosearch report runs/quickstart-0 -o page.html": "",
     "evosearch report runs/quickstart-0 --curves": Slow(""),
+    "evosearch report runs/quickstart-0 runs/quickstart-1 -o seeds.html": NotRun(
+        "tests/evosearch/cli/test_cli_report.py makes a page of two runs"
+    ),
+    "evosearch report runs/rediscover-muon-from-adamw": NotRun(
+        "tests/evosearch/studies/rediscovery/test_study.py makes a study's page"
+    ),
     "evosearch report runs/first": "",
     "evosearch verify runs/quickstart-0": "",
     "evosearch verify --rebuild runs/quickstart-0": "",

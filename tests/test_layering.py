@@ -62,7 +62,7 @@ KEPT_TO = {
     "scipy": r"evosearch/(studies/(statistics|noninferiority)|equivalence/trajectory)\.py",
     "sklearn": r"proxy_tasks/data/(digits|tables)\.py",
     "typer": r"evosearch/(cli/.*|__main__\.py)",
-    "rich": r"evosearch/(cli/.*|runs/progress\.py)",
+    "rich": r"evosearch/cli/.*",
 }
 """Libraries that only these modules know."""
 

@@ -1,24 +1,40 @@
-"""``evosearch report``: a run as one HTML page."""
+"""``evosearch report``: a run, or several side by side, as one HTML page."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from evosearch.cli.output import AsJson, RunPath, print_json, tell, write
+from evosearch.cli import complete
+from evosearch.cli.output import AsJson, print_json, tell, write
+from evosearch.errors import UsageError
 from evosearch.runs.run import Run
 
 __all__ = ["report"]
 
 
 def report(
-    run: RunPath,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            help="The run directory; several, or a study's, make one page of all.",
+            autocompletion=complete.run_directories,
+        ),
+    ],
     *,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="By default report.html in the run."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="By default report.html in the run or study, side-by-side.html here for several.",
+        ),
     ] = None,
     curves: Annotated[
         bool,
@@ -26,30 +42,36 @@ def report(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a run's report, one HTML page that needs no network.
+    """Write a run's report, one HTML page that needs no network; or one of several runs.
 
-    An older report in the same place is replaced. The run may still be going on. With --curves, the
+    An older report in the same place is replaced. Runs may still be going on. With --curves, the
     recommended candidate and its baselines are trained with a look at the validation metric on the
     way; that takes about as long as a few dozen candidates, and is kept in the run.
 
     Examples:
       evosearch report runs/quickstart-0
       evosearch report runs/quickstart-0 --curves
-      evosearch report runs/quickstart-0 -o page.html
+      evosearch report runs/quickstart-0 runs/quickstart-1 -o seeds.html
+      evosearch report runs/rediscover-muon-from-adamw
     """
     from evosearch.errors import EvosearchError
-    from evosearch.report.render import render
     from evosearch.storage.atomic_write import write_atomic
 
-    path = output or run / "report.html"
-    opened = Run.open(run)
-    chosen = opened.recommend() if curves else None
+    study = _members(runs[0]) if len(runs) == 1 else []
+    if len(runs) == 1 and not study:
+        path = output or runs[0] / "report.html"
+        text = _of_one(runs[0], curves)
+    elif curves:
+        raise UsageError("expected one run with --curves, found several; ask for each by itself")
+    elif study:
+        path = output or runs[0] / "report.html"
+        text = _of_several(runs[0].name, study, _summary(runs[0]))
+    else:
+        path = output or Path("side-by-side.html")
+        named = zip(_names(runs), runs, strict=True)
+        text = _of_several(f"{len(runs)} runs", [(name, run, "") for name, run in named], None)
     try:
-        if chosen is not None:
-            from evosearch.report.curves import train_curves
-
-            train_curves(opened, chosen.candidate, tell)
-        write_atomic(path, render(opened))
+        write_atomic(path, text)
     except OSError as error:
         raise EvosearchError(
             f"expected to write {path}, but: {error}; -o takes another place"
@@ -58,3 +80,50 @@ def report(
         print_json({"file": str(path)})
     else:
         write(str(path))
+
+
+def _of_one(directory: Path, curves: bool) -> str:
+    from evosearch.report.render import render
+
+    run = Run.open(directory)
+    chosen = run.recommend() if curves else None
+    if chosen is not None:
+        from evosearch.report.curves import train_curves
+
+        train_curves(run, chosen.candidate, tell)
+    return render(run)
+
+
+def _of_several(
+    title: str, runs: Sequence[tuple[str, Path, str]], study: dict[str, Any] | None
+) -> str:
+    from evosearch.report.side_by_side import Side, side_by_side
+
+    return side_by_side(title, [Side(name, Run.open(path), arm) for name, path, arm in runs], study)
+
+
+def _members(directory: Path) -> list[tuple[str, Path, str]]:
+    """Return a study's runs with their names and arms; none where it is a run, or nothing."""
+    if (directory / "journal").exists():
+        return []
+    found = [path.parent for path in directory.glob("*/seed-*/journal")]
+    found.sort(key=lambda p: (p.parent.name != "evolution", p.parent.name, len(p.name), p.name))
+    return [(f"{p.parent.name}, {p.name.replace('-', ' ')}", p, p.parent.name) for p in found]
+
+
+def _names(runs: Sequence[Path]) -> list[str]:
+    """Return the ends of the paths, as long as it takes to tell them apart."""
+    parts = [run.absolute().parts for run in runs]
+    depth = next(
+        (n for n in range(1, max(map(len, parts))) if len({p[-n:] for p in parts}) == len(parts)),
+        max(map(len, parts)),
+    )
+    return ["/".join(p[-depth:]) for p in parts]
+
+
+def _summary(directory: Path) -> dict[str, Any] | None:
+    """Return what a study adds up to; None while it goes on."""
+    try:
+        return json.loads((directory / "summary.json").read_text("utf-8"))
+    except FileNotFoundError:
+        return None

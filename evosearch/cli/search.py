@@ -23,12 +23,13 @@ from evosearch.cli.output import (
     tell,
     write,
 )
+from evosearch.cli.progress_view import ProgressView
 from evosearch.cli.tasks import note_held_out, task_names
 from evosearch.config.overrides import named_tasks
 from evosearch.config.preflight import check_search
 from evosearch.errors import EvosearchError, UsageError
 from evosearch.runs.named_program import resolve
-from evosearch.runs.progress import ProgressView, score_text
+from evosearch.runs.progress import score_text
 from evosearch.runs.run import Run
 from evosearch.storage.journal import require_vacant
 from evosearch.workers.start import start_workers
@@ -276,8 +277,9 @@ def _go_on(run: Run, executor: Executor, limits: Limits, quiet: bool, as_json: b
     """Search until the budget, a limit or the user's patience is reached, and say what came out."""
     config = run.config
     n = executor.workers
-    title = f"{run.directory}: seed {config.seed}, {n} worker{'s' if n > 1 else ''}"
-    view = ProgressView(progress_console(), title, run.budget, len(config.task_names), quiet)
+    title = f"{run.directory}: seed {config.seed}"
+    tasks = len(config.task_names)
+    view = ProgressView(progress_console(), title, run.budget, tasks, quiet=quiet, workers=n)
     to_go_on = f"To go on: evosearch resume {shlex.quote(str(run.directory))}"
     executor.on_fault = view.fault
     try:

@@ -18,6 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from evosearch.cli.front_view import FrontView
 from evosearch.cli.interrupt import INTERRUPTED
 from evosearch.cli.output import AsJson, RunPath, flush, table, tell, write
 from evosearch.runs.candidate import Candidate
@@ -135,16 +136,19 @@ def render(title: str, sight: Sight) -> RenderableType:
     done = len(sight.history.candidates)
     facts.add_row("", ProgressBar(total=sight.budget, completed=done, width=40))
     for label, text in _facts(sight).items():
-        facts.add_row(label, Text(text))
+        facts.add_row(label, Text(text.removeprefix(f"{label} ")))
     if sight.history.faults:
         last = f"{len(sight.history.faults)}, last: {plain(sight.history.faults[-1])}"
         facts.add_row("faults", Text(last, style="yellow"))
     parts: list[RenderableType] = [Text(plain(title), style="bold"), facts]
-    for name, candidates in _lists(sight):
-        listed = Table(*(f"{column}" for column in _COLUMNS), title=name, title_justify="left")
-        for row in _rows(candidates):
+    parts.append(FrontView(sight.front))
+    if sight.top:
+        listed = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+        for column in _COLUMNS:
+            listed.add_column(column, justify="right")
+        for row in _rows(sight.top):
             listed.add_row(*map(str, row))
-        parts.append(listed)
+        parts += [Text("\nThe best", style="bold"), listed]
     return Group(*parts)
 
 

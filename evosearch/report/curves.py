@@ -12,16 +12,24 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from evosearch.runs.svg import ChartAxis, ChartLine, chart
 
 if TYPE_CHECKING:
+    from evosearch.config.schema import Config
     from evosearch.runs.candidate import Candidate
     from evosearch.runs.run import Run
     from evosearch.training.job import TaskRef
 
-__all__ = ["Curve", "curve_chart", "read_curves", "sensitivity_chart", "train_curves"]
+__all__ = [
+    "Curve",
+    "curve_chart",
+    "read_curves",
+    "sensitivity_chart",
+    "train_curve",
+    "train_curves",
+]
 
 FOLDER: Final = "curves"
 """The folder of a run where they are kept, a file for each candidate."""
@@ -47,6 +55,13 @@ class Curve:
     """For each of the steps the metric of each seed; None where it was not finite."""
     rates: tuple[tuple[float, float | None], ...]
     """Learning rates of the matrices, and the best mean end value at each; None: diverged."""
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Return what `dataclasses.asdict` made of one, after JSON."""
+        rows = tuple(tuple(row) for row in data["values"])
+        rates = tuple((rate, value) for rate, value in data["rates"])
+        return cls(**{**data, "steps": tuple(data["steps"]), "values": rows, "rates": rates})
 
     def means(self) -> list[tuple[float, float]]:
         """Return the mean over seeds at each step where all were finite."""
@@ -90,7 +105,7 @@ def train_curves(
         entries += [(name.capitalize(), str(known(name))) for name in BASELINES]
         for label, text in entries:
             report(f"training {label} on {ref.name}")
-            curve = _train(label, text, ref, run)
+            curve = train_curve(label, text, ref, config)
             curves += [curve] if curve else []
     folder = run.directory / FOLDER
     folder.mkdir(exist_ok=True)
@@ -108,7 +123,7 @@ def read_curves(run: Run, candidate: Candidate) -> list[Curve]:
         return []
     if kept["program"] != candidate.program_text:  # of another run of that name
         return []
-    return [_curve(data) for data in kept["curves"]]
+    return [Curve.from_json(data) for data in kept["curves"]]
 
 
 def curve_chart(curves: Sequence[Curve]) -> str:
@@ -145,8 +160,15 @@ def _metric(curves: Sequence[Curve], high: float | None) -> ChartAxis:
     return ChartAxis(curves[0].metric.partition(" (")[0] if curves else "", log=log, high=high)
 
 
-def _train(label: str, text: str, ref: TaskRef, run: Run) -> Curve | None:
-    """Tune the learning rates and train at the best; None where the optimizer fails."""
+def train_curve(label: str, text: str, ref: TaskRef, config: Config) -> Curve | None:
+    """Tune the learning rates and train at the best; None where the optimizer fails.
+
+    Args:
+        label: What to call it.
+        text: Its program.
+        ref: The task.
+        config: Whose grid of learning rates and seed count.
+    """
     from evosearch.errors import DataError
     from evosearch.training.evaluate import compile_text, evaluate_baseline
     from evosearch.training.lanes import Entry, LearningRates, train
@@ -155,9 +177,9 @@ def _train(label: str, text: str, ref: TaskRef, run: Run) -> Curve | None:
     from proxy_tasks.registry import get
 
     replicates = range(_FIRST, _FIRST + SEEDS)
-    seed = run.config.seed
+    seed = config.seed
     try:
-        tuned = evaluate_baseline(text, ref, replicates, seed, run.config.evaluation.grid())
+        tuned = evaluate_baseline(text, ref, replicates, seed, config.evaluation.grid())
     except DataError:
         return None
     task = get(ref.name, **ref.overrides)
@@ -187,9 +209,3 @@ def _train(label: str, text: str, ref: TaskRef, run: Run) -> Curve | None:
     return Curve(
         label, ref.name, task.metric, best.lr, best.rest_lr, tuple(steps), tuple(values), rates
     )
-
-
-def _curve(data: dict[str, Any]) -> Curve:
-    rows = tuple(tuple(row) for row in data["values"])
-    rates = tuple((rate, value) for rate, value in data["rates"])
-    return Curve(**{**data, "steps": tuple(data["steps"]), "values": rows, "rates": rates})

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from evosearch.report.analysis import change, yields
 from evosearch.report.curves import Curve, curve_chart, read_curves, sensitivity_chart
+from evosearch.report.family_tree import FamilyTree, family_tree_chart
 from evosearch.runs.candidate import Candidate
 from evosearch.runs.excerpt import candidate_link, hall_of_fame, later, meaning, score_cell
 from evosearch.runs.figures import (
@@ -42,6 +43,7 @@ from evosearch.runs.html import (
     section,
     table,
     tabs,
+    zoomable,
 )
 from evosearch.runs.progress import duration, score_text
 from evosearch.runs.run import Run
@@ -106,7 +108,16 @@ def _sections(
         )
     yield "front", "Front", "The front", [*_front(run, scored, whole, fronts, chosen)]
     if chosen is not None:
-        yield "descent", "Descent", "Where it comes from", [*_descent(run, chosen.candidate)]
+        yield (
+            "descent",
+            "Descent",
+            "Where it comes from",
+            [
+                *_descent(
+                    run, chosen.candidate, fronts["statements"], [b.id for b in (*best, *once)]
+                )
+            ],
+        )
         yield (
             "simplified",
             "Simplified",
@@ -302,7 +313,7 @@ def _front(
         yield table((*columns, *text), rows, text=text)
 
 
-def _descent(run: Run, c: Candidate) -> Iterable[str]:
+def _descent(run: Run, c: Candidate, front: Sequence[int], ranked: Sequence[int]) -> Iterable[str]:
     ancestors = {a.id: a for a in run.history.ancestors(c.id)}
     line = [c]
     while line[-1].parents:
@@ -325,6 +336,19 @@ def _descent(run: Run, c: Candidate) -> Iterable[str]:
     if len(shown) < len(items):
         yield paragraph(f"{len(items) - len(shown)} steps in the middle are left out.", note=True)
     yield f'<ol class="steps">{"".join(shown)}</ol>'
+    yield heading(3, "The family tree of the whole run")
+    family = FamilyTree.of(run.history, {c.id, *front, *ranked})
+    total = len(run.history.candidates)
+    caption = (
+        "Each point is a candidate, to the right of its first parent; the line leads to "
+        f"#{c.id}. Blue: better than AdamW on all tasks. Green: on the front."
+    )
+    if fewer := total - len(family):
+        caption += (
+            f" {fewer:,} of {total:,} are left out: those with fewer than {family.fewest} "
+            "descendants, unless the front, the hall of fame or the line descend from them."
+        )
+    yield zoomable(family_tree_chart(family, c, front), caption)
 
 
 def _gain(before: Candidate | None, step: Candidate) -> str:

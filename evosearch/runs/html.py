@@ -29,6 +29,7 @@ __all__ = [
     "section",
     "table",
     "tabs",
+    "zoomable",
 ]
 
 
@@ -88,6 +89,20 @@ def figure(drawing: str, caption: str = "") -> str:
     """Return a chart with what is to be said of it."""
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return f"<figure>{drawing}{below}</figure>"
+
+
+def zoomable(drawing: str, caption: str) -> str:
+    """Return a chart with buttons that zoom, and what is to be said of it."""
+    buttons = "".join(
+        f'<button type="button" data-zoom="{by}" aria-label="{name}">{sign}</button>'
+        for by, name, sign in (
+            ("0.6", "closer", "+"),
+            ("1.7", "farther", "\N{MINUS SIGN}"),
+            ("0", "the whole", "all"),
+        )
+    )
+    caption = f"<figcaption>{escape(caption)}</figcaption>"
+    return f'<figure class="zoomable"><div class="zooms">{buttons}</div>{drawing}{caption}</figure>'
 
 
 def tabs(name: str, figures: Sequence[tuple[str, str]]) -> str:

@@ -74,21 +74,31 @@ document.addEventListener("click", (event) => {
 });
 document.addEventListener("keydown", (event) => event.key === "Escape" && pick(null));
 
-// Zooming: ctrl or cmd with the wheel at the pointer, dragging moves, a double click shows all.
+// Zooming: ctrl or cmd with the wheel at the pointer, or buttons; dragging moves, a double click shows all.
 function zoom(svg, box) {
   svg.home ??= svg.getAttribute("viewBox");
   svg.setAttribute("viewBox", box ? box.join(" ") : svg.home);
+  svg.style.setProperty("--zoom", box ? box[2] / svg.home.split(" ")[2] : 1);
+  svg.style.touchAction = box ? "none" : "";
 }
+function zoomAt(svg, at, factor) {
+  const [x, y, w, h] = svg.getAttribute("viewBox").split(" ").map(Number);
+  if (!factor || w * factor >= (svg.home ?? svg.getAttribute("viewBox")).split(" ")[2]) return zoom(svg, null);
+  zoom(svg, [at.x - (at.x - x) * factor, at.y - (at.y - y) * factor, w * factor, h * factor]);
+}
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("button[data-zoom]");
+  const svg = button?.closest("figure").querySelector("svg.chart");
+  if (!svg) return;
+  const [x, y, w, h] = svg.getAttribute("viewBox").split(" ").map(Number);
+  zoomAt(svg, { x: x + w / 2, y: y + h / 2 }, Number(button.dataset.zoom));
+});
 document.addEventListener("wheel", (event) => {
   const svg = event.target.closest?.("svg.chart");
   if (!svg || !(event.ctrlKey || event.metaKey)) return;
   event.preventDefault();
-  const [x, y, w, h] = svg.getAttribute("viewBox").split(" ").map(Number);
-  const [, , all] = (svg.home ?? svg.getAttribute("viewBox")).split(" ").map(Number);
-  const factor = event.deltaY > 0 ? 1.25 : 0.8;
-  if (w * factor >= all) return zoom(svg, null);
   const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
-  zoom(svg, [at.x - (at.x - x) * factor, at.y - (at.y - y) * factor, w * factor, h * factor]);
+  zoomAt(svg, at, event.deltaY > 0 ? 1.25 : 0.8);
 }, { passive: false });
 document.addEventListener("pointermove", (event) => {
   const svg = event.target.closest?.("svg.chart");

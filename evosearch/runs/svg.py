@@ -7,21 +7,25 @@ and they are complete without a script; with one, what is pointed at is named an
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Final
 
-__all__ = ["ChartAxis", "ChartLine", "ChartPoint", "chart", "intervals"]
+__all__ = ["ChartAxis", "ChartLine", "ChartPoint", "chart", "intervals", "tree"]
 
 _WIDTH: Final = 560
 _HEIGHT: Final = 320
+_TREE: Final = 300
+"""The height of a tree."""
 _LEFT: Final = 62
 _BOTTOM: Final = 50
 _MARGIN: Final = 14
 _LEGEND: Final = 20
 _LETTER: Final = 8.5
 """The width of a letter of a label, about."""
+_NAME: Final = 24
+"""Letters of a row's name; of a longer one the end is shown, where most names differ."""
 _EMPTY: Final = '<p class="note">Nothing to draw yet.</p>'
 
 
@@ -36,7 +40,7 @@ class ChartPoint:
     error: float | None = None
     """Half the length of its error bar."""
     kind: str = "point"
-    """Its class: "point", "once" and "front" stand out, "best" most."""
+    """Its class: "above", "once" and "front" stand out from "point", "best" most."""
     label: str = ""
     """What is written beside it, where there is room."""
     key: int | None = None
@@ -93,8 +97,7 @@ def chart(
     legend = _legend_rows(named)
     frame = _Frame(_scale(x, xs), _scale(y, ys), _MARGIN + _LEGEND * len(legend))
     parts = [*frame.axes(x, y), *(_line(frame, line) for line in lines)]
-    order = {"point": 0, "once": 1, "front": 2, "best": 3}
-    parts += [_point(frame, p) for p in sorted(points, key=lambda p: order[p.kind])]
+    parts += [_point(frame, p) for p in _by_prominence(points)]
     parts += _labels([(p.label, frame.x(p.x), frame.y(p.y)) for p in points if p.label])
     parts += _legend(legend)
     return _svg(f"{y.label} over {x.label}", _HEIGHT, parts)
@@ -111,14 +114,18 @@ def intervals(label: str, rows: Iterable[tuple[str, Sequence[ChartPoint]]]) -> s
     ends = [p.x + side * (p.error or 0.0) for _, ps in drawn for p in ps for side in (-2, 2)]
     if not ends:
         return _EMPTY
-    left = min(190.0, 16 + _LETTER * max(len(name) for name, _ in drawn))
+    left = 16 + min(_NAME, max(len(name) for name, _ in drawn)) * _LETTER
     scale = _scale(ChartAxis(label), [*ends, 0.0])
     height = 30 * len(drawn) + _MARGIN + _BOTTOM
     frame = _Frame(scale, scale, _MARGIN, left, height)
     parts = [*frame.axes_below(label)]
     for number, (name, points) in enumerate(drawn):
         middle = _MARGIN + 30 * number + 15
-        parts.append(f'<text class="y" x="{left - 8:.0f}" y="{middle + 4}">{escape(name)}</text>')
+        short = name if len(name) <= _NAME else f"\N{HORIZONTAL ELLIPSIS}{name[1 - _NAME :]}"
+        title = f"<title>{escape(name)}</title>" if short != name else ""
+        parts.append(
+            f'<text class="y" x="{left - 8:.0f}" y="{middle + 4}">{escape(short)}{title}</text>'
+        )
         for place, p in enumerate(points):
             y = middle + 9 * (place - (len(points) - 1) / 2)
             if p.error:
@@ -128,9 +135,50 @@ def intervals(label: str, rows: Iterable[tuple[str, Sequence[ChartPoint]]]) -> s
     return _svg(label, height, parts)
 
 
-def _svg(label: str, height: float, parts: Iterable[str]) -> str:
+def tree(
+    x: ChartAxis,
+    points: Sequence[ChartPoint],
+    parents: Sequence[int],
+    strong: Collection[int] = frozenset(),
+) -> str:
+    """Return an SVG element of descent: a branch leaves its parent's row and goes right to a child.
+
+    Args:
+        x: The horizontal direction.
+        points: The tree's members; `y` is a row, counted from the top.
+        parents: Of each the position of its parent, -1 for none.
+        strong: Positions of those to whom the branch stands out.
+    """
+    if not points:
+        return _EMPTY
+    rows = 1.0 + max(p.y for p in points)
+    scale = _scale(x, [p.x for p in points])
+    frame = _Frame(scale, _Scale((rows, -1.0)), _MARGIN, 2 * _MARGIN, _TREE)
+    branches: dict[bool, list[str]] = {False: [], True: []}
+    for at, parent in enumerate(parents):
+        if parent >= 0:
+            a, b, p = frame.x(points[parent].x), frame.y(points[parent].y), points[at]
+            step = f"M{a:.1f} {b:.1f}V{frame.y(p.y):.1f}H{frame.x(p.x):.1f}"
+            branches[at in strong].append(step)
+    parts = [*frame.axes_below(x.label, None)]
+    parts += [
+        f'<path class="line {kind}" d="{"".join(branches[stands])}"/>'
+        for stands, kind in ((False, "branch"), (True, "c1"))
+        if branches[stands]
+    ]
+    parts += [_circle(frame.x(p.x), frame.y(p.y), p) for p in _by_prominence(points)]
+    parts += _labels([(p.label, frame.x(p.x), frame.y(p.y)) for p in points if p.label])
+    return _svg(f"descent over {x.label}", _TREE, parts, "chart tree")
+
+
+def _by_prominence(points: Iterable[ChartPoint]) -> list[ChartPoint]:
+    order = {"point": 0, "above": 1, "once": 2, "front": 3, "best": 4}
+    return sorted(points, key=lambda p: order[p.kind])
+
+
+def _svg(label: str, height: float, parts: Iterable[str], kind: str = "chart") -> str:
     return (
-        f'<svg class="chart" viewBox="0 0 {_WIDTH} {height:g}" role="img" '
+        f'<svg class="{kind}" viewBox="0 0 {_WIDTH} {height:g}" role="img" '
         f'aria-label="{escape(label)}">{"".join(parts)}</svg>'
     )
 

@@ -6,9 +6,13 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from evosearch.runs import progress
+from evosearch.cli import progress_view
+from evosearch.cli.front_view import FrontView
+from evosearch.cli.progress_view import ProgressView
+from evosearch.runs.front import front
 from evosearch.runs.history import History
-from evosearch.runs.progress import ProgressView, duration, score_text
+from evosearch.runs.progress import duration, score_text
+from evosearch.runs.run import Run
 from evosearch.storage.journal import read
 
 
@@ -23,7 +27,7 @@ def clock(monkeypatch):
             return self.now
 
     clock = Clock()
-    monkeypatch.setattr(progress, "time", clock)
+    monkeypatch.setattr(progress_view, "time", clock)
     return clock
 
 
@@ -116,6 +120,22 @@ def test_on_a_terminal_the_view_is_updated_in_place(small_run, clock):
     assert "\x1b[" in text  # the cursor moves
     assert "16 of 16 candidates" in text
     assert f"#{history.best().id}" in text
+
+
+@pytest.mark.parametrize("width", [120, 50])
+def test_the_front_is_drawn_beside_adamw_where_there_is_room(small_run, width):
+    found = front(Run.open(small_run))[::-1]
+    stream = io.StringIO()
+    Console(file=stream, width=width, color_system=None).print(FrontView(found))
+    lines = stream.getvalue().splitlines()
+    rows = [line for line in lines if line.lstrip().startswith("#")]
+    assert [row.split()[0] for row in rows] == [f"#{c.id}" for c in found[:8]]
+    assert all(len(line) <= width for line in lines)
+    for row, candidate in zip(rows, found, strict=False):
+        assert score_text(candidate.score, candidate.error) in row
+        if width == 120 and "o" in row and "|" in row:
+            assert (row.index("o") > row.index("|")) == (candidate.score > 0)
+    assert ("against AdamW" in stream.getvalue()) == (width == 120)
 
 
 def test_faults_and_markup_are_shown_as_they_are(clock):

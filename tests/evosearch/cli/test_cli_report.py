@@ -1,5 +1,6 @@
 """The report: one page that is well-formed, complete, and shows text as text."""
 
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -86,6 +87,22 @@ def test_whatever_a_run_says_is_text(small_run):
     words = "".join(page.words)
     assert words.count(HOSTILE) > len(run.history.ancestors(best.id))
     assert Page(candidate_excerpt(replace(best, message=HOSTILE))).scripts == []
+
+
+def test_several_runs_are_one_page(evosearch, small_run, tmp_path):
+    other = shutil.copytree(small_run, tmp_path / "<b>other" / small_run.name)
+    file = tmp_path / "page.html"
+    assert evosearch("report", small_run, other, "-o", file).stdout.strip() == str(file)
+    page = Page(file.read_text(encoding="utf-8"))
+    names = [f"{path.parent.name}/{path.name}" for path in (small_run, other)]
+    for name in names:
+        assert page.words.count(name) == 5, "row of a figure, line, its legend, table, heading"
+    chosen = Run.open(small_run).recommend().candidate
+    assert page.words.count(str(chosen.program.renamed(chosen.name))) == 2
+    assert page.scripts == [asset("page.js")]
+    assert set(page.links) <= set(page.names)
+    result = evosearch("report", small_run, other, "--curves", code=2)
+    assert "expected one run with --curves" in result.stderr
 
 
 def test_a_place_that_cannot_be_written(evosearch, small_run, tmp_path):

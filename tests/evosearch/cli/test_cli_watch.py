@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 
 import pytest
@@ -211,7 +212,7 @@ def test_on_a_terminal_there_are_both_lists(small_run):
     assert "16 of 16 candidates" in text
     assert "The best of each size or smaller" in text
     for candidate in Run.open(small_run).top(5):
-        assert f" {candidate.id} " in text
+        assert re.search(rf"^ *{candidate.id} ", text, re.MULTILINE)
 
 
 def test_the_front_of_a_look_is_the_run_s_whatever_the_tiers(tmp_path, small_run):

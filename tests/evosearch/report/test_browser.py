@@ -5,7 +5,11 @@ EVOSEARCH_SCREENSHOTS set to a folder the pages are also kept there as pictures,
 """
 
 import os
+import re
 import shutil
+import subprocess
+import sys
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +19,7 @@ import pytest
 
 from evosearch.report.live import LivePage, live_server
 from evosearch.report.render import render
+from evosearch.report.side_by_side import Side, side_by_side
 from evosearch.runs.history import History
 from evosearch.runs.run import Run
 from evosearch.storage.journal import Journal, read
@@ -78,7 +83,7 @@ def test_every_plot_is_there_and_nothing_is_off_the_page(browser, report, width,
             "compared",
             "made",
         ]
-        least = {"real": 1, "training": 1, "update": 2, "front": 3, "search": 2}
+        least = {"real": 1, "training": 1, "update": 2, "front": 3, "descent": 1, "search": 2}
         for name, count in least.items():
             charts = page.locator(f"#{name} svg.chart")
             assert charts.count() >= count, name
@@ -87,6 +92,18 @@ def test_every_plot_is_there_and_nothing_is_off_the_page(browser, report, width,
         box = page.locator("#found math").first.bounding_box()
         assert box["height"] > 10
         assert box["x"] + box["width"] <= width
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_runs_side_by_side_fit_the_page(browser, small_run, tmp_path, width):
+    file = tmp_path / "several.html"
+    sides = [Side(f"a/run/of/a/very/long/name-{i}", Run.open(small_run)) for i in range(7)]
+    file.write_text(side_by_side("7 runs", sides), encoding="utf-8")
+    with opened(browser, file, width) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert page.locator("#curves svg path.line").count() == 2 * len(sides)
+        page.locator("#found td a").last.click()
+        assert page.locator("#run6").bounding_box()["y"] < 900
 
 
 def test_a_point_is_named_and_picked_in_all_figures(browser, report, small_run):
@@ -126,6 +143,21 @@ def test_ctrl_and_the_wheel_zoom_and_a_double_click_shows_all(browser, report):
         assert chart.get_attribute("viewBox") == whole
 
 
+def test_buttons_zoom_the_family_tree_and_its_points_keep_their_size(browser, report, small_run):
+    with opened(browser, report) as page:
+        figure = page.locator("#descent figure.zoomable")
+        assert figure.locator("circle").count() == len(Run.open(small_run).history.candidates)
+        whole = figure.locator("svg").get_attribute("viewBox")
+        size = figure.locator("circle.best").bounding_box()["width"]
+        figure.get_by_label("closer").click()
+        near = figure.locator("svg").get_attribute("viewBox")
+        assert float(near.split()[2]) == pytest.approx(0.6 * float(whole.split()[2]))
+        again = figure.locator("circle.best").bounding_box()["width"]
+        assert again == pytest.approx(size, rel=0.05)
+        figure.get_by_label("the whole").click()
+        assert figure.locator("svg").get_attribute("viewBox") == whole
+
+
 def test_what_a_copy_button_copies_is_the_text(browser, report):
     with opened(browser, report) as page:
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -148,6 +180,50 @@ def test_hostile_text_does_nothing(browser, small_run, tmp_path):
         page.on("dialog", lambda dialog: pytest.fail(dialog.message))
         assert page.locator("img").count() == 0
         assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+@pytest.mark.slow
+def test_a_live_page_follows_a_search_that_is_killed_and_resumed(browser, tmp_path, monkeypatch):
+    """The search is a process of its own; a SIGKILL ends it, and another process goes on."""
+    monkeypatch.setattr("evosearch.report.live._EVERY", 0.1)
+    monkeypatch.setattr("evosearch.report.live._SHARE", 1e9)
+    run, many = tmp_path / "run", 40
+    small = [f"budget.evaluations={many}", "budget.pack=2"]
+    begin = ["search", "--preset", "smoke", "--run", str(run)]
+    begin += [word for setting in small for word in ("--set", setting)]
+    first = evosearch_process(begin)
+    while not list(run.glob("journal/*.jsonl")):
+        assert first.poll() is None
+        time.sleep(0.1)
+    with live_server(LivePage(run)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        page = browser.new_page()
+        page.set_default_timeout(300_000)
+        wrong = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text))
+        page.goto(f"http://127.0.0.1:{server.server_address[1]}/")
+        state = page.locator("#search table").first
+        state.filter(has_text=re.compile(rf"[1-9]\d* of {many}")).wait_for()
+        first.kill()
+        first.wait()
+        state.filter(has_text="stopped").wait_for()
+        before = int(re.search(rf"(\d+) of {many}", state.inner_text())[1])
+        assert 0 < before < many
+        second = evosearch_process(["resume", str(run)])
+        state.filter(has_text="running").wait_for()
+        state.filter(has_text="finished").wait_for()
+        assert f"{many} of {many}" in state.inner_text()
+        assert second.wait() == 0
+        server.shutdown()
+        page.close()
+    assert wrong == []
+
+
+def evosearch_process(words):
+    """Start the program with one worker."""
+    command = [sys.executable, "-m", "evosearch", *words, "--workers", "1", "--quiet"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 
 def test_a_live_page_grows_and_keeps_what_was_chosen(browser, small_run, tmp_path, monkeypatch):

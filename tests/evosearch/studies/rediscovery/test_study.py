@@ -187,6 +187,25 @@ def test_an_interrupted_seed_goes_on_where_it_stopped(study, tmp_path):
     assert verdict.leader == verdicts[0].leader
 
 
+def test_a_study_is_one_page(study, tmp_path):
+    done, verdicts = study
+    summary = summarize(done, verdicts)
+    write_summary(done.directory, summary)
+    file = tmp_path / "page.html"
+    result = CliRunner().invoke(app, ["report", str(done.directory), "-o", str(file)])
+    assert result.exit_code == 0, result.output
+    text = file.read_text(encoding="utf-8")
+    hits = summary.evolution.strict
+    assert f"Muon was found again from adamw with {hits} of 2 seeds" in text
+    for arm in (EVOLUTION, *CONTROLS):
+        assert f'<td class="text">{arm}</td>' in text
+        assert f">{arm}, seed 0</a>" in text
+        assert f"<title>{arm}</title>" in text  # its line
+    (done.directory / "summary.json").unlink()
+    result = CliRunner().invoke(app, ["report", str(done.directory), "-o", str(file)])
+    assert "was found again" not in file.read_text(encoding="utf-8")
+
+
 def test_another_configuration_in_the_directory_is_refused(study):
     done, _ = study
     changed = configure(done.config.model_dump(mode="json"), ["budget.evaluations=7"], "the test")
