@@ -92,7 +92,7 @@ def _compared(
 
 def agreement(options: argparse.Namespace) -> dict[str, Any]:
     """Compare programs with classes."""
-    config = configure({}, (), "agreement", ["digits_mlp"])
+    config = configure({}, (), "agreement", ["digits_mlp", "teacher_student"])
     names = [name for pair in PAIRS for name in pair]
     found = _compared(names, config, seed=0, seeds=options.seeds, trials=16, constants=False)
     by_name = {c.label: c for c in found.contenders}
