@@ -1,6 +1,6 @@
 """How the discovered optimizers train beside AdamW, Lion and Muon: the curves of the gallery.
 
-    python -m benchmarks.gallery_curves [-o discovered/curves.json]
+    python -m benchmarks.gallery_curves [-o discovered/comparisons/curves.json]
 
 Each is trained on the tasks of the preset `quickstart` at its own best learning rates, on seeds
 that no search used, with the constants that it was found with; Lion and Muon have their textbooks'
@@ -31,14 +31,14 @@ DIGITS: Final = 5
 def main() -> None:
     """Train what is not there yet."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("-o", "--output", type=Path, default=FOLDER / "curves.json")
+    parser.add_argument("-o", "--output", type=Path, default=FOLDER / "comparisons" / "curves.json")
     output: Path = parser.parse_args().output
     config = evosearch.preset(PRESET)
     kept: list[dict[str, Any]] = json.loads(output.read_text("utf-8")) if output.exists() else []
     done = {(curve["label"], curve["task"]) for curve in kept}
     executor = LocalExecutor()
-    finds = {path.stem: path for path in sorted(FOLDER.glob("*.json")) if path != output}
-    programs = {name: json.loads(path.read_text("utf-8")) for name, path in finds.items()}
+    found = sorted(FOLDER.glob("*.json"))
+    programs = {path.stem: json.loads(path.read_text("utf-8")) for path in found}
     for number, job in enumerate(baseline_jobs(config)):
         texts = {name: record["export"]["program"] for name, record in programs.items()}
         texts |= {"Lion": str(known("lion")), "Muon": str(known("muon"))}

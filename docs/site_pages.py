@@ -101,7 +101,8 @@ def gallery() -> str:
 
     folder = ROOT / "discovered"
     comparison = json.loads((folder / "comparisons" / "quickstart.json").read_text("utf-8"))
-    shown = [_exhibit(path, comparison) for path in sorted(folder.glob("*.json"))]
+    curves = json.loads((folder / "comparisons" / "curves.json").read_text("utf-8"))
+    shown = [_exhibit(path, comparison, curves) for path in sorted(folder.glob("*.json"))]
     return "\n\n".join(
         [
             "# Gallery",
@@ -109,14 +110,17 @@ def gallery() -> str:
             "alone. Scores are leads over a baseline whose constants were tuned on the task, in "
             f"log excess loss, mean and two standard errors over {comparison['seeds']} paired "
             "fresh seeds. "
-            "[Discovered optimizers](discovered.md) has every number and where each comes from.",
+            "[Discovered optimizers](discovered.md) has every number and where each comes from. "
+            "Curves are the validation loss on the quick start's two tasks, each at its own best "
+            "learning rates, mean and range over three seeds that no search used "
+            "(`python -m benchmarks.gallery_curves`).",
             f"<style>{asset('page.css')}</style>",
             *shown,
         ]
     )
 
 
-def _exhibit(path: Path, comparison: dict[str, Any]) -> str:
+def _exhibit(path: Path, comparison: dict[str, Any], curves: list[dict[str, Any]]) -> str:
     """Return a discovered optimizer's section."""
     from evosearch.language.library import LIBRARY
     from evosearch.language.mathml import mathml
@@ -139,6 +143,7 @@ def _exhibit(path: Path, comparison: dict[str, Any]) -> str:
             if mean < -2 * error:
                 worse.append(f"{task} ({title} is ahead by {-mean:.3f} ± {error:.3f})")
     chart = f"<figure>{intervals('lead, ± 2 standard errors', rows)}</figure>" if rows else ""
+    chart += _training(name, curves)
     source = path.with_suffix(".py").read_text("utf-8")
     (class_,) = re.findall(r'__all__ = \["(\w+)"\]', source)
     parts = [
@@ -155,6 +160,21 @@ def _exhibit(path: Path, comparison: dict[str, Any]) -> str:
         f"optimizer = {class_}(model.named_parameters(), lr={rate:g})\n```"
     )
     return "\n\n".join(parts)
+
+
+def _training(name: str, curves: list[dict[str, Any]]) -> str:
+    """Return how a discovered optimizer trains beside AdamW, Lion and Muon, a figure for a task."""
+    from evosearch.report.curves import Curve, curve_chart
+
+    known = [Curve.from_json(data) for data in curves]
+    figures: list[str] = []
+    for task in dict.fromkeys(curve.task for curve in known):
+        labels = (name, "AdamW", "Lion", "Muon")
+        found = {curve.label: curve for curve in known if curve.task == task}
+        drawn = curve_chart([found[label] for label in labels if label in found])
+        figures.append(f"<figure>{drawn}<figcaption>{task}</figcaption></figure>")
+    narrow = "grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr))"
+    return f'<div class="grid2 small" style="{narrow}">{"".join(figures)}</div>'
 
 
 def api() -> str:

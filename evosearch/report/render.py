@@ -245,7 +245,7 @@ def _training(run: Run, c: Candidate, curves: Sequence[Curve]) -> Iterable[str]:
 def _update(c: Candidate) -> Iterable[str]:
     from evosearch.language.known import known, rest_of
     from evosearch.language.liveness import strip
-    from evosearch.report.response import response_chart, spectrum_chart
+    from evosearch.report.response import response_chart, spectrum_chart, state_chart
 
     matrix, rest = strip(c.program.matrix), strip(rest_of(c.program))
     adamw = strip(known("adamw").matrix)
@@ -265,6 +265,12 @@ def _update(c: Candidate) -> Iterable[str]:
         "spectrum with a little noise goes in. A flat line treats all directions alike."
     )
     charts.append(figure(spectrum_chart([(f"#{c.id}", matrix), ("AdamW", adamw)]), caption))
+    if matrix.states:
+        caption = (
+            "The states of the rule for hidden matrices, and its update, while the mean of the "
+            "gradient, with noise of size 1, turns from 1 to \N{MINUS SIGN}1: how fast it forgets."
+        )
+        charts.append(figure(state_chart(matrix), caption))
     yield f'<div class="grid2">{"".join(charts)}</div>'
 
 

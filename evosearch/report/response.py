@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from evosearch.language.rule import Rule
 
-__all__ = ["response_chart", "spectrum_chart"]
+__all__ = ["response_chart", "spectrum_chart", "state_chart"]
 
 _HISTORY: Final = 100
 _HISTORIES: Final = 256
@@ -27,6 +27,8 @@ _POINTS: Final = 81
 _ROWS: Final = 32
 _COLS: Final = 20
 _STEPS: Final = 30
+_TURN: Final = 50
+"""Steps after which the gradient's mean changes its sign."""
 
 
 def response_chart(rule: Rule) -> str:
@@ -97,6 +99,50 @@ def spectrum_chart(rules: Sequence[tuple[str, Rule]]) -> str:
     return chart(
         ChartAxis("singular value, by rank"), ChartAxis("share of the largest", log=True), (), lines
     )
+
+
+def state_chart(rule: Rule) -> str:
+    """Return states and update over the steps while the gradient's mean turns from 1 to -1.
+
+    Of an elementwise rule means are drawn, of another one root mean squares: its states may be
+    rotated. Gradients have noise of size 1.
+
+    Args:
+        rule: A rule with states.
+    """
+    import torch
+
+    from evosearch.training.codegen import compile_rule
+
+    compiled = compile_rule(rule)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(2 * _TURN, 1, _ROWS, _COLS, generator=generator)
+    means = torch.ones(2 * _TURN).index_fill(0, torch.arange(_TURN, 2 * _TURN), -1.0)
+    states = [noise.new_zeros(1, *s.sizes(_ROWS, _COLS)) for s in compiled.states]
+    names = [state.name for state in rule.states]
+    rows: dict[str, list[tuple[float, float]]] = {"gradient": [], "update": []}
+    rows |= {name: [] for name in names if name not in rows}
+
+    def size(tensor: Tensor) -> float:
+        return float(tensor.mean() if rule.elementwise else tensor.square().mean().sqrt())
+
+    for step in range(1, 2 * _TURN + 1):
+        gradient = noise[step - 1] + means[step - 1]
+        update, *states = compiled.update(gradient * 0.0, gradient, float(step), *states)
+        shown = {"gradient": gradient, "update": update, **dict(zip(names, states, strict=True))}
+        for name, tensor in shown.items():
+            value = size(tensor)
+            # Neither infinite nor NaN, nor 0 where equal factors are equally far.
+            if abs(value) < 1e30 and (rule.elementwise or value > 0):
+                rows[name].append((float(step), value))
+    kinds = {"gradient": "c5 dash", "update": "c1"}
+    lines = [
+        ChartLine(points, name, kinds.get(name, f"c{2 + i % 3}"))
+        for i, (name, points) in enumerate(rows.items(), start=-2)
+    ]
+    up = ChartAxis("mean", level=0.0)
+    up = up if rule.elementwise else ChartAxis("root mean square", log=True)
+    return chart(ChartAxis("step", low=0.0), up, (), lines)
 
 
 def _follow(rule: Rule, gradients: Sequence[Tensor]) -> list[Tensor]:

@@ -306,7 +306,10 @@ class _Frame:
             at = self.x(value)
             kind = "zero" if value == level else "grid"
             yield f'<path class="{kind}" d="M{at:.1f} {self.top:g}V{low:g}"/>'
-            yield f'<text x="{at:.1f}" y="{low + 19:g}" class="x">{_number(value)}</text>'
+            number = _number(value)
+            inside = at + _LETTER * len(number) / 2 < _WIDTH
+            place, anchor = (at, "x") if inside else (_WIDTH - 1.0, "y")
+            yield f'<text x="{place:.1f}" y="{low + 19:g}" class="{anchor}">{number}</text>'
         middle = (self.left + right) / 2
         yield f'<text x="{middle:g}" y="{self.height - 6:g}" class="x">{escape(label)}</text>'
 
@@ -337,7 +340,7 @@ def _decades(low: float, high: float) -> tuple[float, ...]:
     stride = -(-(last - first) // 6)
     last = first + stride * -(-(last - first) // stride)
     powers = [10.0**i for i in range(first, last + 1, stride)]
-    if last - first > 2:
+    if last - first > 3:
         return tuple(powers)
     ticks = [p * f for p in powers for f in (1, 3)][:-1]
     inner = [t for t in ticks if low <= t <= high]

@@ -11,7 +11,7 @@ import pytest
 from evosearch.language.known import known
 from evosearch.report import curves
 from evosearch.report.render import render
-from evosearch.report.response import response_chart, spectrum_chart
+from evosearch.report.response import response_chart, spectrum_chart, state_chart
 from evosearch.runs.run import Run
 
 
@@ -82,6 +82,15 @@ def test_momentum_remembers_and_sgd_does_not():
     assert all(b[1] > a[1] for b, a in zip(before, after, strict=True))
     sgd = response_chart(known("sgd").matrix)
     assert places(sgd, "mean 0") == places(sgd, "mean 1")
+
+
+def test_momentum_follows_a_gradient_that_turns_and_muon_keeps_its_size():
+    chart = state_chart(known("momentum").matrix)
+    m, update = places(chart, "m"), places(chart, "update")
+    assert m == update
+    assert m[49][1] < m[-1][1]  # downwards is more: it was positive, and is negative
+    muon = places(state_chart(known("muon").matrix), "update")
+    assert max(y for _, y in muon) - min(y for _, y in muon) < 30  # its size does not change
 
 
 def test_muon_flattens_the_spectrum_and_sgd_leaves_it():
