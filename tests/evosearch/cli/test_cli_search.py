@@ -104,7 +104,7 @@ def test_a_search_stops_at_a_number_or_a_score_and_goes_on_to_the_same_history(
     assert Run.open(directory).state == "stopped"
 
 
-@pytest.mark.parametrize("records", [1, 6])
+@pytest.mark.parametrize("records", [pytest.param(1, marks=pytest.mark.slow), 6])
 def test_an_interrupted_run_resumes_to_the_same_history(tmp_path, evosearch, small_run, records):
     seen = 0
 
