@@ -11,16 +11,39 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from evosearch.errors import DataError
 from evosearch.storage.atomic_write import write_all
+from evosearch.storage.json_record import JsonRecord
 
-__all__ = ["log_file", "looks", "note_look"]
+__all__ = ["Look", "log_file", "looks", "note_look"]
 
 _FOLDER: Final = Path("discovered")
+
+
+@dataclass(frozen=True)
+class Look(JsonRecord):
+    """One use of tasks that searches do not see."""
+
+    look: int
+    """Its number, from 1."""
+    time: str
+    """In UTC, as ISO 8601."""
+    purpose: str
+    """The command."""
+    tasks: tuple[str, ...]
+    programs: tuple[str, ...]
+    """Digests of what was evaluated."""
+    seeds: int
+    """Paired seeds a task."""
+    finalists: tuple[str, ...] = ()
+    """Names of those that claims are about; the first looks lack it, and the plan."""
+    plan: str = ""
+    """How they are tested."""
 
 
 def log_file() -> Path:
@@ -64,20 +87,20 @@ def note_look(
         return 0
     log = log or log_file()
     count = len(looks(log)) + 1
-    look = {
-        "look": count,
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "purpose": purpose,
-        "tasks": held_out,
-        "programs": [hashlib.sha256(text.encode()).hexdigest()[:16] for text in programs],
-        "seeds": seeds,
-    }
-    look |= {"finalists": found} if (found := list(finalists)) else {}
-    look |= {"plan": plan} if plan else {}
+    look = Look(
+        look=count,
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        purpose=purpose,
+        tasks=tuple(held_out),
+        programs=tuple(hashlib.sha256(text.encode()).hexdigest()[:16] for text in programs),
+        seeds=seeds,
+        finalists=tuple(finalists),
+        plan=plan,
+    )
     try:
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
-            write_all(descriptor, (json.dumps(look) + "\n").encode())
+            write_all(descriptor, (json.dumps(look.to_json()) + "\n").encode())
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -88,7 +111,7 @@ def note_look(
     return count
 
 
-def looks(log: Path) -> list[dict[str, Any]]:
+def looks(log: Path) -> list[Look]:
     """Return all looks so far, oldest first.
 
     Raises:
@@ -100,15 +123,13 @@ def looks(log: Path) -> list[dict[str, Any]]:
         return []
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read the uses of held-out tasks in {log}: {error}") from None
-    found: list[dict[str, Any]] = []
+    found: list[Look] = []
     for number, line in enumerate(lines, 1):
         try:
-            look = json.loads(line)
-            assert isinstance(look["tasks"], list)
-        except (ValueError, TypeError, KeyError, AssertionError):
+            found.append(Look.from_json(json.loads(line)))
+        except ValueError:  # no JSON, or of another form
             raise DataError(
                 f"{log}, line {number}: expected the note of a use of held-out tasks, found "
                 f"{line[:60]!r}; restore the file from version control"
             ) from None
-        found.append(look)
     return found

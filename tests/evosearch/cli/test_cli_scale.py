@@ -42,9 +42,9 @@ def test_it_compares_and_notes_the_look_once(scale, tmp_path):
     assert "Rank correlation" in again.stdout
     assert "Best at the edge of what was tried: momentum" in again.stdout
     (look,) = looks(tmp_path / "held_out.jsonl")
-    assert look["tasks"] == ["char_lm_scale"]
-    assert look["finalists"] == ["new"]
-    assert "5 trials each on 1 seeds" in look["plan"]
+    assert look.tasks == ("char_lm_scale",)
+    assert look.finalists == ("new",)
+    assert "5 trials each on 1 seeds" in look.plan
     assert found["look"] == 1
     assert json.loads((tmp_path / "runs/scale-char_lm_scale/result.json").read_text())["look"] == 1
 

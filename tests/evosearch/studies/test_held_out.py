@@ -16,9 +16,9 @@ def test_looks_are_counted_and_kept(tmp_path):
     assert note_look("compare", ["char_lm_2layer"], ["a"], 4, log) == 2
     assert log.read_bytes().startswith(before)
     first, second = looks(log)
-    assert (first["tasks"], first["purpose"], first["seeds"]) == (["digits_vit"], "promote", 8)
-    assert first["programs"][0] == second["programs"][0]
-    assert len(set(first["programs"])) == 2
+    assert (first.tasks, first.purpose, first.seeds) == (("digits_vit",), "promote", 8)
+    assert first.programs[0] == second.programs[0]
+    assert len(set(first.programs)) == 2
 
 
 def test_other_tasks_leave_no_trace(tmp_path):

@@ -128,9 +128,9 @@ def test_the_command_notes_the_look_and_writes_its_result(tmp_path, monkeypatch)
     assert {row["split"] for row in found["tests"]} == {"select", "larger"}
     assert set(found["totals"]) == {"lion", "tuned adamw", "tuned lion", "tuned muon"}
     (look,) = looks(tmp_path / "held_out.jsonl")
-    assert look["tasks"] == ["varying_batch_large"]
-    assert look["finalists"] == ["lion"]
-    assert "6 trials each" in look["plan"]
+    assert look.tasks == ("varying_batch_large",)
+    assert look.finalists == ("lion",)
+    assert "6 trials each" in look.plan
 
 
 @pytest.mark.parametrize("tasks", ["varying_batch_large,varying_batch_large", "nowhere"])
