@@ -225,7 +225,8 @@ class Results:
         defaults = str(inspect.signature(cls.__init__))
         formula = re.findall(r"^ {8}\S.*", str(cls.__doc__).partition("Args:")[0], re.MULTILINE)
         rule = formula if source else torch.__version__
-        return hashlib.sha256(f"{rule}{defaults}{self._steps}".encode()).hexdigest()[:16]
+        made = [inspect.getsource(x) for x in (problems, digits, text, Transformer, conv_net)]
+        return hashlib.sha256(f"{rule}{defaults}{made}{self._steps}".encode()).hexdigest()[:16]
 
 
 def row(name: str, reached: list[dict[int, float]]) -> str:

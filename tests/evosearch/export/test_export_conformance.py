@@ -70,9 +70,19 @@ OTHERS = _exported(map(known, _SELDOM))
 DISCOVERIES = _discovered()
 SUBJECTS = [*EXPORTED, *DISCOVERIES]
 
-FAILED = {("ScheduleFreeAdamW", "loss_falls_under_schedules")}
-"""It reads the learning rate off its last two moves, as if that were linear in the step: one that
-is halved at once, as here by a LambdaLR, seems to be 0 next. It is meant for no schedule."""
+_NULL_SPACE = "the problem's gradients have rank 1, and rounding turns the rest of a basis around"
+FAILED = {
+    "ScheduleFreeAdamW": {
+        "loss_falls_under_schedules": "it takes the rate to be linear in the step, none other"
+    },
+    "Prodigy": {
+        "half_precision_trains": "it starts with steps of a millionth, which bfloat16 has not"
+    },
+    "OrthogonalSGDM": {"capturable_is_the_same": _NULL_SPACE},
+    "SoapMuon": {"capturable_is_the_same": _NULL_SPACE},
+    "SPlus": {"capturable_is_the_same": _NULL_SPACE},
+}
+"""What known optimizers do not pass, by class and check, and what it is about them."""
 
 
 class TestConformance(TestCase):
@@ -103,8 +113,8 @@ class TestConformance(TestCase):
                 check(optim_info)
             except Exception as error:
                 failed[check.__name__] = repr(error)
-        name = optim_info.optim_cls.__name__
-        assert failed.keys() == {check for which, check in FAILED if which == name}, failed
+        allowed = FAILED.get(optim_info.optim_cls.__name__, {})
+        assert failed.keys() == allowed.keys(), failed
 
 
 instantiate_device_type_tests(TestConformance, globals(), only_for="cpu")
