@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -52,7 +53,8 @@ def simplify(
         bool, typer.Option("--measure", help="Then train, to see what can be left out or rounded.")
     ] = False,
     budget: Annotated[
-        int | None, typer.Option(min=1, help="Training runs that --measure may take.")
+        int | None,
+        typer.Option(min=1, help="Training runs after which --measure starts no other test."),
     ] = None,
     tasks: Annotated[
         str | None,
@@ -68,7 +70,7 @@ def simplify(
     By exact laws, checked on probes, in seconds. With --measure, what is left out or rounded is
     then trained against the original on fresh seeds of the run's tasks (of cheap ones, for a
     program without a run), and stays out if nothing is lost beyond a margin; this takes minutes to
-    hours, of which --budget sets the most. What was trained is kept in runs/measured, so that the
+    hours, which --budget bounds. What was trained is kept in runs/measured, so that the
     same command goes on after an interruption. With -o, write the simplified program's text to a
     file, which all commands read. The certificate of a candidate's program is kept in its run.
 
@@ -91,7 +93,8 @@ def simplify(
         test = _noninferiority_test(chosen, tasks)
         if budget is not None:
             test = replace(test, budget=budget)
-        simplified = approximate(simplified, test, progress_console().print)
+        tell = partial(progress_console().print, soft_wrap=True)
+        simplified = approximate(simplified, test, tell)
     if chosen.run and chosen.candidate and not genome:
         _keep(chosen.run.directory / CERTIFICATES, chosen.candidate.id, simplified.to_json())
     if output is not None:

@@ -11,6 +11,7 @@ hyperparameter, and small tasks say nothing about how much of it a large one nee
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -139,7 +140,8 @@ class _Search:
         if not self._spent:
             return text
         left = self._seconds / self._spent * max(0, self.test.budget - self._spent)
-        return f"{text}, at most {left / 60:.0f} minutes more"
+        minutes = math.ceil(left / 60)
+        return f"{text}, at most {minutes} minute{'' if minutes == 1 else 's'} more"
 
     def _screen(self, proposals: list[_Change]) -> list[PairedTest]:
         replicates = range(self._next, self._next + self.test.screening)
