@@ -173,8 +173,9 @@ def _real(run: Run, c: Candidate) -> Iterable[str]:
         rows.append((holds, f"{text}, {'above' if holds else 'not above'} two standard errors."))
     tasks = c.task_scores()
     losing = [t for t, s in tasks.items() if s.se is not None and s.mean + 2 * s.se < 0]
-    words = f"worse than AdamW on {', '.join(losing)}" if losing else "worse on no task"
-    rows.append((not losing, f"By two standard errors it is {words} of {len(tasks)}."))
+    words = f"worse than AdamW on {', '.join(losing)}" if losing else "worse on none"
+    of = f"{len(tasks)} task{'s' if len(tasks) > 1 else ''}"
+    rows.append((not losing, f"Of {of} it is {words}, by two standard errors."))
     edges = list(dict.fromkeys(m.task for m in c.measurements if m.edge))
     if edges:
         rows.append((None, f"On {', '.join(edges)} {_EDGE}."))
@@ -189,7 +190,9 @@ def _real(run: Run, c: Candidate) -> Iterable[str]:
                 "better AdamW may exist there, and all scores be too high.",
             )
         )
-    rows.append((None, f"Of its tasks: {run.foresight} (`evosearch calibrate`)."))
+    calibrated = run.manifest["config"].get("calibration") is not None
+    told = f"What its tasks foretell: {run.foresight} (`evosearch calibrate`)."
+    rows.append((True if calibrated else None, told))
     rows.append(
         (
             None,
@@ -325,7 +328,8 @@ def _descent(run: Run, c: Candidate, front: Sequence[int], ranked: Sequence[int]
     while line[-1].parents:
         line.append(ancestors[line[-1].parents[0]])
     yield paragraph(
-        f"{len(line) - 1} steps from its start, oldest first: what each changed and gained."
+        f"{len(line) - 1} step{'' if len(line) == 2 else 's'} from its start, oldest first: "
+        "what each changed and gained."
     )
     items: list[str] = []
     before: Candidate | None = None

@@ -125,7 +125,15 @@ if (live) {
         const keep = (selector, is) => [...document.querySelectorAll(selector)].map((e) => is(e));
         const open = keep("main details", (e) => e.open);
         const chosen = keep("main input[type=radio]", (e) => e.checked);
+        const zoomed = new Map();
+        for (const svg of document.querySelectorAll("main svg.chart")) {
+          if (svg.home && svg.getAttribute("viewBox") !== svg.home) zoomed.set(svg.getAttribute("aria-label"), svg);
+        }
         document.querySelector("main").replaceWith(fresh.querySelector("main"));
+        for (const svg of document.querySelectorAll("main svg.chart")) {
+          const before = zoomed.get(svg.getAttribute("aria-label"));
+          if (before) zoom(svg, before.getAttribute("viewBox").split(" ").map(Number));
+        }
         if (chosenId !== null) pick(chosenId);
         document.querySelectorAll("main details").forEach((e, i) => (e.open = open[i] ?? e.open));
         document.querySelectorAll("main input[type=radio]").forEach((e, i) => (e.checked = chosen[i] ?? e.checked));

@@ -74,7 +74,7 @@ class ChartAxis:
     high: float | None = None
     """Values above it are drawn at the edge."""
     level: float | None = None
-    """A value that is marked by a line across."""
+    """A value that is marked by a line across; the axis reaches to it."""
 
 
 def chart(
@@ -93,6 +93,8 @@ def chart(
     ys += [edge for line in lines for _, *edges in line.band for edge in edges]
     if not xs:
         return _EMPTY
+    xs += [] if x.level is None else [x.level]
+    ys += [] if y.level is None else [y.level]
     named = [line for line in lines if line.name]
     legend = _legend_rows(named)
     frame = _Frame(_scale(x, xs), _scale(y, ys), _MARGIN + _LEGEND * len(legend))

@@ -139,6 +139,15 @@ def test_points_lie_where_their_values_are():
     assert all(0 <= x <= width and 0 <= y <= height for x, y in places.values())
 
 
+def test_a_level_is_marked_where_it_is_though_no_value_reaches_it():
+    points = [ChartPoint(0, -0.7, "a"), ChartPoint(1, -0.5, "b")]
+    svg = chart(X, ChartAxis("y", level=0.0), points)
+    (line,) = (e for e in ElementTree.fromstring(svg).iter() if e.get("class") == "zero")
+    level = float(line.get("d").split()[1].partition("H")[0])
+    (_, a), (_, b) = drawn(svg).values()
+    assert (b - level) / (a - level) == pytest.approx(0.5 / 0.7, abs=0.01)
+
+
 def test_on_a_logarithmic_axis_equal_factors_are_equally_far():
     points = [ChartPoint(x, 0.0, f"{x}") for x in (0.001, 0.01, 0.1)]
     (a, _), (b, _), (c, _) = drawn(chart(ChartAxis("x", log=True), Y, points)).values()

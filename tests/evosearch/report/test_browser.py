@@ -242,6 +242,8 @@ def test_a_live_page_grows_and_keeps_what_was_chosen(browser, small_run, tmp_pat
         page.on("console", lambda message: wrong.append(message.text))
         page.goto(address)
         page.locator("label", has_text="by state").click()
+        page.locator("#descent").get_by_label("closer").click()
+        near = page.locator("#descent svg").get_attribute("viewBox")
         before = page.locator("#search").inner_text()
         journal.append_many(records[3:])
         journal.close()
@@ -249,6 +251,7 @@ def test_a_live_page_grows_and_keeps_what_was_chosen(browser, small_run, tmp_pat
         assert "16 of 16" not in before
         assert page.locator("label", has_text="by state").locator("visible=true").count() == 1
         assert page.locator("#by1").is_checked()
+        assert page.locator("#descent svg").get_attribute("viewBox") == near != "0 0 560 300"
         server.shutdown()
         page.close()
     assert wrong == []
