@@ -214,12 +214,11 @@ def _finds(rows: Sequence[_Row]) -> Iterable[str]:
 
 def _study(study: Mapping[str, Any]) -> Iterable[str]:
     arms = [("evolution", study), *sorted(study["controls"].items())]
-    target = str(study["target"]).capitalize()
+    target, start = _title(str(study["target"])), _title(str(study["start"]))
     n, hits = study["seeds"], study["strict"]
     low, high = study["strict_interval"]
     yield paragraph(
-        f"{target} was found again from {study['start']} with {hits} of {n} seeds "
-        f"({low:.0%} to {high:.0%})."
+        f"{target} was found again from {start} with {hits} of {n} seeds ({low:.0%} to {high:.0%})."
     )
     budgets = {
         name: max((r["evaluations"] for r in study["runs"] if r["arm"] == name), default=0)
@@ -259,6 +258,13 @@ def _study(study: Mapping[str, Any]) -> Iterable[str]:
         note=True,
     )
     yield f"<p>{inline(str(study['definition'])).html}</p>"
+
+
+def _title(name: str) -> str:
+    """Return a known optimizer's title; an idea, which is none, begins with a capital letter."""
+    from evosearch.language.library import LIBRARY
+
+    return LIBRARY[name].title if name in LIBRARY else name.capitalize()
 
 
 def _median(value: float | None) -> str:

@@ -196,7 +196,7 @@ def test_a_study_is_one_page(study, tmp_path):
     assert result.exit_code == 0, result.output
     text = file.read_text(encoding="utf-8")
     hits = summary.evolution.strict
-    assert f"Muon was found again from adamw with {hits} of 2 seeds" in text
+    assert f"Muon was found again from AdamW with {hits} of 2 seeds" in text
     for arm in (EVOLUTION, *CONTROLS):
         assert f'<td class="text">{arm}</td>' in text
         assert f">{arm}, seed 0</a>" in text
