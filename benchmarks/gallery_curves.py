@@ -1,6 +1,6 @@
 """How the discovered optimizers train beside AdamW, Lion and Muon: the curves of the gallery.
 
-    python -m benchmarks.gallery_curves [-o discovered/comparisons/curves.json]
+    python -m benchmarks.gallery_curves [-o discovered/curves/gallery.json]
 
 Each is trained on the tasks of the preset `quickstart` at its own best learning rates, on seeds
 that no search used, with the constants that it was found with; Lion and Muon have their textbooks'
@@ -31,7 +31,7 @@ DIGITS: Final = 5
 def main() -> None:
     """Train what is not there yet."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("-o", "--output", type=Path, default=FOLDER / "comparisons" / "curves.json")
+    parser.add_argument("-o", "--output", type=Path, default=FOLDER / "curves" / "gallery.json")
     output: Path = parser.parse_args().output
     config = evosearch.preset(PRESET)
     kept: list[dict[str, Any]] = json.loads(output.read_text("utf-8")) if output.exists() else []

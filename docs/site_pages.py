@@ -101,7 +101,7 @@ def gallery() -> str:
 
     folder = ROOT / "discovered"
     comparison = json.loads((folder / "comparisons" / "quickstart.json").read_text("utf-8"))
-    curves = json.loads((folder / "comparisons" / "curves.json").read_text("utf-8"))
+    curves = json.loads((folder / "curves" / "gallery.json").read_text("utf-8"))
     shown = [_exhibit(path, comparison, curves) for path in sorted(folder.glob("*.json"))]
     return "\n\n".join(
         [
