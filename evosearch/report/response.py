@@ -3,21 +3,28 @@
 An elementwise rule is shown as a function: after a hundred gradients of some mean, with noise of
 size 1, which update does the next gradient bring? A rule for matrices is shown by what it does to
 singular values: a gradient with a falling spectrum goes in, and the update's spectrum comes out.
+
+The numpy column of the op table computes it: to import torch would take longer, and three times the
+memory, than all else that a report of a long run needs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from evosearch.language.rule import Rule
 from evosearch.runs.svg import ChartAxis, ChartLine, chart
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from evosearch.language.rule import Rule
+from primitives.table import OPS
 
 __all__ = ["response_chart", "spectrum_chart", "state_chart"]
+
+_Array = NDArray[np.floating[Any]]
+_States = dict[str, Any]
+"""Arrays, or numbers where a rule makes such of a state, by name."""
 
 _HISTORY: Final = 100
 _HISTORIES: Final = 256
@@ -37,21 +44,13 @@ def response_chart(rule: Rule) -> str:
     Args:
         rule: An elementwise rule.
     """
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(_HISTORY, 1, _HISTORIES, 1, generator=generator)
-    means = torch.tensor(_MEANS).view(1, -1, 1, 1)
-    states = _follow(rule, list(noise + means))
-    last = torch.linspace(-_SPAN, _SPAN, _POINTS)
+    noise = _noise(_HISTORY, 1, _HISTORIES, 1)
+    states = _follow(rule, noise + _column(_MEANS))
+    last = np.linspace(-_SPAN, _SPAN, _POINTS)
     shape = (len(_MEANS), _HISTORIES, _POINTS)
-    update = _update(
-        rule,
-        last.view(1, 1, -1).expand(shape).contiguous(),
-        _HISTORY + 1,
-        [state.expand(shape).contiguous() for state in states],
-    )
-    middle = update.mean(dim=1).double()
+    wide = np.broadcast_to(last.astype(np.float32), shape)
+    update, _ = _step(rule, wide, _HISTORY + 1, states)
+    middle = np.broadcast_to(update, shape).mean(axis=1, dtype=np.float64)
     lines = [
         ChartLine(
             [(g, u) for g, u in zip(last.tolist(), row.tolist(), strict=True) if abs(u) < 1e30],
@@ -74,26 +73,22 @@ def spectrum_chart(rules: Sequence[tuple[str, Rule]]) -> str:
     Args:
         rules: Names and rules for matrices.
     """
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    left, _ = torch.linalg.qr(torch.randn(_ROWS, _COLS, generator=generator))
-    right, _ = torch.linalg.qr(torch.randn(_COLS, _COLS, generator=generator))
-    falling = torch.arange(1, _COLS + 1).float().pow(-1.5)
-    signal = left @ torch.diag(falling) @ right.T
-    noise = torch.randn(_STEPS, _ROWS, _COLS, generator=generator) * 0.002
-    gradients = list((signal + noise)[:, None])
+    noise = 0.002 * _noise(_STEPS, 1, _ROWS, _COLS)
+    left, right = (np.linalg.qr(_noise(n, _COLS))[0] for n in (_ROWS, _COLS))
+    falling = np.arange(1.0, _COLS + 1, dtype=np.float32) ** -1.5
+    gradients = (left * falling) @ right.T + noise
     spectra = [("gradient", gradients[-1])]
     for name, rule in rules:
-        *before, last = gradients
-        states = _follow(rule, before)
-        spectra.append((name, _update(rule, last, _STEPS, states)))
+        update, _ = _step(rule, gradients[-1], _STEPS, _follow(rule, gradients[:-1]))
+        spectra.append((name, update))
     lines: list[ChartLine] = []
     for number, (name, matrix) in enumerate(spectra):
-        values = torch.linalg.svdvals(matrix[0].double())
-        if not bool(values.isfinite().all()) or float(values[0]) <= 0.0:
+        if not np.isfinite(matrix).all():
             continue
-        shares = (values / values[0]).clamp(min=1e-4).tolist()
+        values = np.linalg.svd(matrix[0].astype(np.float64), compute_uv=False)
+        if values[0] <= 0.0:
+            continue
+        shares = np.maximum(values / values[0], 1e-4).tolist()
         kind = ("c5 dash", "c1", "c2", "c3")[min(number, 3)]
         lines.append(ChartLine(list(enumerate(shares, start=1)), name, kind))
     return chart(
@@ -110,28 +105,19 @@ def state_chart(rule: Rule) -> str:
     Args:
         rule: A rule with states.
     """
-    import torch
-
-    from evosearch.training.codegen import compile_rule
-
-    compiled = compile_rule(rule)
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(2 * _TURN, 1, _ROWS, _COLS, generator=generator)
-    means = torch.ones(2 * _TURN).index_fill(0, torch.arange(_TURN, 2 * _TURN), -1.0)
-    states = [noise.new_zeros(1, *s.sizes(_ROWS, _COLS)) for s in compiled.states]
-    names = [state.name for state in rule.states]
+    means = np.repeat(_column((1.0, -1.0)).ravel(), _TURN).reshape(-1, 1, 1, 1)
+    gradients = _noise(2 * _TURN, 1, _ROWS, _COLS) + means
+    states = _zeros(rule, gradients[0])
+    names = list(states)
     rows: dict[str, list[tuple[float, float]]] = {"gradient": [], "update": []}
     rows |= {name: [] for name in names if name not in rows}
 
-    def size(tensor: Tensor) -> float:
-        return float(tensor.mean() if rule.elementwise else tensor.square().mean().sqrt())
-
-    for step in range(1, 2 * _TURN + 1):
-        gradient = noise[step - 1] + means[step - 1]
-        update, *states = compiled.update(gradient * 0.0, gradient, float(step), *states)
-        shown = {"gradient": gradient, "update": update, **dict(zip(names, states, strict=True))}
-        for name, tensor in shown.items():
-            value = size(tensor)
+    for step, gradient in enumerate(gradients, start=1):
+        update, states = _step(rule, gradient, step, states)
+        for name, array in {"gradient": gradient, "update": update, **states}.items():
+            wide = np.asarray(array, np.float64)
+            with np.errstate(all="ignore"):
+                value = float(wide.mean() if rule.elementwise else np.sqrt(np.square(wide).mean()))
             # Neither infinite nor NaN, nor 0 where equal factors are equally far.
             if abs(value) < 1e30 and (rule.elementwise or value > 0):
                 rows[name].append((float(step), value))
@@ -145,19 +131,40 @@ def state_chart(rule: Rule) -> str:
     return chart(ChartAxis("step", low=0.0), up, (), lines)
 
 
-def _follow(rule: Rule, gradients: Sequence[Tensor]) -> list[Tensor]:
-    """Return the states after some gradients (lanes, rows, columns), the parameter being 0."""
-    from evosearch.training.codegen import compile_rule
+def _noise(*shape: int) -> _Array:
+    """Return standard normal numbers, the same at each call."""
+    return np.random.Generator(np.random.PCG64(0)).standard_normal(shape, np.float32)
 
-    compiled = compile_rule(rule)
-    lanes, rows, columns = gradients[0].shape
-    states = [gradients[0].new_zeros(lanes, *s.sizes(rows, columns)) for s in compiled.states]
+
+def _column(means: Sequence[float]) -> _Array:
+    return np.array(means, np.float32).reshape(1, -1, 1, 1)
+
+
+def _zeros(rule: Rule, gradient: _Array) -> _States:
+    """Return the states that a rule begins with on gradients (lanes, rows, columns)."""
+    lanes, rows, columns = gradient.shape
+    return {
+        s.name: np.zeros((lanes, *s.shape.sizes(rows, columns)), np.float32) for s in rule.states
+    }
+
+
+def _follow(rule: Rule, gradients: _Array) -> _States:
+    """Return the states after some gradients (steps, lanes, rows, columns)."""
+    states = _zeros(rule, gradients[0])
     for step, gradient in enumerate(gradients, start=1):
-        _, *states = compiled.update(gradient * 0.0, gradient, float(step), *states)
+        _, states = _step(rule, gradient, step, states)
     return states
 
 
-def _update(rule: Rule, gradient: Tensor, step: int, states: Sequence[Tensor]) -> Tensor:
-    from evosearch.training.codegen import compile_rule
-
-    return compile_rule(rule).update(gradient * 0.0, gradient, float(step), *states)[0]
+def _step(rule: Rule, gradient: _Array, step: int, states: _States) -> tuple[_Array, _States]:
+    """Return a rule's update of a parameter that is 0, and its next states."""
+    free = rule.free
+    values: dict[str, Any] = {"w": np.zeros_like(gradient), "g": gradient, **states}
+    with np.errstate(all="ignore"):
+        for statement in free.body:
+            op = OPS[statement.op]
+            arguments = [values[a] if isinstance(a, str) else a for a in statement.args]
+            time = (float(step),) if op.uses_step else ()
+            values[statement.target] = op.numpy(*arguments, *time)
+    update = np.broadcast_to(values[free.update], gradient.shape)
+    return update, {name: values[name] for name in states}
