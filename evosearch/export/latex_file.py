@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["export_latex"]
 
-_LETTERS: Final = {"momentum": r"\mu", "beta": r"\beta", "eps": r"\varepsilon"}
+_GREEK: Final = ("alpha", "beta", "delta", "kappa", "rho", "sigma", "tau", "theta")
+"""Not gamma, lambda and mu, which are the learning rate, the weight decay and the momentum."""
+_LETTERS: Final = {letter: rf"\{letter}" for letter in _GREEK} | {
+    "momentum": r"\mu",
+    "eps": r"\varepsilon",
+}
 
 
 def export_latex(rules: RuleSet, *, name: str | None = None) -> str:

@@ -67,6 +67,7 @@ def test_latex_has_states_with_the_number_of_their_step() -> None:
     muon = export_latex(known("muon"))
     assert "% hidden matrices" in muon
     assert r"\operatorname{NS}_{5}" in muon
+    assert r"\alpha = 0.99, \varepsilon = 10^{-8}" in export_latex(known("rmsprop"))
 
 
 @pytest.mark.parametrize("rules", PROGRAMS, ids=lambda rules: rules.name)
