@@ -1,6 +1,6 @@
 """Kernels of our own against torch's: products, rows, Newton-Schulz, update rules, whole jobs.
 
-    python -m benchmarks.kernels [--repetitions 15]
+    python -m benchmarks.kernels [--repetitions 15] [--tasks micro,lm]
 
 Each line does the same work by both in turns, on one thread, and prints microseconds a lane and the
 ratio of the times, median and range of the repetitions; a repetition is the least of a few calls in
@@ -14,7 +14,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import nullcontext
 
 import torch
@@ -138,9 +138,9 @@ def gradients(table: Table) -> None:
         table.compare(f"gradient of {task}", lanes, gradient_of(Problem.of(get(task), (1,)), lanes))
 
 
-def jobs(table: Table) -> None:
+def jobs(table: Table, tasks: Container[str]) -> None:
     names = ["adamw", "lion", "muon"] * 2
-    for contest in CONTESTS:
+    for contest in (contest for contest in CONTESTS if contest.key in tasks):
         pairs = []
         for seed in range(4):  # the first is not counted
             seconds = []
@@ -155,6 +155,7 @@ def jobs(table: Table) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Kernels of our own against torch's.")
     parser.add_argument("--repetitions", type=int, default=15)
+    parser.add_argument("--tasks", default="micro,lm", help="whose jobs are timed")
     options = parser.parse_args()
     keep_freed_memory()
     table = Table(options.repetitions)
@@ -163,7 +164,7 @@ def main() -> None:
             part(table)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    jobs(table)
+    jobs(table, options.tasks.split(","))
     print(json.dumps(table.result))
 
 

@@ -274,7 +274,7 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "python -m benchmarks.driver": Slow("--workers 2 --packs 20 --repetitions 1"),
     "python -m benchmarks.lanes": Slow("--repetitions 1 --candidates 3 --runs 1 --tasks micro"),
     "python -m benchmarks.floor": Slow("--repetitions 1 --steps 2 --tasks micro"),
-    "python -m benchmarks.kernels": Slow("--repetitions 1"),
+    "python -m benchmarks.kernels": Slow("--repetitions 1 --tasks micro"),
     "python -m benchmarks.propose": Slow("--children 20 --repetitions 1 --evolve 20"),
     "python -m benchmarks.reach": Slow("--proposals 60 --starts sgd"),
     "python -m benchmarks.reach --proposals 5000": MINUTES,
