@@ -20,12 +20,12 @@ import statistics
 import tempfile
 import time
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import SimpleQueue, get_context
 from pathlib import Path
 
 import torch
 
+from evosearch.config.preflight import check_tasks
 from evosearch.config.schema import Config, preset
 from evosearch.runs.history import History
 from evosearch.runs.run import Run
@@ -55,7 +55,12 @@ def metered(job: AnyJob) -> Timed:
 
 def measure(config: Config, workers: int) -> Measured:
     """Run a search on so many workers."""
-    executor = RayExecutor(workers=workers, perform=metered, prepare=partial(prepare, config))
+    imprints = check_tasks(config)
+    executor = RayExecutor(
+        workers=workers,
+        perform=metered,
+        prepare=lambda: prepare(config, "cpu", imprints),  # whole, so that its types are checked
+    )
     started: list[tuple[float, float, float]] = []
 
     def observe(history: History) -> None:
