@@ -135,8 +135,8 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "evosearch transfer short_muon --task my_task.py --plan": OWN,
     "evosearch search --tasks my_task.py": f"{FEW} --set tasks.my_task.steps=5",
     "evosearch search --preset quickstart --set tasks.char_lm.path=my.txt": f"{FEW} {STEPS}",
-    "evosearch search --preset quickstart --set elasticity.digits_mlp=0.75 "
-    "--set elasticity.char_lm=0.075": f"{FEW} {STEPS}",
+    "evosearch search --preset quickstart --set elasticity.digits_mlp=1.0 "
+    "--set elasticity.char_lm=0.058": f"{FEW} {STEPS}",
     "evosearch search --config my.toml --set budget.evaluations=5000 --time-limit 60": (
         f"{SEARCH} {DIGITS} --time-limit 0.01"
     ),
@@ -202,7 +202,6 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "evosearch export muon --format optax": "",
     # Evaluating and comparing.
     "evosearch evaluate lion": f"{FAST} {DIGITS} --seeds 2",
-    "evosearch evaluate runs/quickstart-0 42 --seeds 6": Slow(FAST),
     "evosearch evaluate runs/quickstart-0 42 --seeds 8": Slow(FAST),
     "evosearch evaluate my_optimizer.program --tasks digits_mlp,char_lm": Slow(f"{FAST} {STEPS}"),
     "evosearch evaluate lion --tasks cifar10 --set tasks.cifar10.path=cifar-10-batches-bin": NotRun(
@@ -263,6 +262,8 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "python -m benchmarks.short_muon --batch 4 "
     "-o benchmarks/results/short_muon_batch4.json": MINUTES,
     "python -m benchmarks.lion_leaders -o benchmarks/results/lion_leaders.json": MINUTES,
+    "python -m benchmarks.quickstart_winners --seeds 10 --first-seed 2030 "
+    "-o benchmarks/results/quickstart_winners.json": MINUTES,
     "python -m benchmarks.mutants": MINUTES,
     "python -m benchmarks.known_optimizers": MINUTES,
     "python -m benchmarks.cores": MINUTES,

@@ -37,6 +37,7 @@ from evosearch.workers.start import start_workers
 if TYPE_CHECKING:
     from evosearch.config.schema import Config
     from evosearch.runs.front import Recommendation
+    from evosearch.simplify import Simplified
     from evosearch.workers.executor import Executor
 
 __all__ = ["resume", "search"]
@@ -372,6 +373,18 @@ _PURPOSES: Final = (
 """What the commands after a search are for, in their order."""
 
 
+def _named(simplified: Simplified) -> str:
+    """Return which known optimizer a program is, or its rule for matrices alone."""
+    from evosearch.recognize.recognize import recognize_rule
+
+    if simplified.recognition is not None:
+        return str(simplified.recognition)
+    rules = simplified.program
+    if rules.rest is not None and (matrix := recognize_rule(rules.matrix)) is not None:
+        return f"{matrix} for matrices, and none of the known optimizers for the rest"
+    return "none of the known optimizers"
+
+
 def _print_recommended(recommended: Recommendation) -> None:
     """Print which candidate to use, why, and its program simplified by exact laws."""
     from evosearch.recognize.recognize import recognize
@@ -385,8 +398,7 @@ def _print_recommended(recommended: Recommendation) -> None:
         for task, score in candidate.task_scores().items()
     ]
     write(f"Its scores: {', '.join(scores)}.")
-    known = simplified.recognition or "none of the known optimizers"
-    write(f"It is {known}. Simplified, {simplified.program.size} statements:\n")
+    write(f"It is {_named(simplified)}. Simplified, {simplified.program.size} statements:\n")
     text = str(simplified.program.renamed(candidate.name)).rstrip()
     for line in text.splitlines():
         write(f"  {line}" if line else "")
