@@ -262,6 +262,8 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "python -m benchmarks.short_muon --batch 4 "
     "-o benchmarks/results/short_muon_batch4.json": MINUTES,
     "python -m benchmarks.lion_leaders -o benchmarks/results/lion_leaders.json": MINUTES,
+    "python -m benchmarks.quickstart_edits --seeds 3 "
+    "-o benchmarks/results/quickstart_edits.json": MINUTES,
     "python -m benchmarks.quickstart_winners --seeds 10 --first-seed 2030 "
     "-o benchmarks/results/quickstart_winners.json": MINUTES,
     "python -m benchmarks.mutants": MINUTES,
