@@ -248,7 +248,7 @@ SMALL = (
     "budget.evaluations=60",
 )
 """A search that now and then finds no new constants of a form."""
-BY_SIZE = ("population.by_size=true", "budget.evaluations=40")
+BY_SIZE = ("population.by_size=true", "population.tuning=0.4", "budget.evaluations=40")
 
 
 @pytest.mark.parametrize("settings", [(), SMALL, BY_SIZE])

@@ -226,6 +226,7 @@ def test_by_size_forms_come_shortest_first_and_tuning_goes_on(scope: str) -> Non
     assert len(fresh) + len(tuned) + 1 == population.evaluations
     assert fresh
     assert tuned
+    assert population.proposals >= len(fresh) + len(tuned)
     sizes = [len(individual.genome.matrix.body) for individual in fresh]
     assert sizes == sorted(sizes)
     if scope == "matrix":

@@ -105,9 +105,11 @@ def test_where_everything_fails_the_search_goes_on_from_the_start() -> None:
     assert all(i.parents == (0,) for i in population.individuals[1:])
 
 
-def test_an_elite_that_fails_a_later_round_is_gone() -> None:
-    """A worker's memory or deadline may end a re-evaluation; the island must forget it too."""
-    population = Population(config_of("population.front=0", "budget.evaluations=60", tiers=1))
+@pytest.mark.parametrize("archive", [0.0, 0.5])
+def test_an_elite_that_fails_a_later_round_is_gone(archive: float) -> None:
+    """A worker's memory or deadline may end a re-evaluation; island and archive forget it too."""
+    settings = ("population.front=0", f"population.archive={archive}", "budget.evaluations=60")
+    population = Population(config_of(*settings, tiers=1))
     failed: set[int] = set()
     while (pack := population.propose()) is not None:
         if pack.confirms:
