@@ -14,7 +14,6 @@ from rich.text import Text
 
 from evosearch.cli.front_view import FrontView
 from evosearch.runs.candidate import Candidate
-from evosearch.runs.front import Scored
 from evosearch.runs.history import History
 from evosearch.runs.printable import plain
 from evosearch.runs.progress import duration, score_text
@@ -119,6 +118,8 @@ class ProgressView:
         """Return the front, made anew no oftener than costs a twentieth of the time."""
         start = time.monotonic()
         if start >= self._front_due and self._history.candidates:
+            from evosearch.runs.front import Scored  # numpy, which `--help` does without
+
             scored = Scored.of(self._history).whole()
             ids = [int(scored.ids[at]) for at in scored.front()[::-1]]
             self._front = FrontView([self._history.candidates[id_] for id_ in ids])

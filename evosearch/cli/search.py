@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["resume", "search"]
 
 _FOR_OWN: Final = "quickstart"
-"""The configuration of a search whose tasks alone are named."""
+"""The configuration of a search whose tasks alone are named, but for its start: an AdamW whose
+constants are of other tasks."""
 
 Workers = Annotated[
     int | None,
@@ -258,7 +259,7 @@ def _tell_cost(config: Config, workers: int | None, as_json: bool) -> None:
     write(
         f"\n{count} candidates take about {minutes:.2g} core-minutes, {minutes / processes:.2g} "
         f"min with {processes} worker{'s' if processes > 1 else ''}, if all reach the last tier; "
-        "grids that are extended and the best candidates' other rounds add about a third."
+        "grids that are extended and the best candidates' other rounds add about half."
     )
 
 
@@ -307,7 +308,7 @@ def _configuration(
     from evosearch.config.schema import PRESETS, load, preset
 
     if name is None and file is None and tasks is not None:
-        return preset(_FOR_OWN, settings, tasks), tasks[0]
+        return preset(_FOR_OWN, ["start=adamw", *settings], tasks), tasks[0]
     if (name is None) == (file is None):
         raise UsageError(
             f"expected either --preset ({', '.join(PRESETS)}), --config FILE or --tasks; try "

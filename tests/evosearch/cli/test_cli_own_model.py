@@ -20,8 +20,8 @@ def test_a_dry_run_says_what_a_search_costs_and_writes_nothing(evosearch, file, 
     done = evosearch("search", "--tasks", file, "--dry-run", "--json", "--workers", 1)
     cost = json.loads(done.stdout)
     (row,) = cost["tasks"]
-    assert (row["task"], row["parameters"], row["runs"]) == ("own_model", 2410, 30)
-    assert cost["core_minutes"] == pytest.approx(200 * row["seconds"] / 60)
+    assert (row["task"], row["parameters"], row["runs"]) == ("own_model", 2410, 6)
+    assert cost["core_minutes"] == pytest.approx(240 * row["seconds"] / 60)
     assert not (tmp_path / "runs").exists()
 
 
