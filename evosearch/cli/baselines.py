@@ -81,13 +81,18 @@ def _measure(task: str, folder: Path | None, workers: int) -> Board:
     from evosearch.studies.baseline_families import FAMILIES
 
     check_task(task, {})
+    place = folder or Path(str(files("evosearch.studies.boards")))
+    try:
+        place.mkdir(parents=True, exist_ok=True)  # before the minutes that it takes, not after
+    except OSError as error:
+        raise UsageError(f"expected a folder to write to, but: {error}") from None
     console = progress_console()
     programs = [family.start for family in FAMILIES.values()]
     note_held_out("baselines", [task], programs, SEEDS)
     config = configure({"tiers": [{"tasks": [task]}]}, (), "the measurement")
     with start_workers(workers, None, 0.0, config) as executor:
         board = measure(task, executor, report=console.print)
-    path = (folder or Path(str(files("evosearch.studies.boards")))) / f"{task}.json"
+    path = place / f"{task}.json"
     try:
         write_atomic(path, text(board))
     except OSError as error:
