@@ -104,11 +104,13 @@ def _own_model(script: str, folder: Path) -> None:
 
 _LOOP = """
 from pathlib import Path
+import torch
 from evosearch.training.optimizer_class import OptimizerClass
 from proxy_tasks.user_tasks import read_tasks
 task = read_tasks(Path({file!r}))[{name!r}]
+torch.manual_seed(0)
 model = task.make()
-optimizer = OptimizerClass({optimizer!r}, "Found").load()(model.named_parameters(), lr=3e-3)
+optimizer = OptimizerClass({optimizer!r}, "Found").load()(model.named_parameters(), lr=1e-2)
 losses = []
 for index in task.draw(0)[0][:30]:
     batch = [part[index] for part in task.examples.parts]
