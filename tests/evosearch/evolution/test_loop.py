@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,13 +12,13 @@ from fake_evaluation import config_of, perform, quality
 from shuffled_executor import Shuffled
 
 from evosearch.config.schema import Config
-from evosearch.errors import ClusterError, CorruptArchive
+from evosearch.errors import ClusterError, CorruptArchive, DataError
 from evosearch.evolution import loop
 from evosearch.evolution.individual import Pack
 from evosearch.evolution.loop import Progress, replay, search
 from evosearch.evolution.population import Population
 from evosearch.training.baseline import BaselineJob
-from evosearch.training.job import Job
+from evosearch.training.job import Job, Outcome, Status
 from evosearch.training.score import BOUND
 from evosearch.workers.executor import AnyJob, LocalExecutor, Timed
 
@@ -114,6 +115,43 @@ def test_a_lost_cluster_loses_nothing() -> None:
         search(CONFIG, Lost(perform), records.extend)
     assert [record.get("pack") for record in records] == [None, None, 0, 1, 2, 3]
     assert history(run(CONFIG, None, records)[0]) == history(RECORDS)
+
+
+TASK, RULE = "task `digits_mlp` raised ValueError: no", "ZeroDivisionError: no"
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "rows", "blamed"),
+    [
+        (Status.RAISED, TASK, (24,), True),
+        (Status.RAISED, TASK, (23, 23), False),  # one that works is between them
+        (Status.RAISED, RULE, (50,), False),  # a rule's own doing
+        (Status.MEMORY, TASK, (50,), False),
+    ],
+)
+def test_a_task_that_raises_for_many_in_a_row_is_to_blame(
+    status: Status, message: str, rows: Sequence[int], blamed: bool
+) -> None:
+    plan = deque([fails for row in rows for fails in (*[True] * row, False)])
+    failure = Outcome(status, message, 0, -BOUND, None, (), None)
+
+    def planned(job: AnyJob) -> Timed:
+        results, seconds = perform(job)
+        if not isinstance(job, Job):
+            return results, seconds
+        assert isinstance(results, tuple)
+        fails = [bool(plan and plan.popleft()) for _ in results]
+        return tuple(failure if f else r for f, r in zip(fails, results, strict=True)), seconds
+
+    records: list[Record] = []
+    config = config_of("budget.evaluations=60")
+    if blamed:
+        with pytest.raises(DataError, match="24 candidates in a row"):
+            search(config, LocalExecutor(planned), records.extend)
+        assert records  # what came before is kept
+    else:
+        search(config, LocalExecutor(planned), records.extend)
+    assert not plan or blamed
 
 
 def test_what_led_to_a_job_is_on_the_disk_before_the_job_is_submitted() -> None:
