@@ -117,6 +117,22 @@ def test_a_lost_cluster_loses_nothing() -> None:
     assert history(run(CONFIG, None, records)[0]) == history(RECORDS)
 
 
+def test_nobody_is_confirmed_twice_on_the_same_seeds() -> None:
+    records, _ = run(config_of("elites.final=6", "budget.pack=2", "budget.window=4"))
+    packs = [record for record in records if record["kind"] == "confirm"]
+    confirmed = [(row["id"], pack["round"]) for pack in packs for row in pack["candidates"]]
+    assert len(confirmed) > 6
+    assert len(set(confirmed)) == len(confirmed)
+
+
+@pytest.mark.parametrize("front", [False, True])
+def test_in_the_end_the_front_is_confirmed_if_that_is_asked_for(front: bool) -> None:
+    asked = f"elites.front={str(front).lower()}"
+    records, _ = run(config_of("elites.every=100", "elites.final=1", asked))
+    first = next(record for record in records if record["kind"] == "confirm")
+    assert (len(first["candidates"]) > 1) is front
+
+
 TASK, RULE = "task `digits_mlp` raised ValueError: no", "ZeroDivisionError: no"
 
 
