@@ -293,6 +293,9 @@ def test_records_beyond_the_budget_are_refused() -> None:
     extra = {**RECORDS[-1], "pack": len(RECORDS) - 2}
     with pytest.raises(CorruptArchive, match="1 packs more than its configuration asks for"):
         run(CONFIG, None, [*RECORDS, extra])
+    more = [extra, {**extra, "pack": len(RECORDS) - 1}]
+    with pytest.raises(CorruptArchive, match="2 packs more than its configuration asks for"):
+        run(CONFIG, None, [*RECORDS, *more])
 
 
 SMALL = (

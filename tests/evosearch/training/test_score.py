@@ -103,3 +103,8 @@ def test_tasks_combine_with_their_errors():
     assert (both.mean, both.se) == (2.0, pytest.approx(0.25))
     assert combine([Score(1.0, 0.3), Score(3.0, None)]) == Score(2.0, None)
     assert mean_score([1.5]) == Score(1.5, None)
+
+
+def test_a_score_is_shown_with_its_error_where_there_is_one():
+    assert str(Score(0.1234, None)) == "+0.123"
+    assert str(Score(-0.1234, 0.05)) == "-0.123 ± 0.050"
