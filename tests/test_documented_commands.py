@@ -267,7 +267,6 @@ LISTED: dict[str, str | Slow | NotRun] = {
     "python -m benchmarks.quickstart_winners --seeds 10 --first-seed 2030 "
     "-o benchmarks/results/quickstart_winners.json": MINUTES,
     "python -m benchmarks.mutants": MINUTES,
-    "python -m benchmarks.mutants --since a2b6ade": MINUTES,
     "python -m benchmarks.known_optimizers": MINUTES,
     "python -m benchmarks.cores": MINUTES,
     "python -m benchmarks.kills": MINUTES,
