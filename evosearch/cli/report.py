@@ -122,8 +122,18 @@ def _names(runs: Sequence[Path]) -> list[str]:
 
 
 def _summary(directory: Path) -> dict[str, Any] | None:
-    """Return what a study adds up to; None while it goes on."""
+    """Return what a study adds up to; None while it goes on.
+
+    Raises:
+        UsageError: Its summary is no JSON.
+    """
+    path = directory / "summary.json"
     try:
-        return json.loads((directory / "summary.json").read_text("utf-8"))
+        return json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise UsageError(
+            f"expected a study's summary in {path}, found something else: {error}; the command "
+            "that made the study writes it again"
+        ) from None

@@ -136,8 +136,8 @@ def _found(rows: Sequence[_Row]) -> Iterable[str]:
         text=("run", "", "recognized as"),
     )
     yield paragraph(
-        "Of each run the smallest candidate within one standard error of its best. Later seeds: "
-        "the score without the first evaluation, which picked it.",
+        "Of each run the candidate to use; why is said beside each. Later seeds: the score without "
+        "the first evaluation, which picked it.",
         note=True,
     )
 

@@ -1,5 +1,6 @@
 """The report: one page that is well-formed, complete, and shows text as text."""
 
+import json
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -103,6 +104,26 @@ def test_several_runs_are_one_page(evosearch, small_run, tmp_path):
     assert set(page.links) <= set(page.names)
     result = evosearch("report", small_run, other, "--curves", code=2)
     assert "expected one run with --curves" in result.stderr
+
+
+def test_a_summary_of_a_study_is_shown_as_text_and_refused_where_it_is_none(
+    evosearch, small_run, tmp_path
+):
+    study = tmp_path / "study"
+    shutil.copytree(small_run, study / "evolution" / "seed-0")
+    counted = {"strict": 0, "family": 0, "best": 0, "seeds": 1}
+    counted |= {"strict_interval": [0.0, 0.8], "median_evaluations": None}
+    arm = {"arm": HOSTILE, "strict": False, "evaluations": 4, "first": None}
+    whole = counted | {"target": HOSTILE, "start": HOSTILE, "definition": HOSTILE}
+    whole |= {"runs": [arm], "controls": {HOSTILE: counted}}
+    summary = study / "summary.json"
+    summary.write_text(json.dumps(whole), encoding="utf-8")
+    evosearch("report", study)
+    page = Page((study / "report.html").read_text(encoding="utf-8"))
+    assert page.scripts == [asset("page.js")]
+    assert "".join(page.words).count("alert(1)") > 3
+    summary.write_text("{", encoding="utf-8")
+    assert "expected a study's summary" in evosearch("report", study, code=2).stderr
 
 
 def test_a_place_that_cannot_be_written(evosearch, small_run, tmp_path):
